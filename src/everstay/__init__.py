@@ -1,0 +1,16 @@
+"""Everstay keeps an online shop's users: churn, value, recommendation, action and measured outcome.
+
+Importing the package turns off what its parts would report home, unless the environment says otherwise.
+It stands here because each of them decides at its own import, and every import of ours passes through here first.
+"""
+
+import os
+
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+for _name, _value in _QUIET.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,270 @@
+"""Where it runs and what the shop wants: `everstay.toml`, overridden by `EVERSTAY_*` variables (`__` between levels).
+
+Secrets (a database password, an object store's key) come from the environment only and are never a field here.
+"""
+
+import difflib
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from everstay.errors import SettingsError
+
+ENV_PREFIX = "EVERSTAY_"
+FILE_VARIABLE = "EVERSTAY_SETTINGS"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class FilesSource(_Section):
+    """A shop's own exports: Parquet or CSV files whose columns are mapped to ours."""
+
+    events: str = ""
+    """Path or glob of the event files, for example `exports/events-*.csv`."""
+    items: str = ""
+    """Path or glob of the catalogue; empty when there is none."""
+    users: str = ""
+    """Path or glob of the user table; empty when there is none."""
+    columns: dict[str, str] = {}
+    """Ours to theirs, for example `{user_id = "CustomerID"}`; a column not named here keeps its name."""
+    event_types: dict[str, str] = {}
+    """Theirs to ours, for example `{add_to_cart = "cart"}`; a type not named here keeps its name."""
+    default_event_type: str = ""
+    """The type of every row when the files have no such column, for example `purchase`."""
+    time_zone: str = "UTC"
+    """Zone of times written without one."""
+    chunk_rows: int = Field(default=1_000_000, gt=0)
+    """Rows read at once, so that a file larger than memory works."""
+
+
+class StoreTwinSource(_Section):
+    """The simulated shop, whose truth is known."""
+
+    users: int = Field(default=2_000, gt=0)
+    items: int = Field(default=300, gt=0)
+    days: int = Field(default=364, gt=0)
+    seed: int = 7
+    fault_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of rows that are made faulty on purpose."""
+
+
+class Source(_Section):
+    """Where events come from."""
+
+    kind: Literal["complete_journey", "files", "store_twin"] = "complete_journey"
+    files: FilesSource = FilesSource()
+    store_twin: StoreTwinSource = StoreTwinSource()
+    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+    """More unusable rows than this reject the whole delivery."""
+
+
+class Data(_Section):
+    """The lake."""
+
+    folder: str = "data"
+    """Folder or URI of the lake's Delta tables."""
+    buckets: int = Field(default=16, gt=0)
+    """User buckets; fixed once data is stored."""
+
+
+class Churn(_Section):
+    """What leaving means, and how it is learned."""
+
+    look_back_days: int = Field(default=84, gt=0)
+    """Population: users with a net purchase in this many days before the as-of."""
+    gap_days: int = Field(default=0, ge=0)
+    """Days between the as-of and the start of the label window: the time a campaign needs."""
+    horizon_days: int = Field(default=28, gt=0)
+    """Churned: no net purchase in this many days after the gap."""
+    allowed_lateness_days: int = Field(default=2, ge=0)
+    """Days after the window's end until its events are all recorded and the label counts as known."""
+    slice_step_days: int = Field(default=7, gt=0)
+    """Days between two training as-ofs."""
+    training_slices: int = Field(default=26, gt=0)
+    """At most this many training as-ofs."""
+    candidates: tuple[Literal["recency", "logistic", "boosting", "network"], ...] = (
+        "recency", "logistic", "boosting", "network",
+    )  # fmt: skip
+    high_risk_share: float = Field(default=0.1, gt=0, lt=1)
+    """The riskiest share of users is tier `high`."""
+    medium_risk_share: float = Field(default=0.3, gt=0, lt=1)
+    """The riskiest share of users that is tier `medium` or above."""
+
+    @model_validator(mode="after")
+    def _tiers_are_nested(self) -> Self:
+        if self.high_risk_share >= self.medium_risk_share:
+            raise ValueError("high_risk_share must be below medium_risk_share, for the tiers are nested")
+        return self
+
+
+class Recommender(_Section):
+    """What a list is, and how it is learned."""
+
+    horizon_days: int = Field(default=28, gt=0)
+    """The next basket counts when it comes within this many days after the as-of."""
+    list_length: int = Field(default=10, gt=0)
+    candidates: tuple[Literal["popularity", "personal_frequency", "item_neighbours", "network"], ...] = (
+        "popularity", "personal_frequency", "item_neighbours", "network",
+    )  # fmt: skip
+    min_item_users: int = Field(default=5, gt=0)
+    """An item enters the vocabulary when this many users bought it before the as-of."""
+    already_bought: Literal["keep", "remove"] = "keep"
+    """Whether a list may repeat what the user bought before."""
+
+
+class Promotion(_Section):
+    """The gate between challenger and champion."""
+
+    churn_metric: Literal["roc_auc", "average_precision"] = "average_precision"
+    recommender_metric: Literal["ndcg", "recall", "mrr", "hit_rate"] = "ndcg"
+    minimum_effect: float = Field(default=0.0, ge=0)
+    """The interval's lower bound must be above this."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=2_000, ge=100)
+    max_calibration_error: float = Field(default=0.05, gt=0, le=1)
+    """Guard: a churn challenger with a larger expected calibration error is never promoted."""
+    min_coverage: float = Field(default=0.0, ge=0, le=1)
+    """Guard: a recommender challenger that shows a smaller share of the catalogue is never promoted."""
+
+
+class Training(_Section):
+    """How networks are trained; what is trained is the models' own configuration."""
+
+    seed: int = 17
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    strategy: str = "auto"
+    """Lightning strategy, for example `ddp` with several devices."""
+    max_epochs: int = Field(default=30, gt=0)
+
+
+class Dask(_Section):
+    """Where per-bucket work runs."""
+
+    scheduler: str = ""
+    """`tcp://host:port` of a running scheduler; empty starts local worker processes."""
+    workers: int = Field(default=2, ge=0)
+    """Local worker processes; 0 computes in this process."""
+
+
+class Mlflow(_Section):
+    """The experiment store."""
+
+    tracking_uri: str = "sqlite:///mlruns/mlflow.db"
+    artifacts: str = "mlruns/artifacts"
+    port: int = Field(default=5000, gt=0, lt=65536)
+
+
+class Prefect(_Section):
+    """The orchestrator and its schedules."""
+
+    api_url: str = "http://127.0.0.1:4200/api"
+    daily_cron: str = "0 3 * * *"
+    """Ingest and score."""
+    weekly_cron: str = "0 4 * * 1"
+    """Train and promote."""
+    time_zone: str = "UTC"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Unknown keys are errors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        toml_file="everstay.toml",
+    )
+
+    as_of: date | None = None
+    """The date models are judged at; none: the last midnight whose labels are mature."""
+    score_as_of: date | None = None
+    """The date users are scored at; none: the last midnight that the data covers."""
+    report_folder: str = "reports"
+    source: Source = Source()
+    data: Data = Data()
+    churn: Churn = Churn()
+    recommender: Recommender = Recommender()
+    promotion: Promotion = Promotion()
+    training: Training = Training()
+    dask: Dask = Dask()
+    mlflow: Mlflow = Mlflow()
+    prefect: Prefect = Prefect()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _settings_file())
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read `everstay.toml` (or the file named by `EVERSTAY_SETTINGS`) and the environment.
+
+    Raises:
+        SettingsError: a key is unknown or a value does not fit; names the key and, where there is one, the nearest.
+    """
+    file = _settings_file()
+    if FILE_VARIABLE in os.environ and not file.exists():
+        raise SettingsError(f"{FILE_VARIABLE} names {file}, which does not exist")
+    try:
+        _refuse_unknown_variables()
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file)) from None
+    except ValueError as error:  # TOML syntax, or a variable that is not the JSON it should be
+        raise SettingsError(f"{file}: {error}") from None
+
+
+def _settings_file() -> Path:
+    return Path(os.environ.get(FILE_VARIABLE, "everstay.toml"))
+
+
+def _refuse_unknown_variables() -> None:
+    for variable in os.environ:
+        if not variable.startswith(ENV_PREFIX) or variable == FILE_VARIABLE:
+            continue
+        first = variable.removeprefix(ENV_PREFIX).lower().split("__")[0]
+        if first not in Settings.model_fields:
+            raise SettingsError(f"environment variable {variable}: unknown key '{first}'{_nearest((first,))}")
+
+
+def _explain(error: ValidationError, file: Path) -> str:
+    lines = []
+    for problem in error.errors():
+        path = tuple(str(part) for part in problem["loc"])
+        key = ".".join(path)
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key '{key}'{_nearest(path)}")
+        else:
+            lines.append(f"{key or 'settings'}: {problem['msg']} (given: {problem['input']!r})")
+    return f"{file} or EVERSTAY_* variables: " + "; ".join(lines)
+
+
+def _nearest(path: tuple[str, ...]) -> str:
+    """Words that name the valid key most like the last part of `path`."""
+    model: Any = Settings
+    for part in path[:-1]:
+        field = model.model_fields.get(part)
+        model = getattr(field, "annotation", None)
+        if model is None or not hasattr(model, "model_fields"):
+            return ""
+    valid = list(model.model_fields)
+    match = difflib.get_close_matches(path[-1], valid, n=1, cutoff=0.5)
+    if match:
+        return f"; did you mean '{'.'.join((*path[:-1], match[0]))}'?"
+    return f"; valid keys are {', '.join(valid)}"
