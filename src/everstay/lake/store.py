@@ -1,0 +1,227 @@
+"""The lake's Delta tables: replace, publish and append in one commit each; a snapshot names the versions read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+from everstay import tables as t
+from everstay.errors import NotReady, SettingsError
+
+_KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is known
+_AS_OF = "everstay.as_of"
+_VERSIONED = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
+_STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder or URI of Delta tables.
+
+    Attributes:
+        uri: local folder, or an object-store URI whose credentials are in the environment.
+        bucket_count: user buckets of the events; fixed by the first ingestion.
+    """
+
+    uri: str
+    bucket_count: int
+
+    def table_uri(self, table: t.Table) -> str:
+        """Where `table` is stored."""
+        return f"{self.uri.rstrip('/')}/{table.name}"
+
+    def open(self, table: t.Table) -> DeltaTable | None:
+        """The Delta table at its newest version, or None when it was never written."""
+        uri = self.table_uri(table)
+        return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
+
+    def replace(self, table: t.Table, frame: pl.DataFrame, *, key: str) -> bool:
+        """Replace the whole table in one commit.
+
+        Args:
+            table: its schema is enforced.
+            frame: the new content.
+            key: names the content; when the last commit has the same key nothing is written.
+
+        Returns:
+            Whether a commit was made.
+        """
+        current = self.open(table)
+        if current is not None and current.history(1)[0].get(_KEY) == key:
+            return False
+        write_deltalake(
+            self.table_uri(table),
+            table.conform(frame),
+            mode="overwrite",
+            schema_mode="overwrite",
+            commit_properties=CommitProperties(custom_metadata={_KEY: key}),
+        )
+        return True
+
+    def publish(self, table: t.Table, frame: pl.DataFrame, *, as_of: datetime, key: str) -> bool:
+        """Replace the rows of one `as_of` in one commit; readers see the old rows or the new ones, never a mixture.
+
+        Args:
+            table: a table with an `as_of` column.
+            frame: all rows of that as-of.
+            as_of: the only value in the column.
+            key: names the content (model and data version); a repeated publication writes nothing.
+
+        Returns:
+            Whether a commit was made.
+
+        Raises:
+            ValueError: `frame` holds rows of another as-of.
+        """
+        frame = table.conform(frame)
+        if frame[t.AS_OF].n_unique() > 1 or (len(frame) and frame[t.AS_OF][0] != as_of):
+            raise ValueError(f"table {table.name}: a publication as of {as_of} must hold no other as-of")
+        current = self.open(table)
+        stamp = as_of.isoformat()
+        if current is not None:
+            last = next((entry for entry in current.history() if entry.get(_AS_OF) == stamp), {})
+            if last.get(_KEY) == key:
+                return False
+        write_deltalake(
+            self.table_uri(table),
+            frame,
+            mode="overwrite",
+            predicate=f"{t.AS_OF} = '{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'" if current is not None else None,
+            commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: stamp}),
+        )
+        return True
+
+    def append(self, table: t.Table, frame: pl.DataFrame) -> None:
+        """Add rows whose key columns are not stored yet; a repeated call adds nothing."""
+        frame = table.conform(frame).unique(list(table.key), maintain_order=True)
+        stored = self.read(table)
+        if stored is not None:
+            frame = frame.join(stored, on=list(table.key), how="anti")
+        if len(frame):
+            write_deltalake(self.table_uri(table), frame, mode="append")
+
+    def read(self, table: t.Table, version: int | None = None) -> pl.DataFrame | None:
+        """The whole table, or None when it was never written."""
+        if self.open(table) is None:
+            return None
+        return pl.scan_delta(self.table_uri(table), version=version).collect()
+
+    def snapshot(self) -> "Snapshot":
+        """Name the versions that are stored now.
+
+        Raises:
+            NotReady: no events are stored.
+            SettingsError: the lake was made with another number of buckets.
+        """
+        events = self.open(t.EVENTS)
+        if events is None:
+            raise NotReady(f"the lake at {self.uri} holds no events yet: run `make train` or the ingest_events flow")
+        check_bucket_count(events, self.bucket_count)
+        versions = []
+        for table in _VERSIONED:
+            current = self.open(table)
+            if current is not None:
+                versions.append((table.name, current.version()))
+        return Snapshot(self.uri, self.bucket_count, tuple(versions))
+
+
+def describe_buckets(bucket_count: int) -> str:
+    """The Delta table's description, by which `check_bucket_count` knows how it was made."""
+    return f"{bucket_count} user buckets"
+
+
+def check_bucket_count(events: DeltaTable, bucket_count: int) -> None:
+    """Refuse a lake that was made with another number of buckets.
+
+    Raises:
+        SettingsError: the numbers differ.
+    """
+    stored = events.metadata().description
+    if stored != describe_buckets(bucket_count):
+        raise SettingsError(
+            f"data.buckets is {bucket_count}, but the lake was made with {stored}: set it back, or use another data.folder"
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Fixed versions of the lake's tables. Small and picklable: Dask workers get one and read for themselves.
+
+    Attributes:
+        uri: the lake's.
+        bucket_count: the lake's.
+        versions: pairs of table name and Delta version.
+    """
+
+    uri: str
+    bucket_count: int
+    versions: tuple[tuple[str, int], ...]
+
+    @property
+    def data_version(self) -> str:
+        """Names all versions in one word, for runs, models and published rows."""
+        return ".".join(f"{name}-{version}" for name, version in self.versions)
+
+    @property
+    def buckets(self) -> range:
+        """The numbers of the user buckets."""
+        return range(self.bucket_count)
+
+    @property
+    def recorded_until(self) -> datetime:
+        """When the newest event was recorded, rounded up to a millisecond."""
+        return self._statistic("max.recorded_at").max() + _STATISTICS_PRECISION  # type: ignore[operator, no-any-return]
+
+    @property
+    def first_event_at(self) -> datetime:
+        """When the oldest event occurred, rounded down to a millisecond."""
+        return self._statistic("min.occurred_at").min()  # type: ignore[return-value]
+
+    @property
+    def event_count(self) -> int:
+        """Number of stored events."""
+        return int(self._statistic("num_records").sum())
+
+    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """What was known of one bucket's users at a moment.
+
+        Args:
+            bucket: number of the user bucket.
+            as_of: only events that occurred and were recorded before are read.
+            columns: the ones wanted; all when None.
+
+        Returns:
+            Events sorted by user, time and event id.
+        """
+        events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
+        files = events.file_uris([(t.USER_BUCKET, "=", str(bucket))])
+        wanted = list(columns or t.EVENTS.columns)
+        if not files:
+            return t.EVENTS.empty().select(wanted)
+        return (
+            pl.scan_parquet(files, hive_partitioning=False)
+            .filter(pl.col(t.OCCURRED_AT) < as_of, pl.col(t.RECORDED_AT) < as_of)
+            .sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
+            .select(wanted)
+            .collect()
+        )
+
+    def read(self, table: t.Table) -> pl.DataFrame:
+        """A small table (items, users, treatments) as it was; no rows when it was never written."""
+        if table.name not in dict(self.versions):
+            return table.empty()
+        return pl.scan_delta(f"{self.uri.rstrip('/')}/{table.name}", version=self._version(table)).collect()
+
+    def _version(self, table: t.Table) -> int:
+        return dict(self.versions)[table.name]
+
+    def _statistic(self, column: str) -> pl.Series:
+        return self._statistics[column]
+
+    @cached_property
+    def _statistics(self) -> pl.DataFrame:
+        events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
+        return pl.DataFrame(events.get_add_actions(flatten=True))
