@@ -210,7 +210,7 @@ def _resolve_bucket(bucket: int, *, lake: Lake, folder: Path, version: int) -> _
     conflicts = distinct.filter(~is_first).with_columns(
         pl.lit("event_id: stands twice in this delivery with different content; the first was kept").alias(t.PROBLEM)
     )
-    refused = ()
+    refused: tuple[str, ...] = ()
     if len(conflicts):
         path = _write(to_quarantine(conflicts), folder / "refused" / f"conflicts-{bucket}.parquet")
         refused = (str(path),)
@@ -238,7 +238,7 @@ def _write_bucket(lake: Lake, token: str, bucket: int, events: pl.DataFrame) -> 
         "numRecords": len(events),
         "minValues": {name: _milliseconds(events[name].min()) for name in times},
         "maxValues": {name: _milliseconds(events[name].max()) for name in times},
-        "nullCount": {name: 0 for name in times},
+        "nullCount": dict.fromkeys(times, 0),
     }
     return StagedFile(bucket, relative, len(events), path.stat().st_size, json.dumps(statistics))
 
@@ -259,7 +259,7 @@ def _write(frame: pl.DataFrame, path: Path) -> Path:
 def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
     schema = {**t.EVENTS.columns, t.USER_BUCKET: pl.Int32}
     arrow = Schema.from_arrow(pl.DataFrame(schema=schema).to_arrow().schema)
-    actions = [
+    adds = [
         AddAction(file.path, file.size_bytes, {t.USER_BUCKET: str(file.bucket)}, 0, True, file.statistics)
         for file in staged.files
     ]
@@ -269,13 +269,13 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
             create_table_with_add_actions(
                 lake.table_uri(t.EVENTS),
                 arrow,
-                actions,
+                adds,
                 partition_by=[t.USER_BUCKET],
                 description=describe_buckets(lake.bucket_count),
                 commit_properties=properties,
             )
         else:
-            current.create_write_transaction(actions, "append", arrow, [t.USER_BUCKET], commit_properties=properties)
+            current.create_write_transaction([*adds], "append", arrow, [t.USER_BUCKET], commit_properties=properties)
     except DeltaError as error:
         discard_staged(staged)
         raise EverstayError(

@@ -142,7 +142,8 @@ def check_bucket_count(events: DeltaTable, bucket_count: int) -> None:
     stored = events.metadata().description
     if stored != describe_buckets(bucket_count):
         raise SettingsError(
-            f"data.buckets is {bucket_count}, but the lake was made with {stored}: set it back, or use another data.folder"
+            f"data.buckets is {bucket_count}, but the lake was made with {stored}: "
+            "set it back, or use another data.folder"
         )
 
 
@@ -173,17 +174,19 @@ class Snapshot:
     @property
     def recorded_until(self) -> datetime:
         """When the newest event was recorded, rounded up to a millisecond."""
-        return self._statistic("max.recorded_at").max() + _STATISTICS_PRECISION  # type: ignore[operator, no-any-return]
+        newest: datetime = max(self._statistics["max.recorded_at"])
+        return newest + _STATISTICS_PRECISION
 
     @property
     def first_event_at(self) -> datetime:
         """When the oldest event occurred, rounded down to a millisecond."""
-        return self._statistic("min.occurred_at").min()  # type: ignore[return-value]
+        oldest: datetime = min(self._statistics["min.occurred_at"])
+        return oldest
 
     @property
     def event_count(self) -> int:
         """Number of stored events."""
-        return int(self._statistic("num_records").sum())
+        return int(self._statistics["num_records"].sum())
 
     def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """What was known of one bucket's users at a moment.
@@ -217,9 +220,6 @@ class Snapshot:
 
     def _version(self, table: t.Table) -> int:
         return dict(self.versions)[table.name]
-
-    def _statistic(self, column: str) -> pl.Series:
-        return self._statistics[column]
 
     @cached_property
     def _statistics(self) -> pl.DataFrame:
