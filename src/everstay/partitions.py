@@ -1,10 +1,15 @@
 """Apply a function to every user bucket, in this process or on a Dask cluster. The only module that imports Dask."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import dask
+import polars as pl
 from distributed import Client, LocalCluster, progress
 
 from everstay.errors import NotReady
@@ -73,3 +78,53 @@ def map_parts(
             progress(futures, notebook=False)
         results: list[Result] = client.gather(futures)
         return results
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A table computed part by part, one Parquet file each; not yet published. Small and picklable.
+
+    Attributes:
+        folder: where the files lie.
+        numbers: the parts that exist, in order.
+    """
+
+    folder: Path
+    numbers: tuple[int, ...]
+
+    def read(self, number: int) -> pl.DataFrame:
+        """One part."""
+        return pl.read_parquet(_part_file(self.folder, number))
+
+    def read_all(self) -> pl.DataFrame:
+        """All parts, in order."""
+        return pl.concat([self.read(number) for number in self.numbers])
+
+    def remove(self) -> None:
+        """Delete the files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def compute_parts(
+    function: Callable[[int], pl.DataFrame], buckets: Sequence[int], folder: Path, scheduler: str
+) -> Parts:
+    """Apply `function` to every bucket in the workers, which write the results themselves.
+
+    Args:
+        function: one bucket's number to its rows; pure and picklable.
+        buckets: user buckets.
+        folder: gets the files; what it held before is removed.
+        scheduler: address from `open_cluster`.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    map_parts(partial(_compute_part, function=function, folder=folder), buckets, scheduler)
+    return Parts(folder, tuple(buckets))
+
+
+def _compute_part(bucket: int, *, function: Callable[[int], pl.DataFrame], folder: Path) -> None:
+    function(bucket).write_parquet(_part_file(folder, bucket))
+
+
+def _part_file(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}.parquet"
