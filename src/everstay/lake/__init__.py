@@ -1,16 +1,22 @@
 """The event lake on Delta Lake: stage, refuse, append once, read as of."""
 
 from everstay.lake.buckets import assign_bucket
+from everstay.lake.entities import ENTITY_TABLES, StagedEntities, commit_entities, content_key, stage_entities
 from everstay.lake.ingest import IngestResult, Staged, commit_staged, discard_staged, stage_events
 from everstay.lake.store import Lake, Snapshot
 
 __all__ = [
+    "ENTITY_TABLES",
     "IngestResult",
     "Lake",
     "Snapshot",
     "Staged",
+    "StagedEntities",
     "assign_bucket",
+    "commit_entities",
     "commit_staged",
+    "content_key",
     "discard_staged",
+    "stage_entities",
     "stage_events",
 ]

@@ -1,0 +1,70 @@
+"""What the shop knows besides events: items, users and treatments, staged with a delivery and replaced as a whole."""
+
+import hashlib
+import io
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.lake.store import Lake
+
+ENTITY_TABLES = (t.ITEMS, t.USERS, t.TREATMENTS)
+
+
+class EntitySource(Protocol):
+    """The part of a source that is not events; `everstay.sources` makes them."""
+
+    def items(self) -> pl.DataFrame:
+        """The catalogue."""
+
+    def users(self) -> pl.DataFrame:
+        """The user table."""
+
+    def treatments(self) -> pl.DataFrame:
+        """Who was in which arm of which campaign."""
+
+
+@dataclass(frozen=True)
+class StagedEntities:
+    """Entity tables of a delivery that wait for validation; one Parquet file each."""
+
+    lake: Lake
+    folder: Path
+
+    def read(self, table: t.Table) -> pl.DataFrame:
+        """One of them."""
+        return pl.read_parquet(self.folder / f"{table.name}.parquet")
+
+
+def stage_entities(lake: Lake, source: EntitySource, folder: Path) -> StagedEntities:
+    """Write the source's entity tables to `folder`; the lake is unchanged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, frame in zip(ENTITY_TABLES, (source.items(), source.users(), source.treatments()), strict=True):
+        table.conform(frame).write_parquet(folder / f"{table.name}.parquet")
+    return StagedEntities(lake, folder)
+
+
+def commit_entities(staged: StagedEntities) -> tuple[str, ...]:
+    """Replace each table whose content changed.
+
+    Returns:
+        Names of the tables that got a new version.
+    """
+    changed = []
+    for table in ENTITY_TABLES:
+        frame = staged.read(table)
+        if staged.lake.replace(table, frame, key=content_key(frame)):
+            changed.append(table.name)
+    shutil.rmtree(staged.folder, ignore_errors=True)
+    return tuple(changed)
+
+
+def content_key(frame: pl.DataFrame) -> str:
+    """A digest of a frame's rows and columns, in order."""
+    buffer = io.BytesIO()
+    frame.rechunk().write_ipc(buffer)
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
