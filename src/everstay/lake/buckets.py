@@ -12,7 +12,7 @@ def assign_bucket(frame: pl.DataFrame, bucket_count: int) -> pl.DataFrame:
     Pandas' keyed SipHash is used because Polars does not promise its own hash between versions.
 
     >>> assign_bucket(pl.DataFrame({"user_id": ["a", "b", "a"]}), 4)["user_bucket"].to_list()
-    [2, 2, 2]
+    [0, 3, 0]
     """
     users = frame[t.USER_ID].unique()
     hashes = pd.util.hash_array(users.to_numpy().astype(object), categorize=False)

@@ -200,7 +200,7 @@ class Snapshot:
             Events sorted by user, time and event id.
         """
         events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
-        files = events.file_uris([(t.USER_BUCKET, "=", str(bucket))])
+        files = events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))])
         wanted = list(columns or t.EVENTS.columns)
         if not files:
             return t.EVENTS.empty().select(wanted)

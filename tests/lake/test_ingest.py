@@ -1,0 +1,256 @@
+"""Ingestion: idempotent, atomic, quarantining, the same in one process and in several."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.errors import DataRejected, EverstayError, NotReady, SettingsError, SourceError
+from everstay.lake import Lake, assign_bucket, commit_staged, discard_staged, stage_events
+from everstay.partitions import IN_PROCESS, open_cluster
+from everstay.settings import Dask
+
+START = datetime(2023, 1, 1, tzinfo=UTC)
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class FrameChunk:
+    origin: str
+    frame: pl.DataFrame
+
+    def read(self) -> Iterator[pl.DataFrame]:
+        yield self.frame
+
+
+@dataclass(frozen=True)
+class BrokenChunk:
+    origin: str
+
+    def read(self) -> Iterator[pl.DataFrame]:
+        yield purchases(0, 5).with_columns(pl.lit(self.origin).alias(t.SOURCE_FILE))
+        raise SourceError(f"{self.origin}: the file is cut off")
+
+
+def purchases(first: int, count: int, **columns: pl.Expr) -> pl.DataFrame:
+    """Staged events e<first>... of 17 users, one an hour."""
+    numbers = pl.int_range(first, first + count, eager=True)
+    times = [START + timedelta(hours=int(n)) for n in numbers]
+    events = pl.DataFrame(
+        {
+            t.EVENT_ID: [f"e{n}" for n in numbers],
+            t.USER_ID: [f"u{n % 17}" for n in numbers],
+            t.ITEM_ID: [f"i{n % 5}" for n in numbers],
+            t.EVENT_TYPE: t.PURCHASE,
+            t.OCCURRED_AT: times,
+            t.RECORDED_AT: times,
+            t.QUANTITY: 1,
+            t.AMOUNT: 2.5,
+            t.DISCOUNT: 0.0,
+        }
+    )
+    return t.EVENTS.conform(events.with_columns(**columns)).with_columns(
+        pl.lit("orders.csv").alias(t.SOURCE_FILE),
+        pl.Series(t.SOURCE_ROW, numbers) + 1,
+        pl.lit(None, pl.String).alias(t.PROBLEM),
+        pl.lit(None, pl.String).alias(t.CONTENT),
+    )
+
+
+def ingest(lake: Lake, *frames: pl.DataFrame, scheduler: str = IN_PROCESS, share: float = 0.5):
+    chunks = [FrameChunk(f"file-{number}", frame) for number, frame in enumerate(frames)]
+    return commit_staged(stage_events(lake, chunks, scheduler, max_quarantined_share=share))
+
+
+def everything(lake: Lake) -> pl.DataFrame:
+    snapshot = lake.snapshot()
+    return pl.concat([snapshot.read_events(bucket, LATER) for bucket in snapshot.buckets]).sort(t.EVENT_ID)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"), 4)
+
+
+def test_what_goes_in_comes_out(lake: Lake):
+    staged = purchases(0, 200)
+    result = ingest(lake, staged)
+    assert (result.rows_read, result.rows_added, result.rows_duplicate, result.rows_quarantined) == (200, 200, 0, 0)
+    assert_frame_equal(everything(lake), staged.select(*t.EVENTS.columns).sort(t.EVENT_ID))
+    assert lake.snapshot().event_count == 200
+
+
+def test_ingesting_twice_equals_once(lake: Lake):
+    ingest(lake, purchases(0, 100), purchases(100, 100))
+    before, version = everything(lake), lake.snapshot().data_version
+    again = ingest(lake, purchases(50, 150), purchases(0, 60))
+    assert again.rows_added == 0
+    assert again.rows_duplicate == 210
+    assert lake.snapshot().data_version == version
+    assert_frame_equal(everything(lake), before)
+
+
+def test_only_new_events_are_added(lake: Lake):
+    ingest(lake, purchases(0, 100))
+    assert ingest(lake, purchases(90, 20)).rows_added == 10
+    assert everything(lake)[t.EVENT_ID].n_unique() == len(everything(lake)) == 110
+
+
+def test_worker_processes_give_the_same_lake(lake: Lake, tmp_path: Path):
+    frames = [purchases(start, 50) for start in range(0, 300, 50)]
+    ingest(lake, *frames)
+    other = Lake(str(tmp_path / "other"), 4)
+    with open_cluster(Dask(workers=2)) as scheduler:
+        ingest(other, *frames, scheduler=scheduler)
+    assert_frame_equal(everything(other), everything(lake))
+
+
+def test_one_bucket_or_many_hold_the_same(lake: Lake, tmp_path: Path):
+    one = Lake(str(tmp_path / "one"), 1)
+    for each in (lake, one):
+        ingest(each, purchases(0, 300))
+    assert_frame_equal(everything(one), everything(lake))
+
+
+def test_a_user_lives_in_one_bucket_and_events_are_sorted(lake: Lake):
+    ingest(lake, purchases(0, 300).sample(fraction=1, shuffle=True, seed=1))
+    snapshot = lake.snapshot()
+    homes = {}
+    for bucket in snapshot.buckets:
+        events = snapshot.read_events(bucket, LATER)
+        assert_frame_equal(events, events.sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID))
+        homes[bucket] = set(events[t.USER_ID])
+    assert sum(len(users) for users in homes.values()) == len(set().union(*homes.values())) == 17
+
+
+def test_reading_as_of_sees_only_what_was_known(lake: Lake):
+    late = pl.when(pl.col(t.EVENT_ID) == "e3").then(pl.col(t.RECORDED_AT) + pl.duration(days=9))
+    ingest(lake, purchases(0, 100, recorded_at=late.otherwise(pl.col(t.RECORDED_AT))))
+    as_of = START + timedelta(hours=50)
+    snapshot = lake.snapshot()
+    known = pl.concat([snapshot.read_events(bucket, as_of) for bucket in snapshot.buckets])
+    assert set(known[t.EVENT_ID]) == {f"e{n}" for n in range(50)} - {"e3"}
+
+
+def test_a_snapshot_does_not_move(lake: Lake):
+    ingest(lake, purchases(0, 100))
+    before = lake.snapshot()
+    ingest(lake, purchases(100, 50))
+    assert before.event_count == 100
+    assert lake.snapshot().event_count == 150
+    assert before.data_version != lake.snapshot().data_version
+    assert before.first_event_at == START
+    assert before.recorded_until == START + timedelta(hours=99, milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({t.USER_ID: pl.lit(None, pl.String)}, "user_id: is missing"),
+        ({t.USER_ID: pl.lit("  ")}, "user_id: is empty"),
+        ({t.OCCURRED_AT: pl.lit(None, t.TIME)}, "occurred_at: is missing"),
+        ({t.EVENT_TYPE: pl.lit("bought")}, "event_type: 'bought' is unknown"),
+        ({t.QUANTITY: pl.lit(-2)}, "quantity: -2 is negative"),
+        ({t.AMOUNT: pl.lit(-0.5)}, "amount: -0.5 is not zero or more"),
+        ({t.AMOUNT: pl.lit(float("nan"))}, "amount: NaN is not zero or more"),
+        ({t.DISCOUNT: pl.lit(float("inf"))}, "discount: inf is not zero or more"),
+        ({t.RATING: pl.lit(6.0)}, "rating: 6.0 is not within 1 to 5"),
+        ({t.RECORDED_AT: pl.col(t.OCCURRED_AT) - pl.duration(hours=1)}, "recorded_at: is before occurred_at"),
+    ],
+)
+def test_a_bad_row_is_quarantined_with_file_row_and_reason(lake: Lake, columns: dict[str, pl.Expr], words: str):
+    result = ingest(lake, purchases(0, 30), purchases(30, 1, **columns))
+    assert (result.rows_added, result.rows_quarantined) == (30, 1)
+    row = lake.read(t.QUARANTINE).row(0, named=True)
+    assert (row[t.SOURCE_FILE], row[t.SOURCE_ROW]) == ("orders.csv", 31)
+    assert words in row[t.PROBLEM]
+    assert '"e30"' in row[t.CONTENT]
+
+
+def test_a_source_problem_is_not_told_twice(lake: Lake):
+    bad = purchases(30, 1, occurred_at=pl.lit(None, t.TIME)).with_columns(
+        pl.lit("occurred_at: '2017-13-45' is not a time").alias(t.PROBLEM)
+    )
+    ingest(lake, purchases(0, 30), bad)
+    assert lake.read(t.QUARANTINE)[t.PROBLEM].to_list() == ["occurred_at: '2017-13-45' is not a time"]
+
+
+def test_an_id_used_for_two_events_keeps_the_first_and_quarantines_the_other(lake: Lake):
+    twice = pl.concat([purchases(0, 10), purchases(5, 1, amount=pl.lit(99.0), user_id=pl.lit("u5"))])
+    result = ingest(lake, twice)
+    assert (result.rows_added, result.rows_quarantined) == (10, 1)
+    assert "stands twice" in lake.read(t.QUARANTINE)[t.PROBLEM].item()
+    assert everything(lake).filter(pl.col(t.EVENT_ID) == "e5")[t.AMOUNT].item() == 2.5
+
+
+def test_quarantine_does_not_grow_when_the_same_file_comes_again(lake: Lake):
+    for _ in range(2):
+        ingest(lake, purchases(0, 30), purchases(30, 1, quantity=pl.lit(-2)))
+    assert len(lake.read(t.QUARANTINE)) == 1
+
+
+def test_too_many_bad_rows_reject_the_delivery_and_store_nothing(lake: Lake):
+    with pytest.raises(DataRejected, match=r"(?s)4 of 10 rows .* orders.csv, row 7: quantity: -1 is negative") as told:
+        ingest(lake, purchases(0, 6), purchases(6, 4, quantity=pl.lit(-1)), share=0.3)
+    assert "max_quarantined_share" in str(told.value)
+    with pytest.raises(NotReady):
+        lake.snapshot()
+
+
+def test_a_file_that_breaks_in_the_middle_stores_nothing(lake: Lake):
+    ingest(lake, purchases(100, 20))
+    before = everything(lake)
+    chunks = [FrameChunk("good", purchases(200, 50)), BrokenChunk("broken.csv")]
+    with pytest.raises(SourceError, match=r"broken\.csv: the file is cut off"):
+        stage_events(lake, chunks, IN_PROCESS, max_quarantined_share=0.5)
+    assert_frame_equal(everything(lake), before)
+    assert not list(Path(lake.uri, "_staging").glob("*"))
+
+
+def test_what_is_staged_is_invisible_until_committed_and_gone_when_discarded(lake: Lake):
+    ingest(lake, purchases(0, 20))
+    staged = stage_events(lake, [FrameChunk("more", purchases(20, 20))], IN_PROCESS, max_quarantined_share=0.5)
+    assert lake.snapshot().event_count == 20
+    assert sum(len(staged.read(bucket)) for bucket in staged.buckets) == 20
+    files = set(Path(lake.table_uri(t.EVENTS)).rglob("*.parquet"))
+    discard_staged(staged)
+    assert len(files - set(Path(lake.table_uri(t.EVENTS)).rglob("*.parquet"))) == len(staged.files)
+    assert len(everything(lake)) == 20
+
+
+def test_a_crash_between_staging_and_commit_changes_nothing_and_a_second_run_completes(lake: Lake):
+    ingest(lake, purchases(0, 20))
+    stage_events(lake, [FrameChunk("more", purchases(20, 20))], IN_PROCESS, max_quarantined_share=0.5)  # and dies
+    assert len(everything(lake)) == 20
+    assert ingest(lake, purchases(20, 20)).rows_added == 20
+    assert len(everything(lake)) == 40
+
+
+def test_of_two_ingestions_at_once_one_is_told_to_run_again(lake: Lake):
+    ingest(lake, purchases(0, 20))
+    first = stage_events(lake, [FrameChunk("a", purchases(20, 20))], IN_PROCESS, max_quarantined_share=0.5)
+    second = stage_events(lake, [FrameChunk("b", purchases(20, 30))], IN_PROCESS, max_quarantined_share=0.5)
+    commit_staged(first)
+    with pytest.raises(EverstayError, match="another ingestion was committed meanwhile"):
+        commit_staged(second)
+    assert everything(lake)[t.EVENT_ID].is_unique().all()
+    assert len(everything(lake)) == 40
+
+
+def test_another_number_of_buckets_is_refused(lake: Lake):
+    ingest(lake, purchases(0, 20))
+    other = Lake(lake.uri, 8)
+    with pytest.raises(SettingsError, match=r"data\.buckets is 8, but the lake was made with 4 user buckets"):
+        other.snapshot()
+    with pytest.raises(SettingsError):
+        stage_events(other, [FrameChunk("a", purchases(20, 20))], IN_PROCESS, max_quarantined_share=0.5)
+
+
+def test_buckets_are_the_same_for_ever():
+    users = pl.DataFrame({t.USER_ID: ["anna", "bert", "清", "42"]})
+    assert assign_bucket(users, 16)[t.USER_BUCKET].to_list() == [15, 3, 12, 12]

@@ -1,0 +1,113 @@
+"""The lake's tables: replaced, published per as-of and appended, each at most once."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.lake import Lake, commit_entities, content_key, stage_entities
+
+MONDAY = datetime(2023, 5, 1, tzinfo=UTC)
+TUESDAY = MONDAY + timedelta(days=1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"), 2)
+
+
+def items(*names: str) -> pl.DataFrame:
+    return t.ITEMS.conform(pl.DataFrame({t.ITEM_ID: names}))
+
+
+def labels(as_of: datetime, *churned: bool) -> pl.DataFrame:
+    return t.CHURN_LABELS.conform(
+        pl.DataFrame(
+            {
+                t.USER_ID: [f"u{n}" for n in range(len(churned))],
+                t.AS_OF: as_of,
+                t.CHURNED: churned,
+                t.HORIZON_DAYS: 28,
+                t.MATURED_AT: as_of,
+            }
+        )
+    )
+
+
+def test_an_empty_lake_says_what_to_do(lake: Lake):
+    with pytest.raises(NotReady, match="make train"):
+        lake.snapshot()
+    assert lake.read(t.ITEMS) is None
+
+
+def test_replace_is_once_per_key(lake: Lake):
+    assert lake.replace(t.ITEMS, items("a", "b"), key="one")
+    assert not lake.replace(t.ITEMS, items("a", "b"), key="one")
+    assert lake.open(t.ITEMS).version() == 0
+    assert lake.replace(t.ITEMS, items("c"), key="two")
+    assert lake.read(t.ITEMS)[t.ITEM_ID].to_list() == ["c"]
+    assert lake.read(t.ITEMS, version=0)[t.ITEM_ID].to_list() == ["a", "b"]
+
+
+def test_publishing_one_as_of_leaves_the_others(lake: Lake):
+    assert lake.publish(t.CHURN_LABELS, labels(MONDAY, True, False), as_of=MONDAY, key="v1")
+    assert lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
+    assert lake.publish(t.CHURN_LABELS, labels(MONDAY, False, False, True), as_of=MONDAY, key="v2")
+    stored = lake.read(t.CHURN_LABELS).sort(t.AS_OF, t.USER_ID)
+    assert_frame_equal(stored, pl.concat([labels(MONDAY, False, False, True), labels(TUESDAY, True)]))
+
+
+def test_publishing_again_changes_nothing(lake: Lake):
+    lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
+    lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
+    version = lake.open(t.CHURN_LABELS).version()
+    assert not lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
+    assert lake.open(t.CHURN_LABELS).version() == version
+
+
+def test_a_publication_holds_one_as_of(lake: Lake):
+    mixed = pl.concat([labels(MONDAY, True), labels(TUESDAY, True)])
+    with pytest.raises(ValueError, match="must hold no other as-of"):
+        lake.publish(t.CHURN_LABELS, mixed, as_of=MONDAY, key="v1")
+    assert lake.read(t.CHURN_LABELS) is None
+
+
+def test_append_adds_a_key_once(lake: Lake):
+    for names in (("a", "b"), ("b", "c"), ("a",)):
+        lake.append(t.ITEMS, items(*names))
+    assert sorted(lake.read(t.ITEMS)[t.ITEM_ID]) == ["a", "b", "c"]
+
+
+class Shop:
+    """A source of entities that grows by one item a visit."""
+
+    def __init__(self) -> None:
+        self.names = ["a"]
+
+    def items(self) -> pl.DataFrame:
+        return items(*self.names)
+
+    def users(self) -> pl.DataFrame:
+        return t.USERS.empty()
+
+    def treatments(self) -> pl.DataFrame:
+        return t.TREATMENTS.empty()
+
+
+def test_entities_get_a_new_version_only_when_they_changed(lake: Lake, tmp_path: Path):
+    shop = Shop()
+    assert commit_entities(stage_entities(lake, shop, tmp_path / "staged")) == ("items", "users", "treatments")
+    assert commit_entities(stage_entities(lake, shop, tmp_path / "staged")) == ()
+    shop.names.append("b")
+    assert commit_entities(stage_entities(lake, shop, tmp_path / "staged")) == ("items",)
+    assert lake.read(t.ITEMS)[t.ITEM_ID].to_list() == ["a", "b"]
+
+
+def test_a_content_key_names_content_not_memory():
+    whole = items("a", "b", "c")
+    assert content_key(whole) == content_key(pl.concat([items("a"), items("b", "c")]))
+    assert content_key(whole) != content_key(items("a", "c", "b"))
