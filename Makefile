@@ -1,0 +1,62 @@
+# Every command a person needs. `make` lists them; settings are in everstay.toml.
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.installed
+PYTHON  ?= python3
+SOURCES := src flows tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help train score ingest features deploy ui rollback test check format bench clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt 'pip>=25.1'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+train: $(READY)  ## from the source's events to two champion models and published lists (the main job)
+	$(BIN)/python -m flows.retention_pipeline
+
+score: $(READY)  ## publish who is about to leave and what each user wants next, by the champions
+	$(BIN)/python -m flows.score_users
+
+ingest: $(READY)  ## only read the source into the event lake
+	$(BIN)/python -m flows.ingest_events
+
+features: $(READY)  ## only build the features and labels
+	$(BIN)/python -m flows.build_features
+
+deploy: $(READY)  ## Prefect server, deployments with their schedules, and a worker (Ctrl-C stops them)
+	$(BIN)/python -m flows.deployments
+
+ui: $(READY)  ## the MLflow UI on this project's store
+	$(BIN)/python -m everstay.registry ui
+
+rollback: $(READY)  ## give MODEL=churn or MODEL=recommender its previous champion back
+	$(BIN)/python -m everstay.registry rollback $(MODEL)
+
+test: $(READY)  ## all tests
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: $(READY)  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## write the format that check expects
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: $(READY)  ## the benchmarks on the default data: steps, recommendation and churn quality
+	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.churn_quality
+	$(BIN)/python -m benchmarks.recommendation_quality
+
+clean:  ## remove the environment, the lake, the models and every report
+	rm -rf $(VENV) data reports .prefect benchmarks/.peers benchmarks/results
+	find mlruns -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,37 @@
+"""One user bucket's rows of the derived tables, read from a snapshot: what a Dask worker computes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.features.activity import activity_slices
+from everstay.features.churn_labels import churn_labels
+from everstay.settings import Churn
+
+
+class EventReader(Protocol):
+    """What is read; `everstay.lake.Snapshot` is one."""
+
+    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """One bucket's events that occurred and were recorded before `as_of`."""
+
+    def read(self, table: t.Table) -> pl.DataFrame:
+        """A small table."""
+
+
+def bucket_features(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime]) -> pl.DataFrame:
+    """`user_features` of one bucket at several as-ofs."""
+    events = reader.read_events(bucket, max(as_ofs))
+    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs))
+
+
+def bucket_labels(
+    bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime
+) -> pl.DataFrame:
+    """`churn_labels` of one bucket at several as-ofs, all mature at `known_at`."""
+    columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
+    events = reader.read_events(bucket, known_at, columns)
+    return pl.concat([churn_labels(events, as_of, churn, known_at) for as_of in as_ofs])
