@@ -1,0 +1,38 @@
+"""What an order is, and which purchases remain after returns."""
+
+import polars as pl
+
+from everstay import tables as t
+
+ORDER_DAY = "order_day"
+ORDER_KEY = (t.USER_ID, t.ORDER_ID, ORDER_DAY)
+"""Columns that name an order, once `order_day()` is added; one of the last two is null."""
+
+
+def order_day() -> pl.Expr:
+    """Stand-in for a missing order id: without one, a user's purchases of one UTC day are one order."""
+    return pl.when(pl.col(t.ORDER_ID).is_null()).then(pl.col(t.OCCURRED_AT).dt.date()).alias(ORDER_DAY)
+
+
+def net_purchases(events: pl.DataFrame) -> pl.DataFrame:
+    """Keep purchases whose order was not wholly returned within the events given; all columns, order of rows kept.
+
+    An order is wholly returned when the pieces returned under its order id reach the pieces bought. A return without
+    order id cancels nothing, for nobody can say what came back.
+    """
+    order = [t.USER_ID, t.ORDER_ID]
+    pieces = pl.col(t.QUANTITY).cast(pl.Int64)
+    is_return = pl.col(t.EVENT_TYPE) == t.RETURN
+    cancelled = (
+        events.lazy()
+        .filter(pl.col(t.ORDER_ID).is_not_null() & pl.col(t.EVENT_TYPE).is_in([t.PURCHASE, t.RETURN]))
+        .group_by(order)
+        .agg(
+            is_return.any().alias("has_return"),
+            pieces.filter(is_return).sum().alias("returned"),
+            pieces.filter(~is_return).sum().alias("bought"),
+        )
+        .filter("has_return", pl.col("returned") >= pl.col("bought"))
+    )
+    purchases = events.lazy().filter(pl.col(t.EVENT_TYPE) == t.PURCHASE)
+    return purchases.join(cancelled, on=order, how="anti", maintain_order="left").collect()

@@ -1,0 +1,79 @@
+"""The points in time at which users are looked at: as-of midnights, what is known before them, and the split by time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.settings import Churn
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """As-ofs of the three parts, oldest first; each part's labels are known at the next part's first as-of."""
+
+    train: tuple[datetime, ...]
+    validation: tuple[datetime, ...]
+    test: datetime
+
+
+def midnight_before(moment: datetime) -> datetime:
+    """Give the last midnight UTC that is not after `moment`.
+
+    >>> midnight_before(datetime(2018, 1, 1, 4, 1, tzinfo=UTC)).isoformat()
+    '2018-01-01T00:00:00+00:00'
+    """
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def label_delay(churn: Churn) -> timedelta:
+    """Time from an as-of until its churn label is known: gap, horizon and allowed lateness.
+
+    >>> label_delay(Churn()).days
+    30
+    """
+    return timedelta(days=churn.gap_days + churn.horizon_days + churn.allowed_lateness_days)
+
+
+def last_mature_as_of(recorded_until: datetime, churn: Churn) -> datetime:
+    """Give the last midnight whose churn label is known when the log ends at `recorded_until`.
+
+    >>> last_mature_as_of(datetime(2018, 1, 1, 4, 1, tzinfo=UTC), Churn()).isoformat()
+    '2017-12-02T00:00:00+00:00'
+    """
+    return midnight_before(recorded_until) - label_delay(churn)
+
+
+def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> TimeSplit:
+    """Split by time so that no label window, with its lateness, reaches beyond the next part's as-of.
+
+    The validation as-of lies one label delay before the test's, the last training as-of one more before that. Further
+    training as-ofs follow backwards every `slice_step_days`, as long as a full look-back of history is behind them,
+    `training_slices` at most.
+
+    Raises:
+        NotReady: the history is too short for a single training as-of.
+
+    >>> split = time_split(datetime(2017, 12, 2, tzinfo=UTC), datetime(2017, 1, 1, 11, tzinfo=UTC), Churn())
+    >>> [moment.date().isoformat() for moment in (split.train[0], split.train[-1], *split.validation, split.test)]
+    ['2017-04-11', '2017-10-03', '2017-11-02', '2017-12-02']
+    """
+    validation = test_as_of - label_delay(churn)
+    last = validation - label_delay(churn)
+    earliest = first_event_at + timedelta(days=churn.look_back_days)
+    if last < earliest:
+        raise NotReady(
+            f"the history begins at {first_event_at:%Y-%m-%d %H:%M} and is too short to train: judged at "
+            f"{test_as_of:%Y-%m-%d}, the last training as-of is {last:%Y-%m-%d %H:%M}, which has no {churn.look_back_days} "
+            "days of history behind it; shorten look_back_days or horizon_days in [churn], or bring more history"
+        )
+    step = timedelta(days=churn.slice_step_days)
+    count = min(churn.training_slices, (last - earliest) // step + 1)
+    return TimeSplit(tuple(last - step * back for back in reversed(range(count))), (validation,), test_as_of)
+
+
+def known_before(as_of: datetime) -> pl.Expr:
+    """Condition on events: happened and recorded strictly before `as_of`, the only ones a feature may use."""
+    return (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
