@@ -31,6 +31,8 @@ class FilesSource(_Section):
     """Path or glob of the catalogue; empty when there is none."""
     users: str = ""
     """Path or glob of the user table; empty when there is none."""
+    treatments: str = ""
+    """Path or glob of the table of who was sent which campaign; empty when there is none."""
     columns: dict[str, str] = {}
     """Ours to theirs, for example `{user_id = "CustomerID"}`; a column not named here keeps its name."""
     event_types: dict[str, str] = {}
@@ -95,6 +97,11 @@ class Churn(_Section):
     """The riskiest share of users is tier `high`."""
     medium_risk_share: float = Field(default=0.3, gt=0, lt=1)
     """The riskiest share of users that is tier `medium` or above."""
+
+    @property
+    def definition(self) -> tuple[int, ...]:
+        """What decides a label: look-back, gap, horizon and allowed lateness in days."""
+        return self.look_back_days, self.gap_days, self.horizon_days, self.allowed_lateness_days
 
     @model_validator(mode="after")
     def _tiers_are_nested(self) -> Self:

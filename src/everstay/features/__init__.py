@@ -1,1 +1,27 @@
 """What is known about users at a point in time: pure functions of one user bucket's events and an as-of."""
+
+from everstay.features.activity import FEATURES, Feature, activity_features, activity_slices
+from everstay.features.buckets import EventReader, compute_features, compute_labels
+from everstay.features.churn_labels import churn_labels
+from everstay.features.orders import net_purchases
+from everstay.features.sequences import day_tokens, next_basket, purchase_history
+from everstay.features.slices import TimeSplit, last_mature_as_of, midnight_before, time_split
+
+__all__ = [
+    "FEATURES",
+    "EventReader",
+    "Feature",
+    "TimeSplit",
+    "activity_features",
+    "activity_slices",
+    "churn_labels",
+    "compute_features",
+    "compute_labels",
+    "day_tokens",
+    "last_mature_as_of",
+    "midnight_before",
+    "net_purchases",
+    "next_basket",
+    "purchase_history",
+    "time_split",
+]

@@ -1,7 +1,9 @@
-"""One user bucket's rows of the derived tables, read from a snapshot: what a Dask worker computes."""
+"""Derived tables, bucket by bucket: what a Dask worker computes from a snapshot, and all buckets together."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import polars as pl
@@ -9,11 +11,16 @@ import polars as pl
 from everstay import tables as t
 from everstay.features.activity import activity_slices
 from everstay.features.churn_labels import churn_labels
+from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
 
 
 class EventReader(Protocol):
     """What is read; `everstay.lake.Snapshot` is one."""
+
+    @property
+    def buckets(self) -> range:
+        """Numbers of the user buckets."""
 
     def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
@@ -35,3 +42,16 @@ def bucket_labels(
     columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
     events = reader.read_events(bucket, known_at, columns)
     return pl.concat([churn_labels(events, as_of, churn, known_at) for as_of in as_ofs])
+
+
+def compute_features(reader: EventReader, as_ofs: Sequence[datetime], folder: Path, scheduler: str) -> Parts:
+    """`user_features` of all buckets, written to `folder`."""
+    return compute_parts(partial(bucket_features, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
+
+
+def compute_labels(
+    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Path, scheduler: str
+) -> Parts:
+    """`churn_labels` of all buckets, written to `folder`."""
+    function = partial(bucket_labels, reader=reader, as_ofs=as_ofs, churn=churn, known_at=known_at)
+    return compute_parts(function, reader.buckets, folder, scheduler)

@@ -12,11 +12,30 @@ from everstay.settings import Churn
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """As-ofs of the three parts, oldest first; each part's labels are known at the next part's first as-of."""
+    """As-ofs of the parts, oldest first; each part's labels are known at the next part's first as-of.
+
+    Attributes:
+        train: what candidates learn from.
+        between: as-ofs after the last of `train` and before `validation`; their labels are known too late for the
+            validation, but in time for a refit that is judged at `test`.
+        validation: what candidates are chosen and calibrated on.
+        test: where the chosen one is judged.
+    """
 
     train: tuple[datetime, ...]
+    between: tuple[datetime, ...]
     validation: tuple[datetime, ...]
     test: datetime
+
+    @property
+    def refit(self) -> tuple[datetime, ...]:
+        """Every as-of whose label is known at the test's."""
+        return (*self.train, *self.between, *self.validation)
+
+    @property
+    def as_ofs(self) -> tuple[datetime, ...]:
+        """All of them."""
+        return (*self.refit, self.test)
 
 
 def midnight_before(moment: datetime) -> datetime:
@@ -71,7 +90,9 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
         )
     step = timedelta(days=churn.slice_step_days)
     count = min(churn.training_slices, (last - earliest) // step + 1)
-    return TimeSplit(tuple(last - step * back for back in reversed(range(count))), (validation,), test_as_of)
+    train = tuple(last - step * back for back in reversed(range(count)))
+    between = tuple(last + step * ahead for ahead in range(1, (validation - last) // step + 1))
+    return TimeSplit(train, tuple(moment for moment in between if moment < validation), (validation,), test_as_of)
 
 
 def known_before(as_of: datetime) -> pl.Expr:

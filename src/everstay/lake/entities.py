@@ -39,6 +39,25 @@ class StagedEntities:
         """One of them."""
         return pl.read_parquet(self.folder / f"{table.name}.parquet")
 
+    def is_new(self, table: t.Table) -> bool:
+        """Whether its content differs from what the lake holds."""
+        return not self.lake.holds(table, content_key(self.read(table)))
+
+    def reader(self, table: t.Table) -> "EntityReader":
+        """A picklable function that reads it, for validation in a worker."""
+        return EntityReader(self.folder / f"{table.name}.parquet")
+
+
+@dataclass(frozen=True)
+class EntityReader:
+    """Reads one staged table, whatever the number of the part: there is one."""
+
+    path: Path
+
+    def __call__(self, part: int) -> pl.DataFrame:  # noqa: ARG002 - the parts of other tables are buckets
+        """The whole table."""
+        return pl.read_parquet(self.path)
+
 
 def stage_entities(lake: Lake, source: EntitySource, folder: Path) -> StagedEntities:
     """Write the source's entity tables to `folder`; the lake is unchanged."""

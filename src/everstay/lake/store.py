@@ -10,6 +10,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
+from everstay.partitions import Parts
 
 _KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is known
 _AS_OF = "everstay.as_of"
@@ -49,8 +50,7 @@ class Lake:
         Returns:
             Whether a commit was made.
         """
-        current = self.open(table)
-        if current is not None and current.history(1)[0].get(_KEY) == key:
+        if self.holds(table, key):
             return False
         write_deltalake(
             self.table_uri(table),
@@ -60,6 +60,17 @@ class Lake:
             commit_properties=CommitProperties(custom_metadata={_KEY: key}),
         )
         return True
+
+    def replace_parts(self, table: t.Table, parts: Parts, *, key: str) -> bool:
+        """Replace the whole table by what the workers computed, and remove their files."""
+        changed = self.replace(table, parts.read_all(), key=key)
+        parts.remove()
+        return changed
+
+    def holds(self, table: t.Table, key: str) -> bool:
+        """Whether the table's last replacement had this key."""
+        current = self.open(table)
+        return current is not None and current.history(1)[0].get(_KEY) == key
 
     def publish(self, table: t.Table, frame: pl.DataFrame, *, as_of: datetime, key: str) -> bool:
         """Replace the rows of one `as_of` in one commit; readers see the old rows or the new ones, never a mixture.
