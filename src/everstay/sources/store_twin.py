@@ -4,49 +4,19 @@ A block of users is simulated at a time, from random numbers of its own, so memo
 simulated anywhere in any order, and a user's events depend neither on the number of users nor on the chunks.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import StoreTwinSource
-from everstay.sources.contract import stage
 from everstay.sources.store_twin_catalogue import draw_catalogue
-from everstay.sources.store_twin_events import simulate_events
-from everstay.sources.store_twin_faults import FAULT, add_faults, draw_faults
+from everstay.sources.store_twin_chunk import StoreTwinChunk, open_chunks
 from everstay.sources.store_twin_random import block_count
 from everstay.sources.store_twin_truth import StoreTruth
 from everstay.sources.store_twin_users import campaign_days, shop_users
-
-
-@dataclass(frozen=True)
-class StoreTwinChunk:
-    """One block of users; simulated when it is read."""
-
-    settings: StoreTwinSource
-    block: int
-
-    @property
-    def origin(self) -> str:
-        """The name shown to people where other sources have a file's."""
-        return f"store-twin-{self.block + 1:04d}"
-
-    def read(self) -> Iterator[pl.DataFrame]:
-        """Yield the block's staged events, in order of user and time."""
-        yield self.rows().drop(FAULT)
-
-    def rows(self) -> pl.DataFrame:
-        """The block's staged events with the kind of injected fault in `FAULT`, null for a good row."""
-        events, users = simulate_events(self.settings, self.block)
-        faults = draw_faults(self.settings, self.block, events.height)
-        is_in_shop = users < self.settings.users
-        rows = add_faults(events.filter(is_in_shop), faults[is_in_shop])
-        number = pl.Series(t.SOURCE_ROW, np.arange(1, rows.height + 1))
-        return stage(rows.with_columns(number), self.origin).with_columns(rows[FAULT])
 
 
 class StoreTwin:
@@ -61,7 +31,7 @@ class StoreTwin:
 
     def event_chunks(self) -> Sequence[StoreTwinChunk]:
         """One chunk per block of users."""
-        return [StoreTwinChunk(self.settings, block) for block in range(block_count(self.settings))]
+        return open_chunks(self.settings)
 
     def items(self) -> pl.DataFrame:
         """The catalogue; conforms to `tables.ITEMS`."""

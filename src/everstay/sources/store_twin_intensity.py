@@ -66,7 +66,7 @@ def season(days: int) -> FloatArray:
     """(days,) factors on the purchase rate: weekday times a yearly wave with its peak in early December.
 
     >>> season(7).round(2)
-    array([1.23, 1.05, 1.05, 1.11, 1.17, 1.42, 1.61])
+    array([1.23, 1.04, 1.04, 1.1 , 1.16, 1.4 , 1.58])
     """
     day = np.arange(days)
     weekday = np.array(WEEKDAY_FACTORS)[(day + CLOCK_START.weekday()) % 7]

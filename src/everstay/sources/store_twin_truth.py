@@ -13,7 +13,9 @@ import polars as pl
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
 from everstay.sources.store_twin_catalogue import STEP_SHARES, Catalogue, draw_catalogue, item_ids
+from everstay.sources.store_twin_chunk import open_chunks
 from everstay.sources.store_twin_events import BlockHistory, simulate_history
+from everstay.sources.store_twin_faults import FAULT
 from everstay.sources.store_twin_follow_ups import WHOLE_RETURN_SHARE
 from everstay.sources.store_twin_intensity import compute_intensity, season
 from everstay.sources.store_twin_purchases import TRANSITION_SHARE
@@ -117,6 +119,12 @@ class StoreTruth:
             }
         )
 
+    def faults(self) -> pl.DataFrame:
+        """Every spoiled row: `FAULT` (its kind), `SOURCE_FILE`, `SOURCE_ROW`, `EVENT_ID`."""
+        columns = (FAULT, t.SOURCE_FILE, t.SOURCE_ROW, t.EVENT_ID)
+        frames = [chunk.rows().select(columns) for chunk in open_chunks(self.settings)]
+        return pl.concat(frames).drop_nulls(FAULT)
+
     def _day(self, as_of: datetime) -> int:
         day, rest = divmod(as_of - CLOCK_START, timedelta(days=1))
         if rest or not 0 <= day <= self.settings.days:
@@ -142,7 +150,7 @@ class StoreTruth:
                 TASTE_START: users.taste_start.tolist(),
                 TASTE_END: users.taste_end.tolist(),
             }
-        ).with_columns(pl.when(leave_day < self.settings.days).then(LEFT_AT))
+        ).with_columns(pl.when(pl.Series(leave_day < self.settings.days)).then(pl.col(LEFT_AT)))
 
 
 def _following(catalogue: Catalogue, item: IntArray) -> FloatArray:
