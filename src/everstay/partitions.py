@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import dask
 import polars as pl
-from distributed import Client, LocalCluster, progress
+from distributed import Client, LocalCluster
 
 from everstay.errors import NotReady
 from everstay.settings import Dask
@@ -42,7 +42,7 @@ def open_cluster(settings: Dask) -> Iterator[str]:
                 n_workers=settings.workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 memory_limit="auto",
             ) as cluster,
         ):
@@ -50,7 +50,7 @@ def open_cluster(settings: Dask) -> Iterator[str]:
 
 
 def map_parts(
-    function: Callable[[Work], Result], parts: Sequence[Work], scheduler: str, *, show_progress: bool = False
+    function: Callable[[Work], Result], parts: Sequence[Work], scheduler: str, *, connect_seconds: float = 20
 ) -> list[Result]:
     """Apply a pure, picklable `function` to every part and return the results in the order of `parts`.
 
@@ -58,7 +58,7 @@ def map_parts(
         function: must give the same result when it is run twice, for a lost worker's parts are computed again.
         parts: user buckets, or files to read.
         scheduler: address from `open_cluster`.
-        show_progress: draw a bar in the terminal.
+        connect_seconds: how long to wait for the scheduler.
 
     Raises:
         NotReady: no scheduler answers at that address.
@@ -67,15 +67,13 @@ def map_parts(
     if scheduler == IN_PROCESS:
         return [function(part) for part in parts]
     try:
-        client = Client(scheduler, timeout="20s", set_as_default=False)
+        client = Client(scheduler, timeout=connect_seconds, set_as_default=False)
     except OSError:
         raise NotReady(
             f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in everstay.toml"
         ) from None
     with client:
         futures = client.map(function, parts, pure=False, retries=_RETRIES)
-        if show_progress:
-            progress(futures, notebook=False)
         results: list[Result] = client.gather(futures)
         return results
 

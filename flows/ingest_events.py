@@ -1,0 +1,81 @@
+"""Source -> validated, de-duplicated event lake. Running it again with nothing new changes nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+
+from everstay import tables as t
+from everstay.lake import ENTITY_TABLES, IngestResult, Staged, StagedEntities, discard_staged
+from everstay.settings import load_settings
+from everstay.sources import open_source
+from everstay.validation import ValidationReport
+from flows import runtime, tasks
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """What an ingestion did, and which data there is now.
+
+    Attributes:
+        result: counts of rows.
+        data_version: names the lake's tables after it.
+        expectations: how many were judged.
+        warnings: expectations of severity *warn* that did not hold, in words.
+        report: the page that shows them all; None when there was nothing new to judge.
+    """
+
+    result: IngestResult
+    data_version: str
+    expectations: int
+    warnings: tuple[str, ...]
+    report: Path | None
+
+
+@flow(name="ingest-events")
+def ingest_events(scheduler: str | None = None) -> Ingestion:
+    """Read what the source has, refuse what cannot be stored, validate the rest and make it visible.
+
+    Args:
+        scheduler: Dask scheduler of a calling flow.
+
+    Raises:
+        SourceError: the source cannot be read.
+        DataRejected: an expectation of severity *fail* does not hold; the lake is as before.
+    """
+    settings, logger = load_settings(), get_run_logger()
+    lake, source = runtime.open_lake(settings), open_source(settings.source)
+    logger.info("reading %s", settings.source.kind)
+    with runtime.dask_scheduler(settings, scheduler) as address:
+        chunks = source.event_chunks()
+        share = settings.source.max_quarantined_share
+        staged = tasks.stage_events(lake, chunks, address, max_quarantined_share=share)
+        logger.info("%s rows read, %s of them new", f"{staged.rows_read:,}", f"{staged.rows_new:,}")
+        try:
+            entities = tasks.stage_entities(lake, source, runtime.work_folder(settings, "entities"))
+            reports = _validate(staged, entities, address)
+            report = runtime.show_validation(reports, settings, "ingest-events")
+        except BaseException:
+            discard_staged(staged)
+            raise
+    tasks.commit_entities(entities)
+    result = tasks.commit_events(staged)
+    data_version = lake.snapshot().data_version
+    logger.info("%s events added; the data is %s", f"{result.rows_added:,}", data_version)
+    warnings = tuple(str(warning) for each in reports for warning in each.warnings)
+    return Ingestion(result, data_version, sum(len(each.outcomes) for each in reports), warnings, report)
+
+
+def _validate(staged: Staged, entities: StagedEntities, scheduler: str) -> list[ValidationReport]:
+    """Judge what is new; tables that did not change were judged when they came."""
+    reports = []
+    if staged.files:
+        reports.append(tasks.validate_table(t.EVENTS, staged.read, staged.buckets, scheduler))
+    for table in ENTITY_TABLES:
+        if entities.is_new(table):
+            reports.append(tasks.validate_table(table, entities.reader(table), (0,), scheduler))
+    return reports
+
+
+if __name__ == "__main__":
+    runtime.run(ingest_events)

@@ -1,0 +1,87 @@
+"""Where a flow gets what it runs on: the lake, the Dask scheduler, and a person-friendly end."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from everstay.errors import EverstayError
+from everstay.lake import Lake
+from everstay.partitions import open_cluster
+from everstay.settings import Settings
+from everstay.validation import ValidationReport, to_markdown, write_report
+
+_ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake that the settings name."""
+    return Lake(settings.data.folder, settings.data.buckets)
+
+
+def work_folder(settings: Settings, *names: str) -> Path:
+    """A folder for what lies between two steps of a run; everything in it can be computed again."""
+    return Path(settings.data.folder, "_work", *names)
+
+
+@contextmanager
+def dask_scheduler(settings: Settings, scheduler: str | None) -> Iterator[str]:
+    """The scheduler of the calling flow, or one for this flow alone.
+
+    Args:
+        settings: says which, or how many local workers.
+        scheduler: address that the calling flow opened; None when this flow was started by itself.
+    """
+    if scheduler is not None:
+        yield scheduler
+    else:
+        with open_cluster(settings.dask) as address:
+            yield address
+
+
+def show_validation(reports: Sequence[ValidationReport], settings: Settings, name: str) -> Path | None:
+    """Write the validation page, show it as a Prefect artifact, and stop when an expectation of severity *fail* fails.
+
+    Returns:
+        The page; None when nothing was validated.
+
+    Raises:
+        DataRejected: names each failed expectation and the page.
+    """
+    if not reports:
+        return None
+    page = write_report(reports, Path(settings.report_folder, name))
+    create_markdown_artifact(to_markdown(reports), key=f"validation-{name}", description="Validation with examples")
+    for report in reports:
+        report.raise_for_failures(page)
+    return page
+
+
+def run(flow: Callable[..., Any], **parameters: Any) -> Any:
+    """Run a flow from the command line: a person's mistake ends in its message and exit status 1, not a traceback."""
+    hide_tracebacks_of_mistakes()
+    try:
+        return flow(**parameters)
+    except EverstayError as error:
+        print(f"\neverstay: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def hide_tracebacks_of_mistakes() -> None:
+    """Keep Prefect's log to the message where an `EverstayError` ended a task or flow."""
+    for name in _ENGINE_LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _MistakeFilter) for known in logger.filters):
+            logger.addFilter(_MistakeFilter())
+
+
+class _MistakeFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop the traceback, keep the record."""
+        if record.exc_info and isinstance(record.exc_info[1], EverstayError):
+            record.exc_info = None
+        return True

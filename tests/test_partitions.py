@@ -1,0 +1,91 @@
+"""Partitions: the same result in this process and in worker processes, also when a worker dies."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay.errors import NotReady
+from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
+from everstay.settings import Dask
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fail_at_three(number: int) -> int:
+    if number == 3:
+        raise ValueError("three")
+    return number
+
+
+def die_once(number: int, *, folder: Path) -> int:
+    """Kill the worker at the first try of part 2; the second try finds the trace of the first."""
+    trace = folder / "died"
+    if number == 2 and not trace.exists():
+        trace.touch()
+        os._exit(1)
+    return number
+
+
+def rows(bucket: int) -> pl.DataFrame:
+    return pl.DataFrame({"bucket": [bucket] * bucket}, schema={"bucket": pl.Int64})
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with open_cluster(Dask(workers=2)) as address:
+        yield address
+
+
+def test_no_workers_means_this_process():
+    with open_cluster(Dask(workers=0)) as address:
+        assert address == IN_PROCESS
+        assert map_parts(lambda _: os.getpid(), [1], address) == [os.getpid()]
+
+
+def test_the_scheduler_of_the_settings_is_used_as_it_is():
+    with open_cluster(Dask(scheduler="tcp://10.0.0.1:8786")) as address:
+        assert address == "tcp://10.0.0.1:8786"
+
+
+def test_workers_listen_on_this_machine_only(scheduler: str):
+    assert scheduler.startswith("tcp://127.0.0.1:")
+
+
+def test_results_come_in_the_order_of_the_parts(scheduler: str):
+    parts = list(range(20, 0, -1))
+    assert map_parts(square, parts, scheduler) == map_parts(square, parts, IN_PROCESS) == [n * n for n in parts]
+
+
+def test_the_work_s_own_error_arrives_unchanged(scheduler: str):
+    for address in (scheduler, IN_PROCESS):
+        with pytest.raises(ValueError, match=r"^three$"):
+            map_parts(fail_at_three, [1, 2, 3], address)
+
+
+def test_a_worker_that_dies_costs_no_result(tmp_path: Path):
+    with open_cluster(Dask(workers=2)) as address:
+        assert map_parts(partial(die_once, folder=tmp_path), [0, 1, 2, 3], address) == [0, 1, 2, 3]
+    assert (tmp_path / "died").exists()
+
+
+def test_a_scheduler_that_does_not_answer_is_named():
+    with pytest.raises(NotReady, match=r"tcp://127\.0\.0\.1:9: start it"):
+        map_parts(square, [1], "tcp://127.0.0.1:9", connect_seconds=0.5)
+
+
+def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_path: Path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "part-00099.parquet").write_text("from an earlier run")
+    parts = compute_parts(rows, range(4), tmp_path / "parts", scheduler)
+    assert parts.numbers == (0, 1, 2, 3)
+    assert_frame_equal(parts.read_all(), pl.concat([rows(n) for n in range(4)]))
+    assert_frame_equal(parts.read(3), rows(3))
+    assert len(list(parts.folder.iterdir())) == 4
+    parts.remove()
+    assert not parts.folder.exists()

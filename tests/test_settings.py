@@ -1,0 +1,83 @@
+"""Settings: file, then variables; unknown keys are errors that name the nearest valid one."""
+
+from pathlib import Path
+
+import pytest
+
+from everstay.errors import SettingsError
+from everstay.settings import Settings, load_settings
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "shop.toml"
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(file))
+    return file
+
+
+def test_a_line_of_the_file_changes_the_setting(settings_file: Path):
+    settings_file.write_text("[churn]\nhorizon_days = 60\n")
+    assert load_settings().churn.horizon_days == 60
+    assert load_settings().churn.look_back_days == 84
+
+
+def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+    settings_file.write_text("[churn]\nhorizon_days = 60\nlook_back_days = 100\n")
+    monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "90")
+    assert load_settings().churn.horizon_days == 90
+    assert load_settings().churn.look_back_days == 100
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("[churn]\nhorzon_days = 60", "unknown key 'churn.horzon_days'; did you mean 'churn.horizon_days'?"),
+        ("[chrun]\nhorizon_days = 60", "unknown key 'chrun'; did you mean 'churn'?"),
+        ("[source.files]\ncolums = {}", "did you mean 'source.files.columns'?"),
+        ("[data]\nzzzzzz = 1", "valid keys are folder, buckets"),
+        ("[churn]\nhorizon_days = 0", "churn.horizon_days: Input should be greater than 0"),
+        ("[churn]\ncandidates = ['magic']", "churn.candidates.0"),
+        ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),
+        ("[churn\nhorizon_days = 60", "shop.toml"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(settings_file: Path, line: str, words: str):
+    settings_file.write_text(line)
+    with pytest.raises(SettingsError) as told:
+        load_settings()
+    assert words in str(told.value)
+    assert "shop.toml" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("EVERSTAY_CHURN__HORZON_DAYS", "did you mean 'churn.horizon_days'?"),
+        ("EVERSTAY_CHRUN__HORIZON_DAYS", "unknown key 'chrun'; did you mean 'churn'?"),
+    ],
+)
+def test_a_misspelt_variable_is_an_error(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, words: str
+):
+    settings_file.write_text("")
+    monkeypatch.setenv(variable, "60")
+    with pytest.raises(SettingsError) as told:
+        load_settings()
+    assert words in str(told.value)
+
+
+def test_a_named_file_must_exist(settings_file: Path):
+    with pytest.raises(SettingsError, match=r"shop\.toml, which does not exist"):
+        load_settings()
+
+
+def test_the_repository_s_own_file_is_valid_and_says_what_the_defaults_say(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(REPOSITORY / "everstay.toml"))
+    assert load_settings().model_dump() == default_settings(monkeypatch).model_dump()
+
+
+def default_settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("EVERSTAY_SETTINGS", "/dev/null")
+    return load_settings()
