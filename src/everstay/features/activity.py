@@ -155,7 +155,7 @@ def _event_sums(known: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
 
 
 def _order_sums(lines: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    """One row per user with a purchase: orders, money and pieces per window; an order counts where its first line is."""
+    """One row per user with a purchase: orders, money and pieces per window; an order lies where its first line is."""
     orders = (
         lines.with_columns(order_day())
         .group_by(ORDER_KEY)

@@ -1,4 +1,4 @@
-"""The points in time at which users are looked at: as-of midnights, what is known before them, and the split by time."""
+"""The points in time at which users are looked at: as-ofs, what is known before them, and the split by time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -85,8 +85,9 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
     if last < earliest:
         raise NotReady(
             f"the history begins at {first_event_at:%Y-%m-%d %H:%M} and is too short to train: judged at "
-            f"{test_as_of:%Y-%m-%d}, the last training as-of is {last:%Y-%m-%d %H:%M}, which has no {churn.look_back_days} "
-            "days of history behind it; shorten look_back_days or horizon_days in [churn], or bring more history"
+            f"{test_as_of:%Y-%m-%d}, the last training as-of is {last:%Y-%m-%d %H:%M}, which does not have "
+            f"{churn.look_back_days} days of history behind it; shorten look_back_days or horizon_days in [churn], "
+            "or bring more history"
         )
     step = timedelta(days=churn.slice_step_days)
     count = min(churn.training_slices, (last - earliest) // step + 1)

@@ -1,0 +1,174 @@
+"""How good probabilities of a yes-or-no outcome are: discrimination (AUC, AP, lift), accuracy and calibration.
+
+Every function takes the outcomes `y` (n,), the probabilities or scores `p` (n,) and optional weights: (n,), or
+(resamples, n) for as many values at once, which is what the bootstrap in `comparison` uses. The result has the shape of
+the weights without their last axis, a single number by default. Where a value is undefined (one class only), it is NaN.
+
+>>> y, p = np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.4])
+>>> float(roc_auc(y, p))  # pairs: 0.9 > 0.2, 0.9 > 0.4, 0.4 > 0.2 and one tie
+0.875
+>>> roc_auc(y, p, np.array([[1, 1, 1, 1], [1, 1, 1, 0]])).tolist()
+[0.875, 1.0]
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+_BINS = 10
+_TOP = 0.1
+_STEPS = 50  # Newton steps; without separation fewer than ten are needed
+
+
+def roc_auc(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Chance that a random positive has a higher score than a random negative, a tie counting one half."""
+    positive, negative = _by_score(y, p, weights)
+    below = np.cumsum(negative, axis=-1) - negative / 2
+    return _divide((positive * below).sum(axis=-1), positive.sum(axis=-1) * negative.sum(axis=-1))
+
+
+def average_precision(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Precision at every threshold, weighted by the recall it adds; equal scores are one threshold. No interpolation.
+
+    >>> float(average_precision([1, 0, 1], [0.9, 0.8, 0.7]))  # (1/1 + 2/3) / 2
+    0.8333333333333333
+    """
+    positive, negative = (part[..., ::-1] for part in _by_score(y, p, weights))
+    found = np.cumsum(positive, axis=-1)
+    shown = found + np.cumsum(negative, axis=-1)
+    precision = np.divide(found, shown, out=np.zeros_like(found), where=shown > 0)
+    return _divide((precision * positive).sum(axis=-1), positive.sum(axis=-1))
+
+
+def lift_top_decile(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Share of positives in the tenth with the highest scores, over their share in all.
+
+    Of equal scores at the border the right fraction counts, so that the order of rows does not matter.
+
+    >>> float(lift_top_decile([1] + [0] * 8 + [1], np.arange(10)))
+    5.0
+    """
+    positive, negative = (part[..., ::-1] for part in _by_score(y, p, weights))
+    weight = positive + negative
+    total = weight.sum(axis=-1, keepdims=True)
+    room = np.clip(_TOP * total - (np.cumsum(weight, axis=-1) - weight), 0, weight)
+    taken = np.divide(room, weight, out=np.zeros_like(weight), where=weight > 0)
+    return _divide((taken * positive).sum(axis=-1), _TOP * positive.sum(axis=-1))
+
+
+def brier(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Mean squared distance of probability and outcome.
+
+    >>> float(brier([1, 0], [0.5, 0.0]))
+    0.125
+    """
+    outcome, probability, weight = _arrays(y, p, weights)
+    return _mean((probability - outcome) ** 2, weight)
+
+
+def log_loss(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Mean of minus the natural log of the outcome's probability; 0 and 1 are moved inside by the float's epsilon.
+
+    >>> round(float(log_loss([1, 0], [0.5, 0.5])), 4)
+    0.6931
+    """
+    outcome, probability, weight = _arrays(y, p, weights)
+    inside = _inside(probability)
+    return _mean(-np.where(outcome == 1, np.log(inside), np.log1p(-inside)), weight)
+
+
+def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Mean distance between predicted and observed rate over ten bins of equal mass.
+
+    Equal probabilities are never parted: a value's bin is that of the middle of its rank range.
+
+    >>> float(expected_calibration_error([1, 0, 1, 1], [0.5, 0.5, 0.5, 0.5]))
+    0.25
+    """
+    outcome, probability, weight = _arrays(y, p, weights)
+    rows = np.atleast_2d(weight)
+    _, group = np.unique(probability, return_inverse=True)
+    mass = _group_sums(rows, group)
+    middle = np.cumsum(mass, axis=-1) - mass / 2
+    bins = np.minimum(_BINS * middle / mass.sum(axis=-1, keepdims=True), _BINS - 1).astype(np.int64)
+    error = _group_sums(rows * (outcome - probability), group)
+    cell = bins + _BINS * np.arange(len(rows))[:, None]
+    sums = np.bincount(cell.ravel(), weights=error.ravel(), minlength=_BINS * len(rows)).reshape(-1, _BINS)
+    return _divide(np.abs(sums).sum(axis=-1), rows.sum(axis=-1)).reshape(weight.shape[:-1])
+
+
+def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Slope of the logistic regression of the outcome on the log-odds: 1 is right, below 1 over-confident.
+
+    Source: Cox, Biometrika 45 (1958). NaN where no finite slope exists: constant p, or p parts the classes.
+
+    >>> y, p = np.array([1, 1, 1, 0, 1, 0, 0, 0]), np.array([0.9] * 4 + [0.1] * 4)  # 3 of 4, 1 of 4
+    >>> float(calibration_slope(y, p).round(6)) == float((np.log(3) / np.log(9)).round(6))
+    True
+    """
+    outcome, probability, weight = _arrays(y, p, weights)
+    inside = _inside(probability)
+    odds = np.log(inside) - np.log1p(-inside)
+    rows = np.atleast_2d(weight)
+    intercept, slope = np.zeros((2, len(rows)))
+    step = np.full(len(rows), np.inf)
+    for _ in range(_STEPS):
+        shift, step = _newton_step(outcome, odds, rows, intercept, slope)
+        intercept, slope = intercept + shift, slope + step
+        if not (np.abs(step) > 1e-10).any():
+            break
+    return np.where(np.abs(step) < 1e-6, slope, np.nan).reshape(weight.shape[:-1])
+
+
+def _newton_step(
+    outcome: FloatArray, odds: FloatArray, rows: FloatArray, intercept: FloatArray, slope: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Changes of intercept and slope, (resamples,) each; NaN where the information matrix has no inverse."""
+    with np.errstate(over="ignore"):  # a diverging row ends as NaN
+        chance = 1.0 / (1.0 + np.exp(-(intercept[:, None] + slope[:, None] * odds)))
+    residual = rows * (outcome - chance)
+    information = rows * chance * (1.0 - chance)
+    g0, g1 = residual.sum(axis=-1), residual @ odds
+    h0, h1, h2 = information.sum(axis=-1), information @ odds, information @ odds**2
+    determinant = h0 * h2 - h1 * h1
+    determinant = np.where(determinant > 1e-12 * h0 * h2, determinant, np.nan)
+    return (h2 * g0 - h1 * g1) / determinant, (h0 * g1 - h1 * g0) / determinant
+
+
+def _arrays(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The arguments as floats, checked."""
+    outcome, probability = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    weight = np.ones(len(outcome)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if outcome.ndim != 1 or probability.shape != outcome.shape or weight.shape[-1:] != outcome.shape:
+        raise ValueError(f"y, p and weights do not fit: {outcome.shape}, {probability.shape}, {weight.shape}")
+    if not np.isin(outcome, (0.0, 1.0)).all() or not np.isfinite(probability).all():
+        raise ValueError("y must hold 0 and 1 only, p finite numbers only")
+    return outcome, probability, weight
+
+
+def _by_score(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
+    """Weight of positives and of negatives per different score, scores ascending: two arrays (..., scores)."""
+    outcome, probability, weight = _arrays(y, p, weights)
+    _, group = np.unique(probability, return_inverse=True)
+    return _group_sums(weight * outcome, group), _group_sums(weight * (1.0 - outcome), group)
+
+
+def _group_sums(values: FloatArray, group: NDArray[np.intp]) -> FloatArray:
+    """Sum the last axis (n,) within groups numbered 0, 1, ... without a hole."""
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max(initial=-1) + 1))
+    return np.add.reduceat(values[..., order], starts, axis=-1)
+
+
+def _inside(probability: FloatArray) -> FloatArray:
+    epsilon = float(np.finfo(np.float64).eps)
+    return np.clip(probability, epsilon, 1.0 - epsilon)
+
+
+def _mean(values: FloatArray, weight: FloatArray) -> FloatArray:
+    return _divide((values * weight).sum(axis=-1), weight.sum(axis=-1))
+
+
+def _divide(part: FloatArray, whole: FloatArray) -> FloatArray:
+    return np.divide(part, whole, out=np.full_like(whole, np.nan, dtype=np.float64), where=whole != 0)

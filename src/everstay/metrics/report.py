@@ -1,0 +1,30 @@
+"""What a candidate model is, told to the registry: settings, figures with intervals, curves, pictures, artifact."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from everstay.metrics.comparison import Interval
+
+
+@dataclass(frozen=True)
+class CandidateReport:
+    """One fitted and judged candidate.
+
+    Attributes:
+        name: of the candidate: "network", "boosting", ...
+        params: what was set.
+        metrics: part, metric and slice to value and bounds: "test_roc_auc", "test_ndcg_repeat", ...
+        curves: per epoch: "train_loss", "validation_loss", ...
+        figures: file name to picture: "calibration.png", ...
+        artifact: the artifact folder.
+    """
+
+    name: str
+    params: Mapping[str, str | int | float | bool]
+    metrics: Mapping[str, Interval]
+    curves: Mapping[str, Sequence[float]]
+    figures: Mapping[str, Figure]
+    artifact: Path
