@@ -1,5 +1,6 @@
 """The store twin's truth is what its events follow: each planted effect is found again in the events."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ from everstay.settings import StoreTwinSource
 from everstay.sources import store_twin_truth as truths
 from everstay.sources.store_twin import StoreTwin
 from everstay.sources.store_twin_intensity import COUPON_DAYS, WEEKDAY_FACTORS, Intensity, compute_intensity
-from everstay.sources.store_twin_purchases import TRANSITION_SHARE
+from everstay.sources.store_twin_lines import TRANSITION_SHARE
 from everstay.sources.store_twin_truth import StoreTruth
 from everstay.sources.store_twin_users import AGE_BANDS, CLOCK_START, COUPON_ARM, draw_users
 
@@ -55,33 +56,50 @@ def buyers(orders: pl.DataFrame, start: datetime, days: int) -> pl.Series:
     return window[t.USER_ID].unique()
 
 
-@pytest.mark.parametrize("gap_days", [0, 7])
-def test_churn_probability_is_calibrated_in_every_decile(
-    truth: StoreTruth, kept_orders: pl.DataFrame, gap_days: int
-) -> None:
-    probabilities, outcomes = [], []
+Labels = tuple[np.ndarray, np.ndarray]
+
+
+def probabilities_and_labels(
+    churn_probability: Callable[..., pl.DataFrame], kept_orders: pl.DataFrame, gap_days: int = 0
+) -> Labels:
+    probabilities, labels = [], []
     for as_of in AS_OFS:
-        table = truth.churn_probability(as_of, horizon_days=HORIZON, gap_days=gap_days)
+        table = churn_probability(as_of, horizon_days=HORIZON, gap_days=gap_days)
         bought = buyers(kept_orders, as_of + timedelta(days=gap_days), HORIZON)
         probabilities.append(table[t.CHURN_PROBABILITY].to_numpy())
-        outcomes.append(~table[t.USER_ID].is_in(bought.implode()).to_numpy())
-    probability, has_churned = np.concatenate(probabilities), np.concatenate(outcomes)
-    assert has_churned[probability == 1].all()  # who left never buys again
-    is_here = probability < 1
-    order = np.argsort(probability[is_here])
-    for decile in np.array_split(order, 10):
-        expected = probability[is_here][decile]
+        labels.append(~table[t.USER_ID].is_in(bought.implode()).to_numpy())
+    return np.concatenate(probabilities), np.concatenate(labels)
+
+
+def assert_calibrated_in_every_decile(probability: np.ndarray, has_churned: np.ndarray) -> None:
+    for decile in np.array_split(np.argsort(probability), 10):
+        expected = probability[decile]
         spread = np.sqrt((expected * (1 - expected)).sum()) / len(decile)
-        assert abs(has_churned[is_here][decile].mean() - expected.mean()) < 4 * spread
+        assert abs(has_churned[decile].mean() - expected.mean()) < 4 * spread
+
+
+@pytest.mark.parametrize("gap_days", [0, 7])
+def test_churn_probability_is_calibrated(truth: StoreTruth, kept_orders: pl.DataFrame, gap_days: int) -> None:
+    probability, has_churned = probabilities_and_labels(truth.churn_probability, kept_orders, gap_days)
+    has_left = probability == 1
+    assert has_churned[has_left].all()
+    assert 0.1 < has_left.mean() < 0.6
+    assert_calibrated_in_every_decile(probability[~has_left], has_churned[~has_left])
+
+
+def test_visible_churn_probability_is_calibrated_and_knows_less(truth: StoreTruth, kept_orders: pl.DataFrame) -> None:
+    visible, has_churned = probabilities_and_labels(truth.visible_churn_probability, kept_orders)
+    hidden, _ = probabilities_and_labels(truth.churn_probability, kept_orders)
+    assert_calibrated_in_every_decile(visible, has_churned)
+    assert np.mean((visible - has_churned) ** 2) > np.mean((hidden - has_churned) ** 2)
+    assert visible.mean() == pytest.approx(hidden.mean(), abs=0.02)
 
 
 def test_churn_probability_equals_a_loop_over_the_days() -> None:
-    intensity = compute_intensity(SETTINGS, draw_users(SETTINGS, 0))
+    intensity = _intensity(0)
     fast = intensity.no_order_probability(day=60, gap_days=3, horizon_days=20, counted_share=0.9)
 
     def slow(user: int) -> float:
-        if intensity.leave_day[user] < 60:
-            return 1.0
         here, gone = 1.0, 0.0  # no counted order so far, and still a user, or not
         for day in range(60, 83):
             stays = np.exp(-intensity.hazard[user, day])
@@ -90,6 +108,16 @@ def test_churn_probability_equals_a_loop_over_the_days() -> None:
         return here + gone
 
     np.testing.assert_allclose(fast, [slow(user) for user in range(len(fast))], rtol=1e-10)
+
+
+def test_a_user_seen_yesterday_is_active_and_silence_raises_doubt() -> None:
+    intensity = _intensity(0)
+    seen = [intensity.active_probability(100, np.full(len(intensity.leave_day), day)) for day in (99, 80, 20)]
+    here = intensity.order_rate[:, 20] > 0  # has joined by then
+    assert (seen[0] == 1).all()
+    assert (seen[0][here] > seen[1][here]).all()
+    assert (seen[1][here] > seen[2][here]).all()
+    assert (intensity.active_probability(0, np.full(len(here), -1)) == 1).all()
 
 
 def test_users_who_have_not_joined_have_no_probability(truth: StoreTruth) -> None:

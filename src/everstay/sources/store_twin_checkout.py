@@ -8,8 +8,9 @@ from everstay.settings import StoreTwinSource
 from everstay.sources.store_twin_browsing import SECOND
 from everstay.sources.store_twin_catalogue import Catalogue
 from everstay.sources.store_twin_intensity import NO_CAMPAIGN, Intensity
-from everstay.sources.store_twin_purchases import Lines, Visits
+from everstay.sources.store_twin_lines import Lines
 from everstay.sources.store_twin_random import BoolArray, IntArray, Stream, generator
+from everstay.sources.store_twin_visits import Visits
 
 COUPON_DISCOUNT = 0.15
 REDEEM_SHARE = 0.6

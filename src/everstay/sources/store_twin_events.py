@@ -12,9 +12,10 @@ from everstay.sources.store_twin_catalogue import Catalogue, draw_catalogue, ite
 from everstay.sources.store_twin_checkout import check_out
 from everstay.sources.store_twin_follow_ups import draw_ratings, draw_returns, send_messages
 from everstay.sources.store_twin_intensity import Intensity, compute_intensity
-from everstay.sources.store_twin_purchases import Lines, Visits, draw_lines, draw_visits, number_within
+from everstay.sources.store_twin_lines import Lines, draw_lines
 from everstay.sources.store_twin_random import IntArray, Stream, generator
 from everstay.sources.store_twin_users import DAY, UserBlock, campaign_days, campaign_ids, draw_users, moments
+from everstay.sources.store_twin_visits import Visits, draw_visits, number_within
 
 _MEAN_LATENESS = 20_000_000
 _LATE_SHARE = 0.01

@@ -14,6 +14,9 @@ WEEKDAY_FACTORS = (0.85, 0.85, 0.9, 0.95, 1.15, 1.3, 1.0)
 COUPON_DAYS = 14
 """A coupon is in effect on this many days, beginning with the day after the assignment."""
 
+BROWSING_PER_ORDER = 1.2
+"""Expected visits without an order, per order."""
+
 NO_CAMPAIGN = -1
 _YEARLY_SWING = 0.25
 _PEAK_DAY_OF_YEAR = 340
@@ -40,12 +43,7 @@ class Intensity:
         return self.order_rate * (np.arange(self.order_rate.shape[1]) < self.leave_day[:, None])
 
     def no_order_probability(self, day: int, gap_days: int, horizon_days: int, counted_share: float) -> FloatArray:
-        """P(no counted order on the days `[day + gap, day + gap + horizon)`), given the hidden state before `day`.
-
-        A user who left before `day` has probability 1. For the others the leave day is unknown: the sum runs over
-        each day they may leave on, and staying all the time,
-        `sum_d prod_{j<d}(s_j q_j) (1 - s_d) + prod_j s_j q_j`, where s is the day's probability to stay, and q that
-        of no counted order (1 in the gap).
+        """(users,) P(no counted order on the days `[day + gap, day + gap + horizon)`) of users active before `day`.
 
         Args:
             day: the as-of, in days since the clock's start.
@@ -54,12 +52,31 @@ class Intensity:
             counted_share: of orders that count, at random.
         """
         window = slice(day, day + gap_days + horizon_days)
-        hazard = self.hazard[:, window]
-        expected = self.order_rate[:, window] * counted_share * (np.arange(hazard.shape[1]) >= gap_days)
-        through = np.exp(-np.cumsum(hazard + expected, axis=1))
-        before = np.hstack([np.ones((len(through), 1)), through[:, :-1]])
-        unknown = (before * -np.expm1(-hazard)).sum(axis=1) + through[:, -1]
-        return np.where(self.leave_day < day, 1.0, unknown)
+        counts = np.arange(gap_days + horizon_days) >= gap_days
+        left, active = _silence(self.hazard[:, window], self.order_rate[:, window] * counted_share * counts)
+        return left + active
+
+    def active_probability(self, day: int, last_visit_day: IntArray) -> FloatArray:
+        """(users,) P(not left before `day`), given that the last visit was on `last_visit_day` (-1: none yet)."""
+        since = np.arange(day) > last_visit_day[:, None]
+        visit_rate = self.order_rate[:, :day] * (1 + BROWSING_PER_ORDER)
+        left, active = _silence(self.hazard[:, :day] * since, visit_rate * since)
+        return active / (left + active)
+
+
+def _silence(hazard: FloatArray, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """P(nothing happens, and the user leaves on one of the days), and P(nothing happens, and the user stays).
+
+    `sum_d prod_{j<d}(s_j q_j) (1 - s_d)` and `prod_j s_j q_j`, where s is the day's probability to stay and q that of
+    no event.
+
+    Args:
+        hazard: (users, days) of leaving at the beginning of the day.
+        expected: (users, days) expected events of an active user.
+    """
+    through = np.exp(-np.cumsum(hazard + expected, axis=1))
+    through = np.hstack([np.ones((len(through), 1)), through])
+    return (through[:, :-1] * -np.expm1(-hazard)).sum(axis=1), through[:, -1]
 
 
 def season(days: int) -> FloatArray:

@@ -12,15 +12,15 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import STEP_SHARES, Catalogue, draw_catalogue, item_ids
+from everstay.sources.store_twin_catalogue import draw_catalogue, item_ids
 from everstay.sources.store_twin_chunk import open_chunks
-from everstay.sources.store_twin_events import BlockHistory, simulate_history
+from everstay.sources.store_twin_events import simulate_history
 from everstay.sources.store_twin_faults import FAULT
 from everstay.sources.store_twin_follow_ups import WHOLE_RETURN_SHARE
-from everstay.sources.store_twin_intensity import compute_intensity, season
-from everstay.sources.store_twin_purchases import TRANSITION_SHARE
-from everstay.sources.store_twin_random import FloatArray, IntArray, block_count
-from everstay.sources.store_twin_users import CLOCK_START, DAY, UserBlock, moments, shop_users
+from everstay.sources.store_twin_intensity import Intensity, compute_intensity, season
+from everstay.sources.store_twin_preferences import following_items, next_items
+from everstay.sources.store_twin_random import FloatArray, block_count
+from everstay.sources.store_twin_users import CLOCK_START, DAY, moments, shop_users
 
 PURCHASE_RATE = "purchase_rate"  # orders per day while active, before season and coupons
 LEAVE_HAZARD = "leave_hazard"  # per day, before coupons
@@ -55,7 +55,7 @@ class StoreTruth:
         A line follows from the last one with probability `TRANSITION_SHARE`.
         """
         catalogue = draw_catalogue(self.settings)
-        return _following(catalogue, np.arange(self.settings.items))
+        return following_items(catalogue, np.arange(self.settings.items))
 
     def churn_probability(self, as_of: datetime, *, horizon_days: int, gap_days: int = 0) -> pl.DataFrame:
         """P(no net purchase in `[as_of + gap, as_of + gap + horizon)`), given the hidden state at the as-of.
@@ -70,6 +70,29 @@ class StoreTruth:
         Raises:
             ValueError: the as-of is no midnight of the clock, or the window ends after the clock.
         """
+        return self._churn(as_of, gap_days, horizon_days, self._was_active)
+
+    def visible_churn_probability(self, as_of: datetime, *, horizon_days: int, gap_days: int = 0) -> pl.DataFrame:
+        """The same, when it is not known whether the user has left, but only when each visit before the as-of was.
+
+        The user's parameters and the campaigns are still known. A model that learns from the log cannot do better
+        than about this (opened messages, which this leaves out, tell a little more).
+
+        Returns:
+            `USER_ID`, `CHURN_PROBABILITY`.
+
+        Raises:
+            ValueError: the as-of is no midnight of the clock, or the window ends after the clock.
+        """
+        return self._churn(as_of, gap_days, horizon_days, self._seems_active)
+
+    def _churn(
+        self,
+        as_of: datetime,
+        gap_days: int,
+        horizon_days: int,
+        active_probability: Callable[[int, Intensity, int], FloatArray],
+    ) -> pl.DataFrame:
         day = self._day(as_of)
         if day + gap_days + horizon_days > self.settings.days:
             raise ValueError(f"the window of {gap_days} + {horizon_days} days from {as_of} ends after the clock")
@@ -77,11 +100,22 @@ class StoreTruth:
         def of_block(block: int) -> pl.DataFrame:
             users = shop_users(self.settings, block)
             intensity = compute_intensity(self.settings, users)
-            probability = intensity.no_order_probability(day, gap_days, horizon_days, 1 - WHOLE_RETURN_SHARE)
-            frame = pl.DataFrame({t.USER_ID: users.ids(), t.CHURN_PROBABILITY: probability})
+            silent = intensity.no_order_probability(day, gap_days, horizon_days, 1 - WHOLE_RETURN_SHARE)
+            is_active = active_probability(block, intensity, day)
+            frame = pl.DataFrame({t.USER_ID: users.ids(), t.CHURN_PROBABILITY: 1 - is_active * (1 - silent)})
             return frame.filter(users.joined < day * DAY)
 
         return self._stack(of_block)
+
+    def _was_active(self, _block: int, intensity: Intensity, day: int) -> FloatArray:
+        return (intensity.leave_day >= day).astype(np.float64)
+
+    def _seems_active(self, block: int, intensity: Intensity, day: int) -> FloatArray:
+        visits = simulate_history(self.settings, block).visits
+        is_past = (visits.day < day) & (visits.user < len(intensity.leave_day))
+        last_visit_day = np.full(len(intensity.leave_day), -1)
+        np.maximum.at(last_visit_day, visits.user[is_past], visits.day[is_past])
+        return intensity.active_probability(day, last_visit_day)
 
     def next_item_probability(self, as_of: datetime) -> tuple[pl.Series, FloatArray]:
         """P(item of the first line of the next order | everything before the as-of): the best any model can know.
@@ -102,7 +136,7 @@ class StoreTruth:
             history = simulate_history(self.settings, block)
             is_known = (history.users.joined < day * DAY) & (history.users.number < self.settings.users)
             ids.append(history.users.ids().filter(is_known))
-            probabilities.append(_next_item(history, day, self.settings)[is_known])
+            probabilities.append(next_items(history, day, self.settings)[is_known])
         return pl.concat(ids), np.concatenate(probabilities)
 
     def top_items(self, as_of: datetime, count: int) -> pl.DataFrame:
@@ -151,36 +185,3 @@ class StoreTruth:
                 TASTE_END: users.taste_end.tolist(),
             }
         ).with_columns(pl.when(pl.Series(leave_day < self.settings.days)).then(pl.col(LEFT_AT)))
-
-
-def _following(catalogue: Catalogue, item: IntArray) -> FloatArray:
-    """(n, items) probabilities of the item that follows from each of the (n,) items."""
-    following = np.zeros((len(item), len(catalogue.category)))
-    for steps, share in enumerate(STEP_SHARES, start=1):
-        np.add.at(following, (np.arange(len(item)), catalogue.step(item, steps)), share)
-    return following
-
-
-def _fresh(users: UserBlock, catalogue: Catalogue, progress: float) -> FloatArray:
-    """(users, items) probabilities of a fresh choice."""
-    taste = (1 - progress) * users.taste_start + progress * users.taste_end
-    return taste[:, catalogue.category] * catalogue.popularity
-
-
-def _next_item(history: BlockHistory, day: int, settings: StoreTwinSource) -> FloatArray:
-    """(users, items) probabilities of the first line's item in the next order after `day`."""
-    users, lines, visits = history.users, history.lines, history.visits
-    is_past = visits.day[lines.visit] < day
-    user, item = visits.user[lines.visit][is_past], lines.item[is_past]
-    shape = (len(users.number), settings.items)
-    bought = np.bincount(user * settings.items + item, minlength=shape[0] * shape[1]).reshape(shape)
-    last = np.searchsorted(user, np.arange(shape[0]), side="right") - 1
-    totals = bought.sum(axis=1, keepdims=True)
-    returning = np.flatnonzero(totals)
-    repeated = bought / np.maximum(totals, 1)
-    followed = np.zeros(shape)
-    followed[returning] = _following(history.catalogue, item[last[returning]])
-    repeat_share = np.where(totals > 0, users.repeat_share[:, None], 0)
-    transition_share = np.where(totals > 0, TRANSITION_SHARE, 0)
-    fresh = _fresh(users, history.catalogue, day / settings.days)
-    return repeat_share * repeated + transition_share * followed + (1 - repeat_share - transition_share) * fresh
