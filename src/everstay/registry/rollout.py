@@ -1,0 +1,92 @@
+"""Decisions carried out: the ledger's row first, then the champion alias; a rerun completes a killed step.
+
+MLflow's alias has no history and its last writer wins; the ledger is the history, and an alias that no longer stands
+where the decision saw it is not moved.
+"""
+
+from datetime import UTC, datetime
+
+from everstay import tables as t
+from everstay.errors import EverstayError, NotReady
+from everstay.lake import Lake
+from everstay.registry import ledger
+from everstay.registry.promotion import Decision
+from everstay.registry.refs import ModelName, ModelRef
+from everstay.registry.store import Registry
+from everstay.registry.versions import CHAMPION, champion, get_version, require_champion
+
+
+class ChampionChanged(EverstayError):
+    """Somebody else moved the champion alias after the decision was made."""
+
+
+def apply_decision(registry: Registry, lake: Lake, decision: Decision) -> None:
+    """Record the decision and, when it promotes, move the champion alias. A repeated call changes nothing.
+
+    Raises:
+        ChampionChanged: the champion is not the one the decision was made against; nothing was written.
+    """
+    if not decision.is_new:
+        return
+    _refuse_when_changed(registry, decision)
+    rows = ledger.history(lake, decision.model)
+    if not ledger.is_recorded(rows, decision):
+        lake.append(t.PROMOTIONS, ledger.decision_row(decision, datetime.now(UTC)))
+    if decision.is_promoted:
+        registry.client.set_registered_model_alias(decision.model, CHAMPION, decision.challenger_version)
+
+
+def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
+    """Make the champion before the present one champion again, and record it.
+
+    The version taken back is never promoted again; a killed rollback is completed by the next call.
+
+    Returns:
+        The restored champion.
+
+    Raises:
+        NotReady: there is no champion, or none before it.
+    """
+    current = require_champion(registry, model)
+    rows = ledger.history(lake, model)
+    versions = ledger.champions(rows)
+    if versions and current.version not in versions and current.version in ledger.rolled_back(rows):
+        previous = versions[-1]  # recorded, but killed before the alias was moved
+    else:
+        previous = _before(versions, current)
+        lake.append(t.PROMOTIONS, ledger.decision_row(_rollback(current, previous), datetime.now(UTC)))
+    registry.client.set_registered_model_alias(model, CHAMPION, previous)
+    return get_version(registry, model, previous)
+
+
+def _refuse_when_changed(registry: Registry, decision: Decision) -> None:
+    now = champion(registry, decision.model)
+    version = now.version if now else None
+    is_done = decision.is_promoted and version == decision.challenger_version
+    if version != decision.champion_version and not is_done:
+        raise ChampionChanged(
+            f"{decision.model}: the decision was made against champion {decision.champion_version or '(none)'}, "
+            f"but the champion is now {version or '(none)'}; compare again with `make train`"
+        )
+
+
+def _before(versions: list[str], current: ModelRef) -> str:
+    if current.version not in versions[1:]:
+        raise NotReady(
+            f"the ledger knows no {current.model} champion before version {current.version}: nothing to roll back to"
+        )
+    return versions[versions.index(current.version) - 1]
+
+
+def _rollback(current: ModelRef, previous: str) -> Decision:
+    return Decision(
+        model=current.model,
+        challenger_version=previous,
+        champion_version=current.version,
+        is_new=True,
+        is_promoted=True,
+        metric=ledger.ROLLBACK,
+        difference=None,
+        reasons=(f"rolled back by hand from version {current.version} to version {previous}",),
+        data_version=current.data_version,
+    )

@@ -1,0 +1,67 @@
+"""The connection to MLflow's store: SQLite or PostgreSQL for what is known, a folder or bucket for the files."""
+
+import logging
+import os
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from everstay.errors import SettingsError
+from everstay.settings import Mlflow
+
+_SQLITE = "sqlite:///"
+
+
+class Registry:
+    """MLflow's store, opened; made on first use.
+
+    Attributes:
+        tracking_uri: where runs and versions are known.
+        client: MLflow's client for that store. Ours never rely on MLflow's process-wide state.
+    """
+
+    def __init__(self, settings: Mlflow):
+        _be_quiet()
+        self.tracking_uri = _checked(settings.tracking_uri)
+        self._artifacts = (
+            settings.artifacts if "://" in settings.artifacts else Path(settings.artifacts).absolute().as_uri()
+        )
+        self.client = MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    def experiment_id(self, name: str) -> str:
+        """The experiment's id; it is created when it does not exist."""
+        known = self.client.get_experiment_by_name(name)
+        if known is None:
+            try:
+                return self.client.create_experiment(name, f"{self._artifacts.rstrip('/')}/{name}")
+            except MlflowException:  # another process was faster
+                known = self.client.get_experiment_by_name(name)
+                if known is None:
+                    raise
+        return str(known.experiment_id)
+
+    def adopt(self) -> None:
+        """Make this store MLflow's process-wide one, which `models:/` addresses are resolved in."""
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+
+
+def _checked(uri: str) -> str:
+    """Refuse what MLflow refuses, in words, and make the folder of a SQLite file."""
+    if "://" not in uri or uri.startswith("file:"):
+        raise SettingsError(
+            f"mlflow.tracking_uri '{uri}' is a folder, which MLflow no longer supports: "
+            "use sqlite:///mlruns/mlflow.db, a postgresql:// address, or the http:// address of an MLflow server"
+        )
+    if uri.startswith(_SQLITE):
+        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    return uri
+
+
+def _be_quiet() -> None:
+    """Let MLflow speak of trouble only; a level or switch set by the person stays."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+        logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -1,0 +1,145 @@
+"""Candidates as MLflow runs: found by their key, logged once, counted only when complete."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+from mlflow.entities import LoggedModel, LoggedModelOutput, Metric, Param, Run, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+
+from everstay.metrics.report import CandidateReport
+from everstay.registry.artifact import artifact_digest, read_card
+from everstay.registry.description import describe_metrics, read_intervals
+from everstay.registry.identity import commit
+from everstay.registry.packaging import write_pyfunc
+from everstay.registry.refs import RunRef
+from everstay.registry.store import Registry
+
+RUN_KEY = "run_key"
+CANDIDATE = "candidate"
+MODEL_ID = "model_id"
+ARTIFACT_DIGEST = "artifact_digest"
+DATA_VERSION = "data_version"
+AS_OF = "as_of"
+SETTINGS_FILE = "everstay.json"
+
+_BATCH = 1_000  # entries that MLflow takes at once
+
+
+def find_run(registry: Registry, experiment: str, run_key: str) -> RunRef | None:
+    """The complete run with this key, or None. A run that was killed half-way is never found."""
+    finished = _search(registry, experiment, run_key, "FINISHED")
+    return _as_ref(experiment, finished[0]) if finished else None
+
+
+def log_candidate(
+    registry: Registry,
+    experiment: str,
+    report: CandidateReport,
+    *,
+    run_key: str,
+    example: pl.DataFrame,
+    settings: Mapping[str, Any],
+    tags: Mapping[str, str] | None = None,
+) -> RunRef:
+    """Write one candidate: parameters, figures, curves, pictures, settings and the artifact as a `pyfunc` model.
+
+    A key that is already complete is returned and nothing is written; runs with this key that were left half-way are
+    marked as killed.
+
+    Args:
+        registry: the store.
+        experiment: "churn" or "recommender".
+        report: the candidate.
+        run_key: from `identity.run_key`.
+        example: a few of the model's rows; become the signature and the input example.
+        settings: the resolved settings, kept as `everstay.json`.
+        tags: further ones.
+
+    Raises:
+        ArtifactRefused: the artifact folder cannot be loaded back.
+    """
+    known = find_run(registry, experiment, run_key)
+    if known is not None:
+        return known
+    client = registry.client
+    for abandoned in _search(registry, experiment, run_key, "RUNNING"):
+        client.set_terminated(abandoned.info.run_id, "KILLED")
+    run = client.create_run(
+        registry.experiment_id(experiment), run_name=report.name, tags={**_origin(report, run_key), **(tags or {})}
+    )
+    try:
+        _write(registry, run, report, example, settings)
+    except BaseException:
+        client.set_terminated(run.info.run_id, "FAILED")
+        raise
+    client.set_terminated(run.info.run_id, "FINISHED")
+    return _as_ref(experiment, client.get_run(run.info.run_id))
+
+
+def _origin(report: CandidateReport, run_key: str) -> dict[str, str]:
+    card = read_card(report.artifact)
+    tags = {
+        RUN_KEY: run_key,
+        CANDIDATE: report.name,
+        DATA_VERSION: str(card[DATA_VERSION]),
+        AS_OF: str(card[AS_OF]),
+        ARTIFACT_DIGEST: artifact_digest(report.artifact),
+    }
+    known_commit = commit()
+    return tags | ({MLFLOW_GIT_COMMIT: known_commit} if known_commit else {})
+
+
+def _write(
+    registry: Registry, run: Run, report: CandidateReport, example: pl.DataFrame, settings: Mapping[str, Any]
+) -> None:
+    client, run_id = registry.client, run.info.run_id
+    params = {name: str(value) for name, value in report.params.items()}
+    client.log_batch(run_id, params=[Param(name, value) for name, value in params.items()])
+    client.log_dict(run_id, dict(settings), SETTINGS_FILE)
+    for name, figure in report.figures.items():
+        client.log_figure(run_id, figure, f"plots/{name}")
+    model: LoggedModel = client.create_logged_model(
+        run.info.experiment_id, report.name, run_id, tags=dict(run.data.tags), params=params
+    )
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    with write_pyfunc(report.artifact, model, example) as folder:
+        client.log_model_artifacts(model.model_id, str(folder))
+    client.finalize_logged_model(model.model_id, "READY")
+    _log_metrics(registry, run_id, model.model_id, report)
+    client.log_batch(run_id, tags=[RunTag(MODEL_ID, model.model_id)])
+
+
+def _log_metrics(registry: Registry, run_id: str, model_id: str, report: CandidateReport) -> None:
+    now = time.time_ns() // 1_000_000
+    metrics = [
+        Metric(figure.key, figure.value, now, figure.step, model_id=model_id) for figure in describe_metrics(report)
+    ]
+    for start in range(0, len(metrics), _BATCH):
+        registry.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+
+def _search(registry: Registry, experiment: str, run_key: str, status: str) -> list[Run]:
+    """Runs of one key in one state, oldest first."""
+    return list(
+        registry.client.search_runs(
+            [registry.experiment_id(experiment)],
+            f"tags.{RUN_KEY} = '{run_key}' and attributes.status = '{status}'",
+            order_by=["attributes.start_time ASC"],
+        )
+    )
+
+
+def _as_ref(experiment: str, run: Run) -> RunRef:
+    tags = run.data.tags
+    return RunRef(
+        experiment,
+        run.info.run_id,
+        tags[CANDIDATE],
+        tags[MODEL_ID],
+        tags[ARTIFACT_DIGEST],
+        tags[DATA_VERSION],
+        tags[AS_OF],
+        read_intervals(run.data.metrics),
+    )

@@ -1,0 +1,140 @@
+"""Runs as versions of the registered models `churn` and `recommender`, and what their aliases point to."""
+
+import json
+from pathlib import Path
+
+import mlflow.artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+from everstay.errors import NotReady
+from everstay.registry import tracking
+from everstay.registry.artifact import ArtifactRefused, artifact_digest
+from everstay.registry.refs import ModelName, ModelRef, RunRef
+from everstay.registry.store import Registry
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+METRIC = "metric"
+
+DESCRIPTIONS: dict[ModelName, str] = {
+    "churn": "Who is about to leave: probability of no net purchase within the horizon. Input: activity features and "
+    "event sequences as of a midnight; output: churn_probability.",
+    "recommender": "What each user wants next: a ranked list of items. Input: purchase history as of a midnight; "
+    "output: user_id, rank, item_id, score, reason.",
+}
+
+
+def register_challenger(registry: Registry, model: ModelName, run: RunRef, *, metric: str) -> ModelRef:
+    """Make a run a version and point the alias `challenger` to it; a run that is a version already makes no second.
+
+    Args:
+        registry: the store.
+        model: whose version it becomes.
+        run: a complete one.
+        metric: name of the figure it is judged by, for example `test_average_precision`; described with its bounds.
+    """
+    client = registry.client
+    _ensure_registered(registry, model)
+    known = client.search_model_versions(f"name = '{model}' and run_id = '{run.run_id}'")
+    version = known[0] if known else _create_version(registry, model, run, metric)
+    client.set_registered_model_alias(model, CHALLENGER, str(version.version))
+    return _as_ref(model, version)
+
+
+def champion(registry: Registry, model: ModelName) -> ModelRef | None:
+    """The version in use, or None."""
+    return _by_alias(registry, model, CHAMPION)
+
+
+def challenger(registry: Registry, model: ModelName) -> ModelRef | None:
+    """The version put forward last, or None; after its promotion it is the champion too."""
+    return _by_alias(registry, model, CHALLENGER)
+
+
+def require_champion(registry: Registry, model: ModelName) -> ModelRef:
+    """The version in use.
+
+    Raises:
+        NotReady: there is none.
+    """
+    found = champion(registry, model)
+    if found is None:
+        raise NotReady(f"there is no {model} champion yet: run `make train`")
+    return found
+
+
+def get_version(registry: Registry, model: ModelName, version: str) -> ModelRef:
+    """One version by its number."""
+    return _as_ref(model, registry.client.get_model_version(model, version))
+
+
+def download(registry: Registry, ref: ModelRef | RunRef) -> Path:
+    """The artifact folder of a version or run: where it lies in a local store, else a copy in a temporary folder.
+
+    Raises:
+        ArtifactRefused: the files are not the ones that were logged.
+    """
+    location = registry.client.get_logged_model(ref.model_id).artifact_location
+    folder = Path(mlflow.artifacts.download_artifacts(location, tracking_uri=registry.tracking_uri))
+    artifact = folder / Model.load(str(folder)).flavors["python_function"]["data"]
+    if artifact_digest(artifact) != ref.artifact_digest:
+        raise ArtifactRefused(f"{artifact} was changed after it was logged by run {ref.run_id}; it was not loaded")
+    return artifact
+
+
+def _ensure_registered(registry: Registry, model: ModelName) -> None:
+    try:
+        registry.client.create_registered_model(model, description=DESCRIPTIONS[model])
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _create_version(registry: Registry, model: ModelName, run: RunRef, metric: str) -> ModelVersion:
+    figure = run.metrics[metric]
+    registry.adopt()  # the SQL store looks the model up in the process-wide store, whatever client asks
+    version = registry.client.create_model_version(
+        model,
+        f"models:/{run.model_id}",
+        run.run_id,
+        description=f"{run.candidate}: {metric} {figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f}), "
+        f"as of {run.as_of[:10]}, learned from {run.data_version}",
+        tags={
+            tracking.CANDIDATE: run.candidate,
+            tracking.DATA_VERSION: run.data_version,
+            tracking.AS_OF: run.as_of,
+            tracking.ARTIFACT_DIGEST: run.artifact_digest,
+            tracking.MODEL_ID: run.model_id,
+            METRIC: metric,
+        },
+        model_id=run.model_id,
+    )
+    link = json.dumps([{"name": model, "version": version.version}])
+    registry.client.set_logged_model_tags(run.model_id, {MLFLOW_MODEL_VERSIONS: link})
+    return version
+
+
+def _by_alias(registry: Registry, model: ModelName, alias: str) -> ModelRef | None:
+    try:
+        return _as_ref(model, registry.client.get_model_version_by_alias(model, alias))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
+            return None
+        raise
+
+
+def _as_ref(model: ModelName, version: ModelVersion) -> ModelRef:
+    tags = version.tags
+    return ModelRef(
+        model,
+        str(version.version),
+        str(version.run_id),
+        tags[tracking.MODEL_ID],
+        tags[tracking.CANDIDATE],
+        tags[tracking.ARTIFACT_DIGEST],
+        tags[tracking.DATA_VERSION],
+        tags[tracking.AS_OF],
+    )

@@ -1,0 +1,163 @@
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.lake import Lake
+from everstay.metrics.comparison import Interval
+from everstay.metrics.report import CandidateReport
+from everstay.registry import ledger
+from everstay.registry.__main__ import main
+from everstay.registry.promotion import Decision, Evidence, decide
+from everstay.registry.refs import ModelRef
+from everstay.registry.rollout import ChampionChanged, apply_decision, roll_back
+from everstay.registry.store import Registry
+from everstay.registry.tracking import log_candidate
+from everstay.registry.versions import CHAMPION, champion, register_challenger
+from everstay.settings import Mlflow, Promotion
+
+BETTER, TIED = Interval(0.02, 0.01, 0.03), Interval(0.01, -0.01, 0.03)
+
+
+@pytest.fixture
+def versions(
+    registry: Registry, make_report: Callable[..., CandidateReport], churn_rows: pl.DataFrame
+) -> list[ModelRef]:
+    """Three versions of churn, none of them champion."""
+    runs = [
+        log_candidate(registry, "churn", make_report(slope=slope), run_key=f"k{slope}", example=churn_rows, settings={})
+        for slope in (0.1, 0.2, 0.3)
+    ]
+    return [register_challenger(registry, "churn", run, metric="test_metric") for run in runs]
+
+
+def judge(registry: Registry, challenger: ModelRef, difference: Interval = BETTER) -> Decision:
+    found = Evidence("average_precision", "events-0", difference, {"recency": difference})
+    return decide(champion(registry, "churn"), challenger, found, Promotion())
+
+
+def promote(registry: Registry, lake: Lake, challenger: ModelRef) -> None:
+    apply_decision(registry, lake, judge(registry, challenger))
+
+
+def test_the_first_model_is_promoted_only_when_it_beats_the_baseline(
+    registry: Registry, lake: Lake, versions: list[ModelRef]
+):
+    apply_decision(registry, lake, judge(registry, versions[0], TIED))
+    assert champion(registry, "churn") is None
+    apply_decision(registry, lake, judge(registry, versions[0], BETTER))
+    assert champion(registry, "churn") == versions[0]
+
+
+def test_every_decision_is_recorded_with_its_reasons(registry: Registry, lake: Lake, versions: list[ModelRef]):
+    promote(registry, lake, versions[0])
+    apply_decision(registry, lake, judge(registry, versions[1], TIED))
+    rows = ledger.history(lake, "churn")
+    assert rows[t.IS_PROMOTED].to_list() == [True, False]
+    assert rows[t.CHAMPION_VERSION].to_list() == [None, "1"]
+    assert rows[t.DIFFERENCE_LOW].to_list() == [0.01, -0.01]
+    assert "tie" in rows[t.REASONS][1][0]
+    assert champion(registry, "churn") == versions[0]
+
+
+def test_a_repeated_decision_changes_nothing(registry: Registry, lake: Lake, versions: list[ModelRef]):
+    decision = judge(registry, versions[0])
+    for _ in range(2):
+        apply_decision(registry, lake, decision)
+    promote(registry, lake, versions[0])  # decided again: nothing new
+    for _ in range(2):
+        apply_decision(registry, lake, judge(registry, versions[1], TIED))
+    assert len(ledger.history(lake, "churn")) == 2
+    assert champion(registry, "churn") == versions[0]
+
+
+def test_a_promotion_killed_before_the_alias_moved_is_completed_by_a_rerun(
+    registry: Registry, lake: Lake, versions: list[ModelRef], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(registry.client, "set_registered_model_alias", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            promote(registry, lake, versions[0])
+    assert champion(registry, "churn") is None
+    promote(registry, lake, versions[0])
+    assert champion(registry, "churn") == versions[0]
+    assert len(ledger.history(lake, "churn")) == 1
+
+
+def test_an_alias_moved_meanwhile_is_not_overwritten(registry: Registry, lake: Lake, versions: list[ModelRef]):
+    promote(registry, lake, versions[0])
+    decision = judge(registry, versions[1])
+    registry.client.set_registered_model_alias("churn", CHAMPION, versions[2].version)
+    with pytest.raises(ChampionChanged, match="champion is now 3"):
+        apply_decision(registry, lake, decision)
+    assert champion(registry, "churn") == versions[2]
+    assert len(ledger.history(lake, "churn")) == 1
+
+
+def test_rollback_restores_the_champion_before_and_records_it(registry: Registry, lake: Lake, versions: list[ModelRef]):
+    for version in versions:
+        promote(registry, lake, version)
+    assert roll_back(registry, lake, "churn") == versions[1]
+    assert roll_back(registry, lake, "churn") == versions[0] == champion(registry, "churn")
+    with pytest.raises(NotReady, match="nothing to roll back to"):
+        roll_back(registry, lake, "churn")
+    rows = ledger.history(lake, "churn")
+    assert rows[t.METRIC].to_list()[3:] == [ledger.ROLLBACK] * 2
+    assert rows[t.REASONS][3].to_list() == ["rolled back by hand from version 3 to version 2"]
+    assert ledger.rolled_back(rows) == {"2", "3"}
+
+
+def test_a_promotion_after_a_rollback_continues_from_the_restored(
+    registry: Registry, lake: Lake, versions: list[ModelRef]
+):
+    promote(registry, lake, versions[0])
+    promote(registry, lake, versions[1])
+    roll_back(registry, lake, "churn")
+    promote(registry, lake, versions[2])
+    assert roll_back(registry, lake, "churn") == versions[0]
+
+
+def test_a_rollback_killed_before_the_alias_moved_is_completed_by_the_next(
+    registry: Registry, lake: Lake, versions: list[ModelRef], monkeypatch: pytest.MonkeyPatch
+):
+    for version in versions:
+        promote(registry, lake, version)
+    with monkeypatch.context() as patched:
+        patched.setattr(registry.client, "set_registered_model_alias", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(registry, lake, "churn")
+    assert champion(registry, "churn") == versions[2]
+    assert roll_back(registry, lake, "churn") == versions[1] == champion(registry, "churn")
+    assert len(ledger.history(lake, "churn")) == 4
+
+
+def test_without_a_champion_nothing_is_rolled_back(registry: Registry, lake: Lake):
+    with pytest.raises(NotReady, match="no churn champion"):
+        roll_back(registry, lake, "churn")
+
+
+def test_the_command_rolls_back_and_says_so(
+    registry: Registry,
+    lake: Lake,
+    versions: list[ModelRef],
+    mlflow_settings: Mlflow,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv("EVERSTAY_DATA__FOLDER", lake.uri)
+    monkeypatch.setenv("EVERSTAY_MLFLOW__TRACKING_URI", mlflow_settings.tracking_uri)
+    monkeypatch.setenv("EVERSTAY_MLFLOW__ARTIFACTS", mlflow_settings.artifacts)
+    promote(registry, lake, versions[0])
+    assert main(["rollback", "churn"]) == 1
+    assert "nothing to roll back to" in capsys.readouterr().err
+    promote(registry, lake, versions[1])
+    assert main(["rollback", "churn"]) == 0
+    assert capsys.readouterr().out == "churn: version 1 (network, as of 2024-03-01) is champion again\n"
+    with pytest.raises(SystemExit):
+        main(["rollback", "pricing"])
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt

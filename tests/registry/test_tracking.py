@@ -1,0 +1,86 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from everstay.metrics.comparison import Interval
+from everstay.metrics.report import CandidateReport
+from everstay.registry.artifact import ArtifactRefused, artifact_digest
+from everstay.registry.refs import RunRef
+from everstay.registry.store import Registry
+from everstay.registry.tracking import find_run, log_candidate
+
+Make = Callable[..., CandidateReport]
+
+
+def log(registry: Registry, report: CandidateReport, rows: pl.DataFrame, key: str = "k1") -> RunRef:
+    return log_candidate(
+        registry, "churn", report, run_key=key, example=rows, settings={"seed": 17}, tags={"by": "test"}
+    )
+
+
+def runs_of(registry: Registry) -> list:
+    return list(registry.client.search_runs([registry.experiment_id("churn")]))
+
+
+def test_a_candidate_is_written_whole(registry: Registry, make_report: Make, churn_rows: pl.DataFrame):
+    report = make_report()
+    run = log(registry, report, churn_rows)
+    stored = registry.client.get_run(run.run_id)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params == {"layers": "2", "rate": "0.1"}
+    assert stored.data.metrics["test_metric_low"] == 0.7
+    assert [point.value for point in registry.client.get_metric_history(run.run_id, "train_loss")] == [3.0, 2.0, 1.5]
+    assert stored.data.tags["artifact_digest"] == artifact_digest(report.artifact)
+    assert (stored.data.tags["data_version"], stored.data.tags["by"]) == ("events-0", "test")
+    files = {file.path for folder in (None, "plots") for file in registry.client.list_artifacts(run.run_id, folder)}
+    assert {"everstay.json", "plots/calibration.png"} <= files
+
+
+def test_the_reference_holds_the_final_figures_with_bounds(
+    registry: Registry, make_report: Make, churn_rows: pl.DataFrame
+):
+    run = log(registry, make_report(), churn_rows)
+    assert run.metrics["test_metric"] == Interval(0.8, 0.7, 0.9)
+    assert "train_loss" not in run.metrics
+    model = registry.client.get_logged_model(run.model_id)
+    assert {figure.key: figure.value for figure in model.metrics}["test_metric"] == 0.8
+
+
+def test_a_known_key_is_returned_and_nothing_is_written(
+    registry: Registry, make_report: Make, churn_rows: pl.DataFrame
+):
+    assert find_run(registry, "churn", "k1") is None
+    first = log(registry, make_report(), churn_rows)
+    again = log(registry, make_report(slope=0.7), churn_rows)
+    assert (again.run_id, again.artifact_digest) == (first.run_id, first.artifact_digest)
+    assert find_run(registry, "churn", "k1").run_id == first.run_id
+    assert len(runs_of(registry)) == 1
+
+
+def test_a_killed_run_is_not_found_and_is_marked_by_the_next(
+    registry: Registry, make_report: Make, churn_rows: pl.DataFrame
+):
+    killed = registry.client.create_run(registry.experiment_id("churn"), tags={"run_key": "k1"})  # then SIGKILL
+    assert find_run(registry, "churn", "k1") is None
+    complete = log(registry, make_report(), churn_rows)
+    assert registry.client.get_run(killed.info.run_id).info.status == "KILLED"
+    assert find_run(registry, "churn", "k1").run_id == complete.run_id != killed.info.run_id
+
+
+def test_a_run_that_fails_is_marked_and_not_found(registry: Registry, make_report: Make, churn_rows: pl.DataFrame):
+    with pytest.raises(ArtifactRefused, match="os:getcwd"):
+        log(registry, make_report(loader="os:getcwd"), churn_rows)
+    assert [run.info.status for run in runs_of(registry)] == ["FAILED"]
+    assert find_run(registry, "churn", "k1") is None
+
+
+def test_no_pickle_and_no_code_is_stored(
+    registry: Registry, make_report: Make, churn_rows: pl.DataFrame, tmp_path: Path
+):
+    log(registry, make_report(), churn_rows)
+    files = [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".yaml", ".txt", ".png", ""}
+    assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # a pickle's first byte
+    assert not [path for path in files if b"cloudpickle" in path.read_bytes()]
