@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,33 @@ def test_bad_values_are_told_with_file_and_row(write: Write) -> None:
     assert (bad[t.OCCURRED_AT], bad[t.QUANTITY]) == (None, None)
 
 
+def test_a_bad_row_of_a_parquet_file_is_shown_whatever_its_types(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    pl.DataFrame(
+        {
+            t.USER_ID: pl.Series([1, 2], dtype=pl.UInt64),
+            t.OCCURRED_AT: [datetime(2024, 5, 1, tzinfo=UTC)] * 2,
+            t.QUANTITY: [1.0, 1.5],
+            t.AMOUNT: pl.Series([Decimal("1.50"), None], dtype=pl.Decimal(10, 2)),
+            t.PLATFORM: pl.Series(["web", "app"], dtype=pl.Categorical),
+        }
+    ).write_parquet(path)
+    events = _read(FilesSource(events=str(path), default_event_type=t.VIEW))
+    assert events[t.PLATFORM].to_list() == ["web", "app"]
+    assert events[t.PROBLEM].to_list() == [None, "quantity: '1.5' is not a whole number"]
+    assert events[t.CONTENT][0] is None
+    assert '"user_id":2' in events[t.CONTENT][1]
+    assert "2024-05-01" in events[t.CONTENT][1]
+
+
+def test_columns_that_hold_no_plain_values(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    rows = pl.DataFrame({t.USER_ID: [b"\xff"], t.OCCURRED_AT: ["2024-05-01"], t.ITEM_ID: [["a", "b"]]})
+    rows.write_parquet(path)
+    bad = _read(FilesSource(events=str(path), default_event_type=t.VIEW)).row(0, named=True)
+    assert bad[t.PROBLEM] == "user_id: Binary is not a plain value; item_id: List(String) is not a plain value"
+
+
 def test_what_the_lake_judges_is_kept_as_it_is(write: Write) -> None:
     rows = "4,ann,A,barter,2024-05-01,-3,-1.5,\n" + "5,ann,A,buy,2024-05-01,,,\n"
     events = _read(_settings(write(HEADER + rows)))
@@ -239,6 +267,12 @@ def test_a_file_in_which_no_row_fits_the_header(write: Write) -> None:
     events = _read(_settings(write("user_id,occurred_at\na,b,c\nd,e,f\n"), columns={}, default_event_type=t.VIEW))
     assert events[t.SOURCE_ROW].to_list() == [1, 2]
     assert events[t.PROBLEM].unique().to_list() == ["the row has 3 values where the header has 2"]
+
+
+def test_a_file_that_is_wrong_throughout_is_refused_before_it_fills_the_memory(write: Write) -> None:
+    content = "user_id,occurred_at\n" + "a,b,c\n" * 100_001
+    message = _refusal(_settings(write(content), columns={}, default_event_type=t.VIEW))
+    assert "events.csv row 100000 is cut off or damaged" in message
 
 
 def test_inches_are_no_quotation(write: Write) -> None:

@@ -83,7 +83,7 @@ def test_the_hour_that_clocks_repeat_is_the_first_and_the_one_they_skip_is_none(
         (t.AMOUNT, [Decimal("1.50")], [1.5], []),
         (t.AMOUNT, [date(2017, 1, 1)], [None], [0]),
         (t.AMOUNT, [[1.0]], [None], [0]),
-        (t.USER_ID, [17.0, None], ["17", None], []),
+        (t.USER_ID, [17.0, None, 1.5], ["17", None, "1.5"], []),
         (t.USER_ID, ["a ", " ", ""], ["a ", None, None], []),
         (t.USER_ID, [b"a"], [None], [0]),
         (t.HAS_MARKETING_CONSENT, ["Yes", "0", "perhaps"], [True, False, None], [2]),

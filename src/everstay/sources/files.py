@@ -119,8 +119,10 @@ def _typed(block: Block, columns: dict[str, str], time_zone: str) -> pl.DataFram
     if not words.select(is_bad.any()).item():
         return pl.concat([typed, block.unread], how="diagonal")
     problem = words.select(pl.when(is_bad).then(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True))).to_series()
-    raw = block.raw.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    content = raw.zip_with(problem.is_not_null(), pl.Series([None], dtype=pl.String))
+    bad = problem.is_not_null().arg_true()
+    writable = block.raw[bad].with_columns(pl.col(pl.Binary).bin.encode("base64"))  # JSON has no bytes
+    rows_as_json = writable.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    content = pl.Series([None], dtype=pl.String).new_from_index(0, len(problem)).scatter(bad, rows_as_json)
     typed = typed.with_columns(problem.alias(t.PROBLEM), content.alias(t.CONTENT))
     return pl.concat([typed, block.unread], how="diagonal")
 

@@ -19,6 +19,7 @@ from everstay import tables as t
 from everstay.errors import SourceError
 
 _CSV_BLOCK_BYTES = 8 << 20  # also the longest row: more is taken for a quotation mark without its partner
+_MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
 _EXPORT_AGAIN = "export or copy it again"
 
 
@@ -213,11 +214,11 @@ def _read_csv(path: Path, columns: Sequence[str], chunk_rows: int) -> Iterator[B
 
 
 def _csv_batches(file: io.FileIO, columns: Sequence[str], unread: list[pa.csv.InvalidRow]) -> Iterator[pa.RecordBatch]:
-    """Parse all columns as text; rows with a wrong number of values go to `unread`."""
+    """Parse columns as text; rows with a wrong number of values go to `unread`, too many of them are an error."""
 
     def skip(row: pa.csv.InvalidRow) -> str:
         unread.append(row)
-        return "skip"
+        return "skip" if len(unread) < _MOST_UNREAD_ROWS else "error"
 
     yield from pyarrow.csv.open_csv(
         file,

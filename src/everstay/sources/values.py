@@ -82,9 +82,11 @@ def _problems(raw: pl.Series, value: pl.Series, before: str, after: str) -> pl.S
 
 def _texts(raw: pl.Series) -> pl.Series:
     """Text as it is; whole floats without their fraction, for pandas makes floats of ids when one is missing."""
-    if raw.dtype.is_float() and not (raw != raw.round()).any():
-        raw = raw.cast(pl.Int64)
-    return raw.cast(pl.String)
+    text = raw.cast(pl.String)
+    if not raw.dtype.is_float():
+        return text
+    whole = raw.cast(pl.Int64, strict=False)
+    return whole.cast(pl.String).zip_with((whole == raw).fill_null(value=False), text)
 
 
 def _numbers(raw: pl.Series) -> pl.Series:
