@@ -8,7 +8,7 @@ from everstay.settings import StoreTwinSource
 from everstay.sources.store_twin_catalogue import STEP_SHARES, Catalogue
 from everstay.sources.store_twin_random import BoolArray, FloatArray, IntArray, Stream, generator
 from everstay.sources.store_twin_users import DAY, UserBlock
-from everstay.sources.store_twin_visits import Visits, first_within, number_within
+from everstay.sources.store_twin_visits import Visits, first_within
 
 TRANSITION_SHARE = 0.3
 """Of the lines, those whose item follows from the line before; the rest repeats an earlier order or is fresh."""
@@ -23,13 +23,11 @@ class Lines:
 
     Attributes:
         visit: index into the visits.
-        position: within the order, from 0.
         item: index into the catalogue.
         is_shown: first line of this item in the order; the others exist only as the origin of later choices.
     """
 
     visit: IntArray
-    position: IntArray
     item: IntArray
     is_shown: BoolArray
 
@@ -70,7 +68,7 @@ def draw_lines(settings: StoreTwinSource, block: int, users: UserBlock, catalogu
     item = catalogue.step(fresh[root], steps)
     is_shown = np.zeros(len(item), dtype=bool)
     is_shown[np.unique(visit * settings.items + item, return_index=True)[1]] = True
-    return Lines(visit, number_within(visit), item, is_shown)
+    return Lines(visit, item, is_shown)
 
 
 def _draw_origins(
