@@ -10,8 +10,6 @@ from everstay.features.orders import net_purchases
 from everstay.features.slices import known_before, label_delay
 from everstay.settings import Churn
 
-__all__ = ["churn_labels", "net_purchases"]
-
 
 def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: datetime) -> pl.DataFrame:
     """Label the users of one bucket as they stood at `as_of`, from what is known at `known_at`.

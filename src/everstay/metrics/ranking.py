@@ -46,14 +46,14 @@ def mrr_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
     [0.5, 0.0]
     """
     _check(hits, target_counts)
-    places = np.arange(1, hits.shape[1] + 1)
-    return _where_targets((hits / places).max(axis=1), target_counts)
+    inverse_places = 1.0 / np.arange(1, hits.shape[1] + 1)
+    return _where_targets(np.where(hits, inverse_places, 0.0).max(axis=1), target_counts)
 
 
 def hit_rate_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
     """1 for a list with at least one hit, else 0."""
     _check(hits, target_counts)
-    return _where_targets(hits.any(axis=1).astype(np.float64), target_counts)
+    return _where_targets(np.where(hits.any(axis=1), 1.0, 0.0), target_counts)
 
 
 def coverage(recommended: NDArray[np.generic], catalogue_size: int) -> float:
