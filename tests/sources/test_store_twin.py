@@ -13,8 +13,8 @@ from everstay.errors import SourceError
 from everstay.settings import StoreTwinSource
 from everstay.sources.contract import STAGED
 from everstay.sources.store_twin import StoreTwin, write_parquet
-from everstay.sources.store_twin_truth import LEFT_AT
-from everstay.sources.store_twin_users import CLOCK_START, COUPON_ARM
+from everstay.sources.store_twin.truth import LEFT_AT
+from everstay.sources.store_twin.users import CLOCK_START, COUPON_ARM
 
 SETTINGS = StoreTwinSource(users=510, items=60, days=150, seed=3)
 

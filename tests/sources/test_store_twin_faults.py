@@ -9,8 +9,8 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources import store_twin_faults as kinds
 from everstay.sources.store_twin import StoreTwin
+from everstay.sources.store_twin import faults as kinds
 
 CLEAN = StoreTwinSource(users=300, items=40, days=60, seed=5)
 FAULTY = CLEAN.model_copy(update={"fault_share": 0.05})

@@ -9,12 +9,12 @@ import pytest
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources import store_twin_truth as truths
 from everstay.sources.store_twin import StoreTwin
-from everstay.sources.store_twin_intensity import COUPON_DAYS, WEEKDAY_FACTORS, Intensity, compute_intensity
-from everstay.sources.store_twin_lines import TRANSITION_SHARE
-from everstay.sources.store_twin_truth import StoreTruth
-from everstay.sources.store_twin_users import AGE_BANDS, CLOCK_START, COUPON_ARM, draw_users
+from everstay.sources.store_twin import truth as truths
+from everstay.sources.store_twin.intensity import COUPON_DAYS, WEEKDAY_FACTORS, Intensity, compute_intensity
+from everstay.sources.store_twin.lines import TRANSITION_SHARE
+from everstay.sources.store_twin.truth import StoreTruth
+from everstay.sources.store_twin.users import AGE_BANDS, CLOCK_START, COUPON_ARM, draw_users
 
 SETTINGS = StoreTwinSource(users=3_000, items=80, days=280, seed=11)
 AS_OFS = [CLOCK_START + timedelta(days=days) for days in (85, 150, 215)]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import STEP_SHARES, Catalogue
-from everstay.sources.store_twin_random import BoolArray, FloatArray, IntArray, Stream, generator
-from everstay.sources.store_twin_users import DAY, UserBlock
-from everstay.sources.store_twin_visits import Visits, first_within
+from everstay.sources.store_twin.catalogue import STEP_SHARES, Catalogue
+from everstay.sources.store_twin.random import BoolArray, FloatArray, IntArray, Stream, generator
+from everstay.sources.store_twin.users import DAY, UserBlock
+from everstay.sources.store_twin.visits import Visits, first_within
 
 TRANSITION_SHARE = 0.3
 """Of the lines, those whose item follows from the line before; the rest repeats an earlier order or is fresh."""

@@ -12,11 +12,11 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import draw_catalogue
-from everstay.sources.store_twin_chunk import StoreTwinChunk, open_chunks
-from everstay.sources.store_twin_random import block_count
-from everstay.sources.store_twin_truth import StoreTruth
-from everstay.sources.store_twin_users import campaign_days, shop_users
+from everstay.sources.store_twin.catalogue import draw_catalogue
+from everstay.sources.store_twin.chunk import StoreTwinChunk, open_chunks
+from everstay.sources.store_twin.random import block_count
+from everstay.sources.store_twin.truth import StoreTruth
+from everstay.sources.store_twin.users import campaign_days, shop_users
 
 
 class StoreTwin:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_random import FloatArray, IntArray
-from everstay.sources.store_twin_users import CLOCK_START, UserBlock, campaign_days
+from everstay.sources.store_twin.random import FloatArray, IntArray
+from everstay.sources.store_twin.users import CLOCK_START, UserBlock, campaign_days
 
 WEEKDAY_FACTORS = (0.85, 0.85, 0.9, 0.95, 1.15, 1.3, 1.0)
 """Monday to Sunday."""

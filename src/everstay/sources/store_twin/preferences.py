@@ -3,11 +3,11 @@
 import numpy as np
 
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import STEP_SHARES, Catalogue
-from everstay.sources.store_twin_events import BlockHistory
-from everstay.sources.store_twin_lines import TRANSITION_SHARE
-from everstay.sources.store_twin_random import FloatArray, IntArray
-from everstay.sources.store_twin_users import UserBlock
+from everstay.sources.store_twin.catalogue import STEP_SHARES, Catalogue
+from everstay.sources.store_twin.events import BlockHistory
+from everstay.sources.store_twin.lines import TRANSITION_SHARE
+from everstay.sources.store_twin.random import FloatArray, IntArray
+from everstay.sources.store_twin.users import UserBlock
 
 
 def following_items(catalogue: Catalogue, item: IntArray) -> FloatArray:

@@ -10,7 +10,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_random import IntArray, Stream, generator
+from everstay.sources.store_twin.random import IntArray, Stream, generator
 
 MISSING_USER = "missing_user"
 UNPARSABLE_TIME = "unparsable_time"

@@ -9,9 +9,9 @@ import polars as pl
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
 from everstay.sources.contract import stage
-from everstay.sources.store_twin_events import simulate_events
-from everstay.sources.store_twin_faults import FAULT, add_faults, draw_faults
-from everstay.sources.store_twin_random import block_count
+from everstay.sources.store_twin.events import simulate_events
+from everstay.sources.store_twin.faults import FAULT, add_faults, draw_faults
+from everstay.sources.store_twin.random import block_count
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_browsing import browse, draw_looks
-from everstay.sources.store_twin_catalogue import Catalogue, draw_catalogue, item_ids
-from everstay.sources.store_twin_checkout import check_out
-from everstay.sources.store_twin_follow_ups import draw_ratings, draw_returns, send_messages
-from everstay.sources.store_twin_intensity import Intensity, compute_intensity
-from everstay.sources.store_twin_lines import Lines, draw_lines
-from everstay.sources.store_twin_random import IntArray, Stream, generator
-from everstay.sources.store_twin_users import DAY, UserBlock, campaign_days, campaign_ids, draw_users, moments
-from everstay.sources.store_twin_visits import Visits, draw_visits, number_within
+from everstay.sources.store_twin.browsing import browse, draw_looks
+from everstay.sources.store_twin.catalogue import Catalogue, draw_catalogue, item_ids
+from everstay.sources.store_twin.checkout import check_out
+from everstay.sources.store_twin.follow_ups import draw_ratings, draw_returns, send_messages
+from everstay.sources.store_twin.intensity import Intensity, compute_intensity
+from everstay.sources.store_twin.lines import Lines, draw_lines
+from everstay.sources.store_twin.random import IntArray, Stream, generator
+from everstay.sources.store_twin.users import DAY, UserBlock, campaign_days, campaign_ids, draw_users, moments
+from everstay.sources.store_twin.visits import Visits, draw_visits, number_within
 
 _MEAN_LATENESS = 20_000_000
 _LATE_SHARE = 0.01

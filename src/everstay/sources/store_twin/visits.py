@@ -7,9 +7,9 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_intensity import BROWSING_PER_ORDER, Intensity
-from everstay.sources.store_twin_random import BoolArray, IntArray, Stream, generator
-from everstay.sources.store_twin_users import DAY, UserBlock
+from everstay.sources.store_twin.intensity import BROWSING_PER_ORDER, Intensity
+from everstay.sources.store_twin.random import BoolArray, IntArray, Stream, generator
+from everstay.sources.store_twin.users import DAY, UserBlock
 
 _HOUR = DAY // 24
 

@@ -5,12 +5,12 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import Catalogue
-from everstay.sources.store_twin_intensity import Intensity
-from everstay.sources.store_twin_random import BoolArray, IntArray, Stream, generator
-from everstay.sources.store_twin_text import comments, reviews
-from everstay.sources.store_twin_users import DAY, UserBlock, campaign_days
-from everstay.sources.store_twin_visits import first_within
+from everstay.sources.store_twin.catalogue import Catalogue
+from everstay.sources.store_twin.intensity import Intensity
+from everstay.sources.store_twin.random import BoolArray, IntArray, Stream, generator
+from everstay.sources.store_twin.text import comments, reviews
+from everstay.sources.store_twin.users import DAY, UserBlock, campaign_days
+from everstay.sources.store_twin.visits import first_within
 
 WHOLE_RETURN_SHARE = 0.02
 """Of the orders, those that are returned wholly; they are no net purchase."""

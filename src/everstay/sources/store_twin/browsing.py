@@ -7,11 +7,11 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import Catalogue
-from everstay.sources.store_twin_lines import Lines, choose_fresh
-from everstay.sources.store_twin_random import BoolArray, IntArray, Stream, generator
-from everstay.sources.store_twin_users import DAY, UserBlock
-from everstay.sources.store_twin_visits import Visits, first_within, number_within
+from everstay.sources.store_twin.catalogue import Catalogue
+from everstay.sources.store_twin.lines import Lines, choose_fresh
+from everstay.sources.store_twin.random import BoolArray, IntArray, Stream, generator
+from everstay.sources.store_twin.users import DAY, UserBlock
+from everstay.sources.store_twin.visits import Visits, first_within, number_within
 
 SECOND = 1_000_000
 _STEP = 45 * SECOND

@@ -8,8 +8,8 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import CATEGORIES
-from everstay.sources.store_twin_random import BLOCK_USERS, BoolArray, FloatArray, IntArray, Stream, generator
+from everstay.sources.store_twin.catalogue import CATEGORIES
+from everstay.sources.store_twin.random import BLOCK_USERS, BoolArray, FloatArray, IntArray, Stream, generator
 
 CLOCK_START = datetime(2023, 1, 1, tzinfo=UTC)
 DAY = 86_400_000_000

@@ -12,15 +12,15 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_catalogue import draw_catalogue, item_ids
-from everstay.sources.store_twin_chunk import open_chunks
-from everstay.sources.store_twin_events import simulate_history
-from everstay.sources.store_twin_faults import FAULT
-from everstay.sources.store_twin_follow_ups import WHOLE_RETURN_SHARE
-from everstay.sources.store_twin_intensity import Intensity, compute_intensity, season
-from everstay.sources.store_twin_preferences import following_items, next_items
-from everstay.sources.store_twin_random import FloatArray, block_count
-from everstay.sources.store_twin_users import CLOCK_START, DAY, moments, shop_users
+from everstay.sources.store_twin.catalogue import draw_catalogue, item_ids
+from everstay.sources.store_twin.chunk import open_chunks
+from everstay.sources.store_twin.events import simulate_history
+from everstay.sources.store_twin.faults import FAULT
+from everstay.sources.store_twin.follow_ups import WHOLE_RETURN_SHARE
+from everstay.sources.store_twin.intensity import Intensity, compute_intensity, season
+from everstay.sources.store_twin.preferences import following_items, next_items
+from everstay.sources.store_twin.random import FloatArray, block_count
+from everstay.sources.store_twin.users import CLOCK_START, DAY, moments, shop_users
 
 PURCHASE_RATE = "purchase_rate"  # orders per day while active, before season and coupons
 LEAVE_HAZARD = "leave_hazard"  # per day, before coupons

@@ -11,7 +11,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_random import FloatArray, IntArray, Stream, generator
+from everstay.sources.store_twin.random import FloatArray, IntArray, Stream, generator
 
 CATEGORIES = {
     "grocery": ("coffee", "pasta", "chocolate"),

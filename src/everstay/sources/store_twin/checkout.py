@@ -5,12 +5,12 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.settings import StoreTwinSource
-from everstay.sources.store_twin_browsing import SECOND
-from everstay.sources.store_twin_catalogue import Catalogue
-from everstay.sources.store_twin_intensity import NO_CAMPAIGN, Intensity
-from everstay.sources.store_twin_lines import Lines
-from everstay.sources.store_twin_random import BoolArray, IntArray, Stream, generator
-from everstay.sources.store_twin_visits import Visits
+from everstay.sources.store_twin.browsing import SECOND
+from everstay.sources.store_twin.catalogue import Catalogue
+from everstay.sources.store_twin.intensity import NO_CAMPAIGN, Intensity
+from everstay.sources.store_twin.lines import Lines
+from everstay.sources.store_twin.random import BoolArray, IntArray, Stream, generator
+from everstay.sources.store_twin.visits import Visits
 
 COUPON_DISCOUNT = 0.15
 REDEEM_SHARE = 0.6

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from everstay.sources.store_twin_random import IntArray
+from everstay.sources.store_twin.random import IntArray
 
 _COMMENTS = (
     ("Terrible, broke at once.", "Waste of money.", "Asked for my money back."),
