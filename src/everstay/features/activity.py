@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from polars import selectors as cs
 
 from everstay import tables as t
 from everstay.features.sums import (
@@ -16,7 +17,6 @@ from everstay.features.sums import (
     HABIT_DAYS,
     HOUR,
     MONEY,
-    ORDER_WINDOWS,
     TREND_WINDOWS,
     WINDOWS,
     condense,
@@ -107,11 +107,7 @@ def activity_slices(events: pl.DataFrame, items: pl.DataFrame, as_ofs: Sequence[
 
 def _features(sums: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """Turn sums into features: zeros where nothing happened, money in currency, shares, trends and times since."""
-    words = [f"{name}_{days}d" for name in ("orders", "spend", "discount", "items") for days in ORDER_WINDOWS]
-    words += [
-        f"{name}_{days}d" for name in ("distinct_items", "distinct_categories", "active_days") for days in WINDOWS
-    ]
-    table = sums.with_columns(pl.col(words).fill_null(0))
+    table = sums.with_columns(cs.matches(r"_[0-9]+d$").fill_null(0))
     table = table.with_columns(*_window_ratios(), *_habits(), *_times_since(as_of))
     table = table.with_columns(
         *(pl.col(f"{name}_{days}d") / MONEY for name in ("spend", "discount") for days in WINDOWS),
