@@ -11,17 +11,7 @@ import polars as pl
 from polars import selectors as cs
 
 from everstay import tables as t
-from everstay.features.sums import (
-    COUNTED,
-    DAY,
-    HABIT_DAYS,
-    HOUR,
-    MONEY,
-    TREND_WINDOWS,
-    WINDOWS,
-    condense,
-    user_sums,
-)  # fmt: skip
+from everstay.features.sums import COUNTED, DAY, HABIT_DAYS, HOUR, MONEY, TREND_WINDOWS, WINDOWS, condense, user_sums
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ HOUR = 3_600_000_000
 
 _COUNT = "count"
 _SUMS = ("spend", "discount", "items")
+_THING = "thing"
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,17 @@ def condense(events: pl.DataFrame, items: pl.DataFrame) -> Ledger:
 
 def _sorted_things(bought: pl.LazyFrame, thing: str) -> pl.LazyFrame:
     """Different (user, thing, times), users and things in any order but together, times ascending."""
-    code = pl.col(thing).cast(pl.Categorical).to_physical().alias("thing")
+    code = pl.col(thing).cast(pl.Categorical).to_physical().alias(_THING)
     rows = bought.filter(pl.col(thing).is_not_null()).select(t.USER_ID, code, t.OCCURRED_AT, t.RECORDED_AT).unique()
-    return rows.sort(pl.col(t.USER_ID).to_physical(), "thing", t.OCCURRED_AT)
+    return rows.sort(pl.col(t.USER_ID).to_physical(), _THING, t.OCCURRED_AT)
 
 
 def user_sums(ledger: Ledger, as_of: datetime) -> pl.LazyFrame:
     """One row for every user with an event before `as_of`, with the counts and sums of all windows; null for none."""
     known = ledger.moments.filter(known_before(as_of))
     is_own = pl.col(t.EVENT_TYPE) != t.MESSAGE_SENT
-    days = (
-        known.filter(is_own).group_by(t.USER_ID, pl.col(t.OCCURRED_AT).dt.date()).agg(pl.max(t.OCCURRED_AT).alias("at"))
-    )
-    active_days = days.select(t.USER_ID, pl.col("at").alias(t.OCCURRED_AT))
+    day = pl.col(t.OCCURRED_AT).dt.date().alias("day")
+    active_days = known.filter(is_own).group_by(t.USER_ID, day).agg(pl.max(t.OCCURRED_AT))
     orders = _orders(known)
     table = _event_sums(known, as_of)
     for part in (
@@ -164,7 +163,7 @@ def _order_gaps(orders: pl.LazyFrame) -> pl.LazyFrame:
 
 def _last_times(things: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """One row per user and thing bought before `as_of`: the last time, which is the last row of its run."""
-    is_last = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in (t.USER_ID, "thing"))
+    is_last = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in (t.USER_ID, _THING))
     return things.filter(known_before(as_of)).filter(is_last)
 
 
