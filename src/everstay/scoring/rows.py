@@ -1,0 +1,35 @@
+"""The rows that models score: who is scored at an as-of, and what is known of them."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.features import activity_features, day_tokens, net_purchases, purchase_history
+from everstay.features.slices import known_before
+
+
+def active_users(events: pl.DataFrame, as_of: datetime, look_back_days: int) -> pl.DataFrame:
+    """The churn population: users with a net purchase in the look-back before `as_of`; `USER_ID`, sorted.
+
+    The same users that `features.churn_labels` would label, here without waiting for a label.
+    """
+    bought_since = pl.col(t.OCCURRED_AT) >= as_of - timedelta(days=look_back_days)
+    purchases = net_purchases(events.filter(known_before(as_of)))
+    return purchases.filter(bought_since).select(t.USER_ID).unique().sort(t.USER_ID)
+
+
+def churn_rows(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.DataFrame:
+    """Activity features and day tokens of every user with an event before `as_of`, one row each, sorted by user."""
+    tokens = day_tokens(events, as_of, max_tokens)
+    return activity_features(events, items, as_of).join(tokens, on=[t.USER_ID, t.AS_OF], how="left").sort(t.USER_ID)
+
+
+def history_rows(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Purchase history of every user with an event before `as_of`, sorted by user; null lists without a purchase."""
+    users = events.filter(known_before(as_of)).select(t.USER_ID).unique()
+    return (
+        users.with_columns(pl.lit(as_of, t.TIME).alias(t.AS_OF))
+        .join(purchase_history(events, as_of), on=[t.USER_ID, t.AS_OF], how="left")
+        .sort(t.USER_ID)
+    )

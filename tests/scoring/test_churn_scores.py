@@ -1,0 +1,105 @@
+import pickle
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.features import churn_labels
+from everstay.partitions import IN_PROCESS
+from everstay.scoring import Work, active_users, compute_churn_scores
+from everstay.scoring.churn_scores import score_churn_bucket
+from everstay.settings import Churn
+
+Make = Callable[..., Work]
+CHURN = Churn()
+
+
+def score(work: Work, folder: Path) -> pl.DataFrame:
+    return compute_churn_scores(work, CHURN, 64, folder / "scores", IN_PROCESS).read_all().sort(t.USER_ID)
+
+
+def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, events: pl.DataFrame, tmp_path: Path):
+    work = make_work("churn")
+    scores = score(work, tmp_path)
+    assert scores.schema == t.CHURN_SCORES.empty().schema
+    known_at = work.as_of + timedelta(days=60)
+    labelled = churn_labels(events, work.as_of, CHURN, known_at)
+    assert scores[t.USER_ID].to_list() == labelled[t.USER_ID].sort().to_list()
+    assert 0 < len(scores) < events[t.USER_ID].n_unique()
+    assert scores.null_count().sum_horizontal().item() == 0
+
+
+def test_rows_say_what_they_were_made_from(make_work: Make, tmp_path: Path):
+    work = make_work("churn")
+    scores = score(work, tmp_path)
+    stamps = scores.select(t.AS_OF, t.MODEL_VERSION, t.DATA_VERSION).unique()
+    assert stamps.row(0) == (work.as_of, "7", "events-5.items-1")
+    assert len(stamps) == 1
+    assert scores[t.REASONS][0][0].startswith("last order")
+
+
+def test_one_bucket_gives_what_many_give(make_work: Make, tmp_path: Path):
+    many = score(make_work("churn", 7), tmp_path)
+    assert_frame_equal(score(make_work("churn", 1), tmp_path), many)
+    assert set(many[t.RISK_TIER]) == {"high", "medium", "low"}
+
+
+def test_tiers_hold_their_shares_of_all_users(make_work: Make, tmp_path: Path):
+    scores = score(make_work("churn"), tmp_path)
+    counts = dict(scores[t.RISK_TIER].value_counts().iter_rows())
+    assert counts["high"] == round(0.1 * len(scores))
+    assert counts["high"] + counts["medium"] == round(0.3 * len(scores))
+    lowest = dict(scores.group_by(t.RISK_TIER).agg(pl.min(t.CHURN_PROBABILITY)).iter_rows())
+    highest = dict(scores.group_by(t.RISK_TIER).agg(pl.max(t.CHURN_PROBABILITY)).iter_rows())
+    assert lowest["high"] >= highest["medium"]
+    assert lowest["medium"] >= highest["low"]
+
+
+def test_later_events_change_nothing(make_work: Make, events: pl.DataFrame, tmp_path: Path):
+    work = make_work("churn")
+    before = events.filter(pl.col(t.OCCURRED_AT) < work.as_of)
+    assert len(before) < len(events)
+    shuffled = before.sample(fraction=1, shuffle=True, seed=1)
+    assert_frame_equal(score(work, tmp_path), score(make_work("churn", shop=shuffled), tmp_path))
+
+
+def test_the_model_is_loaded_once_per_process(make_work: Make, tmp_path: Path, loads: list[Path]):
+    work = make_work("churn", 5)
+    score(work, tmp_path)
+    assert loads == [work.artifact]
+
+
+def test_a_bucket_without_users_gives_no_rows(make_work: Make, events: pl.DataFrame, tmp_path: Path):
+    alone = events.filter(pl.col(t.USER_ID) == "u1")
+    assert score(make_work("churn", 5, alone), tmp_path)[t.USER_ID].to_list() == ["u1"]
+    assert score(make_work("churn", 5, events.clear()), tmp_path).is_empty()
+
+
+def test_the_work_of_a_worker_can_be_pickled(make_work: Make):
+    work = partial(score_churn_bucket, work=make_work("churn"), look_back_days=84, max_tokens=8)
+    assert_frame_equal(pickle.loads(pickle.dumps(work))(0), work(0))  # noqa: S301  # our own bytes, as Dask sends them
+
+
+@pytest.mark.parametrize("days", [1, 30, 84])
+def test_the_population_bought_within_the_look_back(events: pl.DataFrame, make_work: Make, days: int):
+    as_of = make_work("churn").as_of
+    rows = events.filter(pl.col(t.OCCURRED_AT) < as_of)
+    bought = {}
+    for user, kind, order, pieces, at in rows.select(
+        t.USER_ID, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.OCCURRED_AT
+    ).iter_rows():
+        if kind in (t.PURCHASE, t.RETURN):
+            entry = bought.setdefault((user, order), {"net": 0, "at": []})
+            entry["net"] += pieces if kind == t.PURCHASE else -pieces
+            if kind == t.PURCHASE:
+                entry["at"].append(at)
+    start = as_of - timedelta(days=days)
+    expected = {
+        user for (user, _), order in bought.items() if order["net"] > 0 and any(at >= start for at in order["at"])
+    }
+    assert active_users(events, as_of, days)[t.USER_ID].to_list() == sorted(expected)
