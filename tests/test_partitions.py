@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from everstay.errors import NotReady
+from everstay.errors import NotReady, SourceError
 from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
 from everstay.settings import Dask
 
@@ -89,3 +89,16 @@ def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_
     assert len(list(parts.folder.iterdir())) == 4
     parts.remove()
     assert not parts.folder.exists()
+
+
+def refuse_at_three(number: int) -> int:
+    if number == 3:
+        raise SourceError("orders.csv row 3: is not readable")
+    return number
+
+
+def test_a_person_s_mistake_arrives_as_it_was_told(scheduler: str, caplog: pytest.LogCaptureFixture):
+    for address in (scheduler, IN_PROCESS):
+        with pytest.raises(SourceError, match=r"^orders\.csv row 3: is not readable$"):
+            map_parts(refuse_at_three, [1, 2, 3], address)
+    assert "Traceback" not in caplog.text

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import dask
 import polars as pl
 from distributed import Client, LocalCluster
 
-from everstay.errors import NotReady
+from everstay.errors import EverstayError, NotReady
 from everstay.settings import Dask
 
 Work = TypeVar("Work")
@@ -20,8 +20,6 @@ Result = TypeVar("Result")
 
 IN_PROCESS = ""
 """The scheduler address that means: no scheduler, compute here."""
-
-_RETRIES = 2  # a worker that died (out of memory, machine gone) is no reason to lose the run
 
 
 @contextmanager
@@ -54,8 +52,10 @@ def map_parts(
 ) -> list[Result]:
     """Apply a pure, picklable `function` to every part and return the results in the order of `parts`.
 
+    A part whose worker died is computed again, by Dask's own rule at most three times.
+
     Args:
-        function: must give the same result when it is run twice, for a lost worker's parts are computed again.
+        function: must give the same result when it is run twice.
         parts: user buckets, or files to read.
         scheduler: address from `open_cluster`.
         connect_seconds: how long to wait for the scheduler.
@@ -73,9 +73,19 @@ def map_parts(
             f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in everstay.toml"
         ) from None
     with client:
-        futures = client.map(function, parts, pure=False, retries=_RETRIES)
-        results: list[Result] = client.gather(futures)
-        return results
+        outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
+    for outcome in outcomes:
+        if isinstance(outcome, EverstayError):
+            raise outcome
+    return cast(list[Result], outcomes)
+
+
+def _told(part: Work, *, function: Callable[[Work], Result]) -> Result | EverstayError:
+    """Carry a person's mistake home as a value: Dask would log it as a failure of the worker, with a traceback."""
+    try:
+        return function(part)
+    except EverstayError as error:
+        return error
 
 
 @dataclass(frozen=True)

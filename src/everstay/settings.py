@@ -41,7 +41,7 @@ class FilesSource(_Section):
     """The type of every row when the files have no such column, for example `purchase`."""
     time_zone: str = "UTC"
     """Zone of times written without one."""
-    chunk_rows: int = Field(default=1_000_000, gt=0)
+    chunk_rows: int = Field(default=250_000, gt=0)
     """Rows read at once, so that a file larger than memory works."""
 
 

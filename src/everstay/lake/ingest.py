@@ -35,7 +35,9 @@ _LEFTOVER_AGE_SECONDS = 24 * 3600
 class Chunk(Protocol):
     """A unit of reading that a worker gets; `everstay.sources` makes them."""
 
-    origin: str
+    @property
+    def origin(self) -> str:
+        """Name of the file."""
 
     def read(self) -> Iterator[pl.DataFrame]:
         """Yield staged events: the columns of `events`, `source_file`, `source_row`, `problem`, `content`."""
@@ -224,7 +226,9 @@ def _resolve_bucket(bucket: int, *, lake: Lake, folder: Path, version: int) -> _
 def _stored_ids(lake: Lake, bucket: int, version: int) -> pl.DataFrame:
     if version < 0:
         return pl.DataFrame(schema={t.EVENT_ID: pl.String})
-    files = DeltaTable(lake.table_uri(t.EVENTS), version=version).file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))])
+    files = DeltaTable(lake.table_uri(t.EVENTS), version=version).file_uris(
+        file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]
+    )
     if not files:
         return pl.DataFrame(schema={t.EVENT_ID: pl.String})
     return pl.scan_parquet(files, hive_partitioning=False).select(t.EVENT_ID).collect()

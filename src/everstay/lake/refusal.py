@@ -36,9 +36,9 @@ def to_quarantine(refused: pl.DataFrame) -> pl.DataFrame:
 
 def _rules() -> list[pl.Expr]:
     """One expression a rule: null where the rule holds, else words."""
-    parsed = pl.col(t.PROBLEM).fill_null("")
+    is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
-        _when(pl.col(name).is_null() & ~parsed.str.contains(f"{name}:", literal=True), pl.lit(f"{name}: is missing"))
+        _when(pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
         for name in sorted(t.EVENTS.required)
     ]
     empty_ids = [
