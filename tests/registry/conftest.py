@@ -3,8 +3,9 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,8 @@ from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 from everstay.registry.store import Registry
+from everstay.registry.tracking import log_candidate
+from everstay.registry.versions import register_challenger
 from everstay.settings import Mlflow
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
@@ -62,13 +65,33 @@ def load_toy(folder: Path) -> ToyChurn | ToyRecommender:
     return ToyChurn(card["slope"]) if card["model"] == "churn" else ToyRecommender(["i1", "i2", "i3", "i4"])
 
 
-@pytest.fixture(autouse=True)
-def toy_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def report_toy(
+    place: Path, name: str = "network", model: str = "churn", slope: float = 0.1, **card: object
+) -> CandidateReport:
+    """A toy as a candidate, its artifact folder written under `place`."""
+    folder = place / f"{model}-{name}-{slope}"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"model": model, "name": name, "loader": f"{TOY}:load_toy", "slope": slope, "data_version": "events-0"}
+    (folder / "artifact.json").write_text(json.dumps(content | {"as_of": AS_OF.isoformat()} | card))
+    return CandidateReport(
+        name=name,
+        params={"layers": 2, "rate": 0.1},
+        metrics={"test_metric": Interval(0.8, 0.7, 0.9), "test_undefined": Interval(0.5, float("nan"), float("nan"))},
+        curves={"train_loss": [3.0, 2.0, 1.5]},
+        figures={"calibration.png": Figure()},
+        artifact=folder,
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def toy_models() -> Iterator[None]:
     """Makes the toys' loader a function of the package, as a model's own room would."""
     module = ModuleType(TOY)
-    monkeypatch.setattr(load_toy, "__module__", TOY)
     module.load_toy = load_toy  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, TOY, module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(load_toy, "__module__", TOY)
+        patched.setitem(sys.modules, TOY, module)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +99,19 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with MLflow's tables, made once: that takes seconds."""
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     Registry(Mlflow(tracking_uri=f"sqlite:///{file}", artifacts=str(file.parent)))
+    return file
+
+
+@pytest.fixture(scope="session")
+def store_of_three(empty_store: Path, tmp_path_factory: pytest.TempPathFactory, churn_rows: pl.DataFrame) -> Path:
+    """A SQLite file with three versions of churn, none of them champion."""
+    folder = tmp_path_factory.mktemp("three")
+    file = Path(shutil.copy(empty_store, folder))
+    registry = Registry(Mlflow(tracking_uri=f"sqlite:///{file}", artifacts=str(folder)))
+    for slope in (0.1, 0.2, 0.3):
+        report = report_toy(folder / "fitted", slope=slope)
+        run = log_candidate(registry, "churn", report, run_key=f"k{slope}", example=churn_rows, settings={})
+        register_challenger(registry, "churn", run, metric="test_metric")
     return file
 
 
@@ -95,7 +131,7 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"), 2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def churn_rows() -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -127,28 +163,4 @@ def history_rows() -> pl.DataFrame:
 @pytest.fixture
 def make_report(tmp_path: Path) -> Callable[..., CandidateReport]:
     """Writes a toy's artifact folder and reports it."""
-
-    def make(name: str = "network", model: str = "churn", slope: float = 0.1, **card: object) -> CandidateReport:
-        folder = tmp_path / "fitted" / f"{model}-{name}-{slope}"
-        folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "model": model,
-            "name": name,
-            "loader": f"{TOY}:load_toy",
-            "slope": slope,
-            "data_version": "events-0",
-        }
-        (folder / "artifact.json").write_text(json.dumps(content | {"as_of": AS_OF.isoformat()} | card))
-        return CandidateReport(
-            name=name,
-            params={"layers": 2, "rate": 0.1},
-            metrics={
-                "test_metric": Interval(0.8, 0.7, 0.9),
-                "test_undefined": Interval(0.5, float("nan"), float("nan")),
-            },
-            curves={"train_loss": [3.0, 2.0, 1.5]},
-            figures={"calibration.png": Figure()},
-            artifact=folder,
-        )
-
-    return make
+    return partial(report_toy, tmp_path / "fitted")

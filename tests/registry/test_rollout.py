@@ -1,36 +1,33 @@
-from collections.abc import Callable
+import shutil
+from pathlib import Path
 
-import polars as pl
 import pytest
 
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
-from everstay.metrics.report import CandidateReport
 from everstay.registry import ledger
 from everstay.registry.__main__ import main
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelRef
 from everstay.registry.rollout import ChampionChanged, apply_decision, roll_back
 from everstay.registry.store import Registry
-from everstay.registry.tracking import log_candidate
-from everstay.registry.versions import CHAMPION, champion, register_challenger
+from everstay.registry.versions import CHAMPION, champion, get_version
 from everstay.settings import Mlflow, Promotion
 
 BETTER, TIED = Interval(0.02, 0.01, 0.03), Interval(0.01, -0.01, 0.03)
 
 
 @pytest.fixture
-def versions(
-    registry: Registry, make_report: Callable[..., CandidateReport], churn_rows: pl.DataFrame
-) -> list[ModelRef]:
-    """Three versions of churn, none of them champion."""
-    runs = [
-        log_candidate(registry, "churn", make_report(slope=slope), run_key=f"k{slope}", example=churn_rows, settings={})
-        for slope in (0.1, 0.2, 0.3)
-    ]
-    return [register_challenger(registry, "churn", run, metric="test_metric") for run in runs]
+def mlflow_settings(tmp_path: Path, store_of_three: Path) -> Mlflow:
+    shutil.copy(store_of_three, tmp_path / "mlflow.db")
+    return Mlflow(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"))
+
+
+@pytest.fixture
+def versions(registry: Registry) -> list[ModelRef]:
+    return [get_version(registry, "churn", number) for number in ("1", "2", "3")]
 
 
 def judge(registry: Registry, challenger: ModelRef, difference: Interval = BETTER) -> Decision:
@@ -107,6 +104,18 @@ def test_rollback_restores_the_champion_before_and_records_it(registry: Registry
     assert rows[t.METRIC].to_list()[3:] == [ledger.ROLLBACK] * 2
     assert rows[t.REASONS][3].to_list() == ["rolled back by hand from version 3 to version 2"]
     assert ledger.rolled_back(rows) == {"2", "3"}
+
+
+def test_a_version_that_was_rolled_back_is_not_promoted_by_an_old_decision(
+    registry: Registry, lake: Lake, versions: list[ModelRef]
+):
+    promote(registry, lake, versions[0])
+    decision = judge(registry, versions[1])
+    apply_decision(registry, lake, decision)
+    roll_back(registry, lake, "churn")
+    with pytest.raises(ChampionChanged, match="version 2 was rolled back"):
+        apply_decision(registry, lake, decision)
+    assert champion(registry, "churn") == versions[0]
 
 
 def test_a_promotion_after_a_rollback_continues_from_the_restored(

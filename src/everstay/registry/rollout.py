@@ -24,12 +24,13 @@ def apply_decision(registry: Registry, lake: Lake, decision: Decision) -> None:
     """Record the decision and, when it promotes, move the champion alias. A repeated call changes nothing.
 
     Raises:
-        ChampionChanged: the champion is not the one the decision was made against; nothing was written.
+        ChampionChanged: the champion is not the one the decision was made against, or the challenger was rolled back
+            since; nothing was written.
     """
     if not decision.is_new:
         return
-    _refuse_when_changed(registry, decision)
     rows = ledger.history(lake, decision.model)
+    _refuse_when_changed(registry, decision, ledger.rolled_back(rows))
     if not ledger.is_recorded(rows, decision):
         lake.append(t.PROMOTIONS, ledger.decision_row(decision, datetime.now(UTC)))
     if decision.is_promoted:
@@ -59,7 +60,7 @@ def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
     return get_version(registry, model, previous)
 
 
-def _refuse_when_changed(registry: Registry, decision: Decision) -> None:
+def _refuse_when_changed(registry: Registry, decision: Decision, rolled_back: frozenset[str]) -> None:
     now = champion(registry, decision.model)
     version = now.version if now else None
     is_done = decision.is_promoted and version == decision.challenger_version
@@ -68,6 +69,8 @@ def _refuse_when_changed(registry: Registry, decision: Decision) -> None:
             f"{decision.model}: the decision was made against champion {decision.champion_version or '(none)'}, "
             f"but the champion is now {version or '(none)'}; compare again with `make train`"
         )
+    if decision.is_promoted and decision.challenger_version in rolled_back:
+        raise ChampionChanged(f"{decision.model}: version {decision.challenger_version} was rolled back by hand since")
 
 
 def _before(versions: list[str], current: ModelRef) -> str:

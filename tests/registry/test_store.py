@@ -1,0 +1,27 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from everstay.errors import SettingsError
+from everstay.registry.store import Registry
+from everstay.settings import Mlflow
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "file:mlruns"])
+def test_a_folder_as_store_is_refused_with_what_to_write_instead(uri: str):
+    with pytest.raises(SettingsError, match=r"sqlite:///mlruns/mlflow\.db"):
+        Registry(Mlflow(tracking_uri=uri))
+
+
+def test_an_experiment_is_made_once_and_keeps_its_files_where_the_settings_say(registry: Registry, tmp_path: Path):
+    first = registry.experiment_id("churn")
+    assert registry.experiment_id("churn") == first
+    assert registry.client.get_experiment(first).artifact_location == (tmp_path / "artifacts" / "churn").as_uri()
+
+
+def test_opening_says_nothing(mlflow_settings: Mlflow, capfd: pytest.CaptureFixture[str]):
+    Registry(mlflow_settings).experiment_id("churn")
+    assert logging.getLogger("mlflow").level == logging.WARNING
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
