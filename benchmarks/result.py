@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from everstay.metrics import Interval
+from everstay.metrics.comparison import Interval
 
 
 @dataclass(frozen=True)

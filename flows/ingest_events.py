@@ -62,18 +62,19 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
     result = tasks.commit_events(staged)
     data_version = lake.snapshot().data_version
     logger.info("%s events added; the data is %s", f"{result.rows_added:,}", data_version)
-    warnings = tuple(str(warning) for each in reports for warning in each.warnings)
+    warnings = tuple(warning.describe() for each in reports for warning in each.warnings)
     return Ingestion(result, data_version, sum(len(each.outcomes) for each in reports), warnings, report)
 
 
 def _validate(staged: Staged, entities: StagedEntities, scheduler: str) -> list[ValidationReport]:
     """Judge what is new; tables that did not change were judged when they came."""
-    reports = []
+    reports = [
+        tasks.validate_table(table, entities.reader(table), (0,), scheduler)
+        for table in ENTITY_TABLES
+        if entities.is_new(table)
+    ]
     if staged.files:
-        reports.append(tasks.validate_table(t.EVENTS, staged.read, staged.buckets, scheduler))
-    for table in ENTITY_TABLES:
-        if entities.is_new(table):
-            reports.append(tasks.validate_table(table, entities.reader(table), (0,), scheduler))
+        reports.insert(0, tasks.validate_table(t.EVENTS, staged.read, staged.buckets, scheduler))
     return reports
 
 

@@ -103,6 +103,11 @@ class Churn(_Section):
         """What decides a label: look-back, gap, horizon and allowed lateness in days."""
         return self.look_back_days, self.gap_days, self.horizon_days, self.allowed_lateness_days
 
+    @property
+    def tiers(self) -> tuple[float, float]:
+        """Shares of users in tier `high`, and in `medium` or above."""
+        return self.high_risk_share, self.medium_risk_share
+
     @model_validator(mode="after")
     def _tiers_are_nested(self) -> Self:
         if self.high_risk_share >= self.medium_risk_share:

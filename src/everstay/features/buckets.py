@@ -11,6 +11,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.features.activity import activity_slices
 from everstay.features.churn_labels import churn_labels
+from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
 
@@ -54,4 +55,35 @@ def compute_labels(
 ) -> Parts:
     """`churn_labels` of all buckets, written to `folder`."""
     function = partial(bucket_labels, reader=reader, as_ofs=as_ofs, churn=churn, known_at=known_at)
+    return compute_parts(function, reader.buckets, folder, scheduler)
+
+
+def bucket_tokens(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int) -> pl.DataFrame:
+    """Day tokens of one bucket at several as-ofs."""
+    events = reader.read_events(bucket, max(as_ofs))
+    return pl.concat([day_tokens(events, as_of, max_tokens) for as_of in as_ofs])
+
+
+def compute_tokens(
+    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Path, scheduler: str
+) -> Parts:
+    """Day tokens of all buckets, written to `folder`."""
+    function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens)
+    return compute_parts(function, reader.buckets, folder, scheduler)
+
+
+def bucket_baskets(
+    bucket: int, *, reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime
+) -> pl.DataFrame:
+    """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one."""
+    history = purchase_history(reader.read_events(bucket, as_of), as_of)
+    baskets = next_basket(reader.read_events(bucket, known_at), as_of, horizon_days, known_at)
+    return history.join(baskets, on=[t.USER_ID, t.AS_OF], how="full", coalesce=True).sort(t.USER_ID)
+
+
+def compute_baskets(
+    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Path, scheduler: str
+) -> Parts:
+    """Histories and next baskets of all buckets, written to `folder`."""
+    function = partial(bucket_baskets, reader=reader, as_of=as_of, horizon_days=horizon_days, known_at=known_at)
     return compute_parts(function, reader.buckets, folder, scheduler)

@@ -90,20 +90,32 @@ class Lake:
         frame = table.conform(frame)
         if frame[t.AS_OF].n_unique() > 1 or (len(frame) and frame[t.AS_OF][0] != as_of):
             raise ValueError(f"table {table.name}: a publication as of {as_of} must hold no other as-of")
+        if self.has_published(table, as_of, key):
+            return False
         current = self.open(table)
-        stamp = as_of.isoformat()
-        if current is not None:
-            last = next((entry for entry in current.history() if entry.get(_AS_OF) == stamp), {})
-            if last.get(_KEY) == key:
-                return False
         write_deltalake(
             self.table_uri(table),
             frame,
             mode="overwrite",
             predicate=f"{t.AS_OF} = '{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'" if current is not None else None,
-            commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: stamp}),
+            commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: as_of.isoformat()}),
         )
         return True
+
+    def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
+        """Publish what the workers computed for one `as_of`, and remove their files."""
+        changed = self.publish(table, parts.read_all(), as_of=as_of, key=key)
+        parts.remove()
+        return changed
+
+    def has_published(self, table: t.Table, as_of: datetime, key: str) -> bool:
+        """Whether the last publication of this as-of had this key."""
+        current = self.open(table)
+        if current is None:
+            return False
+        stamp = as_of.isoformat()
+        last = next((entry for entry in current.history() if entry.get(_AS_OF) == stamp), {})
+        return bool(last.get(_KEY) == key)
 
     def append(self, table: t.Table, frame: pl.DataFrame) -> None:
         """Add rows whose key columns are not stored yet; a repeated call adds nothing."""

@@ -1,0 +1,91 @@
+"""Champions -> published, validated tables: who is about to leave, and what each user wants next."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from functools import partial
+
+from prefect import flow, get_run_logger
+
+from everstay import tables as t
+from everstay.features import midnight_before
+from everstay.lake import Snapshot
+from everstay.registry.refs import ModelRef
+from everstay.registry.store import Registry
+from everstay.registry.versions import require_champion
+from everstay.scoring import Work
+from everstay.settings import Settings, load_settings
+from flows import runtime, tasks
+from flows.ingest_events import ingest_events
+from flows.summary import print_published
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is published, and whether this run did it or an earlier one."""
+
+    as_of: datetime
+    churn: ModelRef
+    recommender: ModelRef
+    published: tuple[str, ...]
+
+
+@flow(name="score-users")
+def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Publication:
+    """Score every user with the champions and publish `churn_scores` and `recommendations`, once per as-of and version.
+
+    Args:
+        ingest_first: read the source's new events before; what the daily schedule does.
+        scheduler: Dask scheduler of a calling flow.
+
+    Raises:
+        NotReady: there is no champion, or no data.
+        DataRejected: a scored table breaks an expectation; what was published before stays.
+    """
+    settings = load_settings()
+    with runtime.dask_scheduler(settings, scheduler) as address:
+        if ingest_first:
+            ingest_events(scheduler=address)
+        publication = _score(settings, address)
+    print_published(runtime.open_lake(settings), publication.as_of)
+    return publication
+
+
+def _score(settings: Settings, scheduler: str) -> Publication:
+    logger = get_run_logger()
+    lake, registry = runtime.open_lake(settings), Registry(settings.mlflow)
+    snapshot = lake.snapshot()
+    as_of = scoring_as_of(snapshot, settings)
+    churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
+    keys = {
+        t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {settings.churn.tiers}",
+        t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_length}",
+    }
+    due = [
+        table for table in (t.CHURN_SCORES, t.RECOMMENDATIONS) if not lake.has_published(table, as_of, keys[table.name])
+    ]
+    published = []
+    for table in due:
+        ref = churn if table is t.CHURN_SCORES else recommender
+        logger.info("scoring %s as of %s with version %s", table.name, f"{as_of:%Y-%m-%d}", ref.version)
+        work = Work(snapshot, tasks.download_artifact(registry, ref), ref.version, as_of)
+        folder = runtime.work_folder(settings, table.name)
+        if table is t.CHURN_SCORES:
+            parts = tasks.compute_churn_scores(work, settings.churn, folder, scheduler)
+        else:
+            parts = tasks.compute_recommendations(work, settings.recommender.list_length, folder, scheduler)
+        report = tasks.validate_table(table, parts.read, parts.numbers, scheduler)
+        runtime.show_validation([report], settings, f"score-{table.name}".replace("_", "-"))
+        tasks.publish_table(lake, table, parts, as_of=as_of, key=keys[table.name])
+        published.append(table.name)
+    return Publication(as_of, churn, recommender, tuple(published))
+
+
+def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
+    """The as-of of the settings, or the last midnight that the data covers."""
+    if settings.score_as_of is not None:
+        return datetime.combine(settings.score_as_of, time(), UTC)
+    return midnight_before(snapshot.recorded_until)
+
+
+if __name__ == "__main__":
+    runtime.run(partial(score_users))

@@ -1,0 +1,110 @@
+"""What a person reads at the end of a run: what the data was, which model won and why, whom to keep."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from everstay import tables as t
+from everstay.lake import Lake
+from everstay.metrics.comparison import Interval
+from everstay.registry.promotion import Decision
+from everstay.registry.refs import RunRef
+from flows.build_features import FeatureSet
+from flows.ingest_events import Ingestion
+
+_CONSOLE = Console(soft_wrap=True, highlight=False)
+_SAMPLE_USERS = 5
+_SHOWN_ITEMS = 3
+
+
+def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
+    """Counts, validation outcome, and the as-ofs of the split."""
+    result, snapshot, split = ingestion.result, features.snapshot, features.split
+    _CONSOLE.rule("Data")
+    _CONSOLE.print(
+        f"{result.rows_read:,} rows read: {result.rows_added:,} new, {result.rows_duplicate:,} known already, "
+        f"{result.rows_quarantined:,} quarantined. The lake holds {snapshot.event_count:,} events "
+        f"from {snapshot.first_event_at:%Y-%m-%d} to {snapshot.recorded_until:%Y-%m-%d} ({snapshot.data_version})."
+    )
+    if ingestion.report is None:
+        _CONSOLE.print("Validation: nothing new to judge.")
+    else:
+        warnings = f"{len(ingestion.warnings)} warnings" if ingestion.warnings else "no warnings"
+        _CONSOLE.print(f"Validation: {ingestion.expectations} expectations held, {warnings}; {ingestion.report}")
+        for warning in ingestion.warnings:
+            _CONSOLE.print(f"  warning: {warning}")
+    _CONSOLE.print(
+        f"Judged as of {split.test:%Y-%m-%d}, chosen as of {split.validation[-1]:%Y-%m-%d}, "
+        f"learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
+        f"then from {len(split.refit)} up to {split.refit[-1]:%Y-%m-%d}."
+    )
+
+
+def print_candidates(title: str, runs: Sequence[RunRef], metrics: Sequence[str], chosen: str, champion: str) -> None:
+    """One row a candidate: its figures with intervals; the chosen one and the champion are marked."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("candidate")
+    for metric in metrics:
+        table.add_column(metric.replace("_", " "), justify="right")
+    for run in runs:
+        marks = [word for word, name in (("chosen", chosen), ("champion", champion)) if name == run.candidate]
+        name = f"{run.candidate} ({', '.join(marks)})" if marks else run.candidate
+        table.add_row(name, *(_cell(run.metrics.get(metric)) for metric in metrics))
+    _CONSOLE.print(table)
+
+
+def print_decision(decision: Decision) -> None:
+    """What was decided and why."""
+    if not decision.is_new:
+        verdict = f"champion stays version {decision.champion_version}"
+    elif decision.is_promoted:
+        verdict = f"version {decision.challenger_version} is the new champion"
+    else:
+        verdict = (
+            f"version {decision.challenger_version} is not promoted; champion: {decision.champion_version or 'none'}"
+        )
+    _CONSOLE.print(f"[bold]{decision.model}: {verdict}[/bold]")
+    for reason in decision.reasons:
+        _CONSOLE.print(f"  {reason}")
+
+
+def print_published(lake: Lake, as_of: datetime) -> None:
+    """The riskiest users of an as-of, why, and what to offer them."""
+    scores, lists = lake.read(t.CHURN_SCORES), lake.read(t.RECOMMENDATIONS)
+    if scores is None or lists is None:
+        return
+    scores, lists = (frame.filter(pl.col(t.AS_OF) == as_of) for frame in (scores, lists))
+    tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
+    _CONSOLE.rule(f"Published as of {as_of:%Y-%m-%d}")
+    _CONSOLE.print(
+        f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
+        f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
+    )
+    table = Table(title="The users most likely to leave", title_justify="left")
+    for column in ("user", "probability", "why", "offer"):
+        table.add_column(column, justify="right" if column == "probability" else "left")
+    riskiest = scores.sort([t.CHURN_PROBABILITY, t.USER_ID], descending=[True, False]).head(_SAMPLE_USERS)
+    for row in riskiest.iter_rows(named=True):
+        items = lists.filter(pl.col(t.USER_ID) == row[t.USER_ID]).sort(t.RANK)[t.ITEM_ID].head(_SHOWN_ITEMS)
+        table.add_row(row[t.USER_ID], f"{row[t.CHURN_PROBABILITY]:.3f}", "; ".join(row[t.REASONS]), ", ".join(items))
+    _CONSOLE.print(table)
+
+
+def print_next_steps(mlflow_port: int) -> None:
+    """Where to look next."""
+    _CONSOLE.rule("Next")
+    _CONSOLE.print(
+        f"make score   publish who is about to leave and what each user wants next\n"
+        f"make ui      compare the models: http://127.0.0.1:{mlflow_port}\n"
+        f"make deploy  run this on a schedule"
+    )
+
+
+_TIERS = ("high", "medium", "low")
+
+
+def _cell(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.value:.4f} ({interval.low:.4f}–{interval.high:.4f})"
