@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from everstay import tables as t
+from everstay.churn.rows import join_rows
 from everstay.features import activity_features, day_tokens, net_purchases, purchase_history
 from everstay.features.slices import known_before
 
@@ -21,8 +22,7 @@ def active_users(events: pl.DataFrame, as_of: datetime, look_back_days: int) -> 
 
 def churn_rows(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.DataFrame:
     """Activity features and day tokens of every user with an event before `as_of`, one row each, sorted by user."""
-    tokens = day_tokens(events, as_of, max_tokens)
-    return activity_features(events, items, as_of).join(tokens, on=[t.USER_ID, t.AS_OF], how="left").sort(t.USER_ID)
+    return join_rows(activity_features(events, items, as_of), day_tokens(events, as_of, max_tokens))
 
 
 def history_rows(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
