@@ -20,7 +20,7 @@ CHURN = Churn()
 
 
 def score(work: Work, folder: Path) -> pl.DataFrame:
-    return compute_churn_scores(work, CHURN, 64, folder / "scores", IN_PROCESS).read_all().sort(t.USER_ID)
+    return compute_churn_scores(work, CHURN, folder / "scores", IN_PROCESS).read_all().sort(t.USER_ID)
 
 
 def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, events: pl.DataFrame, tmp_path: Path):
@@ -81,7 +81,7 @@ def test_a_bucket_without_users_gives_no_rows(make_work: Make, events: pl.DataFr
 
 
 def test_the_work_of_a_worker_can_be_pickled(make_work: Make):
-    work = partial(score_churn_bucket, work=make_work("churn"), look_back_days=84, max_tokens=8)
+    work = partial(score_churn_bucket, work=make_work("churn"), look_back_days=84)
     assert_frame_equal(pickle.loads(pickle.dumps(work))(0), work(0))  # noqa: S301  # our own bytes, as Dask sends them
 
 

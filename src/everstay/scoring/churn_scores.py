@@ -41,28 +41,27 @@ def churn_scores(model: ChurnModel, rows: pl.DataFrame, stamp: list[pl.Expr]) ->
     return rows.select(t.USER_ID, t.AS_OF).with_columns(probability, reasons).with_columns(stamp).select(_UNTIERED)
 
 
-def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int, max_tokens: int) -> pl.DataFrame:
+def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int) -> pl.DataFrame:
     """Score the active users of one bucket; sorted by user, without tier."""
     events = work.reader.read_events(bucket, work.as_of)
     population = active_users(events, work.as_of, look_back_days)
     known = events.join(population, on=t.USER_ID, how="semi")
-    rows = churn_rows(known, work.reader.read(t.ITEMS), work.as_of, max_tokens)
+    rows = churn_rows(known, work.reader.read(t.ITEMS), work.as_of)
     if rows.is_empty():
         return t.CHURN_SCORES.empty().select(_UNTIERED)
     return churn_scores(work.load_model(), rows, work.stamp())
 
 
-def compute_churn_scores(work: Work, churn: Churn, max_tokens: int, folder: Path, scheduler: str) -> Parts:
+def compute_churn_scores(work: Work, churn: Churn, folder: Path, scheduler: str) -> Parts:
     """`tables.CHURN_SCORES` of all buckets, written to `folder`; not yet published.
 
     Args:
         work: what is scored with what.
         churn: look-back of the population and shares of the tiers.
-        max_tokens: the latest day tokens that the model gets of each user.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
     """
-    score = partial(score_churn_bucket, work=work, look_back_days=churn.look_back_days, max_tokens=max_tokens)
+    score = partial(score_churn_bucket, work=work, look_back_days=churn.look_back_days)
     untiered = compute_parts(score, work.reader.buckets, folder.with_name(f"{folder.name}-untiered"), scheduler)
     risks = [untiered.read(number).select(t.USER_ID, t.CHURN_PROBABILITY) for number in untiered.numbers]
     bounds = tier_bounds(pl.concat(risks), churn)

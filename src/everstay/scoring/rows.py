@@ -9,6 +9,9 @@ from everstay.churn.rows import join_rows
 from everstay.features import activity_features, day_tokens, net_purchases, purchase_history
 from everstay.features.slices import known_before
 
+MAX_TOKENS = 512
+"""Day tokens that a churn model may look at; each keeps its own latest of them."""
+
 
 def active_users(events: pl.DataFrame, as_of: datetime, look_back_days: int) -> pl.DataFrame:
     """The churn population: users with a net purchase in the look-back before `as_of`; `USER_ID`, sorted.
@@ -20,9 +23,9 @@ def active_users(events: pl.DataFrame, as_of: datetime, look_back_days: int) -> 
     return purchases.filter(bought_since).select(t.USER_ID).unique().sort(t.USER_ID)
 
 
-def churn_rows(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.DataFrame:
+def churn_rows(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Activity features and day tokens of every user with an event before `as_of`, one row each, sorted by user."""
-    return join_rows(activity_features(events, items, as_of), day_tokens(events, as_of, max_tokens))
+    return join_rows(activity_features(events, items, as_of), day_tokens(events, as_of, MAX_TOKENS))
 
 
 def history_rows(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
