@@ -11,7 +11,18 @@ import polars as pl
 from polars import selectors as cs
 
 from everstay import tables as t
-from everstay.features.sums import COUNTED, DAY, HABIT_DAYS, HOUR, MONEY, TREND_WINDOWS, WINDOWS, condense, user_sums
+from everstay.features.sums import (
+    COUNTED,
+    DAY,
+    HABIT_DAYS,
+    HOUR,
+    MONEY,
+    TREND_WINDOWS,
+    WINDOWS,
+    condense,
+    exactly,
+    user_sums,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,19 +108,17 @@ def activity_slices(events: pl.DataFrame, items: pl.DataFrame, as_ofs: Sequence[
 
 def _features(sums: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """Turn sums into features: zeros where nothing happened, money in currency, shares, trends and times since."""
-    table = sums.with_columns(cs.matches(r"_[0-9]+d$").fill_null(0))
-    table = table.with_columns(*_window_ratios(), *_habits(), *_times_since(as_of))
-    table = table.with_columns(
-        *(pl.col(f"{name}_{days}d") / MONEY for name in ("spend", "discount") for days in WINDOWS),
+    table = sums.with_columns(cs.matches(r"_[0-9]+d$").fill_null(0)).with_columns(*_RATIOS)
+    table = table.with_columns(*_UNITS).with_columns(
         (pl.col("recency_days") / pl.col("gap_mean_days")).alias("recency_to_mean_gap"),
         (pl.col("recency_days") / pl.col("gap_median_days")).alias("recency_to_median_gap"),
     )
-    values = (pl.col(feature.name).cast(pl.Float64) for feature in FEATURES)
     user = pl.col(t.USER_ID).cast(pl.String)
-    return table.select(user, pl.lit(as_of, t.TIME).alias(t.AS_OF), *values).sort(t.USER_ID)
+    return table.select(user, pl.lit(as_of, t.TIME).alias(t.AS_OF), *_VALUES).sort(t.USER_ID)
 
 
-def _window_ratios() -> Iterator[pl.Expr]:
+def _ratios() -> Iterator[pl.Expr]:
+    """Shares, baskets, trends and habits, from sums that are still exact."""
     for days in WINDOWS:
         discount, spend, orders = (pl.col(f"{name}_{days}d") for name in ("discount", "spend", "orders"))
         yield _ratio(discount, spend + discount).alias(f"discount_share_{days}d")
@@ -118,21 +127,23 @@ def _window_ratios() -> Iterator[pl.Expr]:
         for name in ("orders", "spend"):
             recent, both = pl.col(f"{name}_{days}d"), pl.col(f"{name}_{2 * days}d")
             yield _ratio(2 * recent - both, both).alias(f"{name}_trend_{days}d")
-
-
-def _habits() -> Iterator[pl.Expr]:
     orders = pl.col(f"orders_{HABIT_DAYS}d")
     yield _ratio(pl.col("weekend_orders"), orders).alias(f"weekend_share_{HABIT_DAYS}d")
     yield _ratio(pl.col("time_of_day"), orders * HOUR).alias(f"hour_mean_{HABIT_DAYS}d")
 
 
-def _times_since(as_of: datetime) -> Iterator[pl.Expr]:
-    moments = {"recency_days": "last_order_at", "tenure_days": "first_at", "inactive_days": "active_at"}
-    moments |= {f"{word}_recency_days": f"{word}_at" for _, word in COUNTED}
-    for name, moment in moments.items():
-        yield ((pl.lit(as_of, t.TIME) - pl.col(moment)).dt.total_microseconds() / DAY).alias(name)
+def _units() -> Iterator[pl.Expr]:
+    """Money in the currency, ages in days."""
+    yield from (exactly(pl.col(f"{name}_{days}d"), MONEY) for name in ("spend", "discount") for days in WINDOWS)
+    ages = {"recency_days": "last_order_age", "tenure_days": "first_age", "inactive_days": "active_age"}
+    ages |= {f"{word}_recency_days": f"{word}_age" for _, word in COUNTED}
+    yield from (exactly(pl.col(age), DAY).alias(name) for name, age in ages.items())
 
 
 def _ratio(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     """Quotient, null where the divisor is zero."""
     return pl.when(whole != 0).then(part / whole)
+
+
+_RATIOS, _UNITS = tuple(_ratios()), tuple(_units())
+_VALUES = tuple(pl.col(feature.name).cast(pl.Float64) for feature in FEATURES)

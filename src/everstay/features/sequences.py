@@ -8,6 +8,7 @@ from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
 from everstay.features.slices import known_before
+from everstay.features.sums import DAY, HOUR, MONEY, exactly
 
 TOKEN_TYPE = "token_type"
 TOKEN_DAYS_AGO = "token_days_ago"
@@ -21,10 +22,6 @@ HISTORY_DAYS_AGO = "history_days_ago"
 HISTORY_ORDER = "history_order"
 HISTORY_QUANTITY = "history_quantity"
 TARGET_ITEM = "target_item"
-
-_MONEY = 10_000  # sums run over integers, so that their bits do not depend on the order of rows
-_DAY = 86_400_000_000
-_HOUR = 3_600_000_000
 
 
 def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.DataFrame:
@@ -51,12 +48,13 @@ def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.Dat
             _money(t.AMOUNT).alias(TOKEN_AMOUNT),
             pl.col(t.ITEM_ID).drop_nulls().n_unique().cast(pl.Float32).alias(TOKEN_ITEMS),
             _money(t.DISCOUNT).alias(TOKEN_DISCOUNT),
-            ((moment.dt.epoch("us") % _DAY).sum() / (pl.len().cast(pl.Int64) * _HOUR))
-            .cast(pl.Float32)
-            .alias(TOKEN_HOUR),
+            ((moment.dt.epoch("us") % DAY).sum() / (pl.len().cast(pl.Int64) * HOUR)).cast(pl.Float32).alias(TOKEN_HOUR),
         )
         .sort(t.USER_ID, "day", TOKEN_TYPE)
-        .with_columns(_days_ago("day", as_of).alias(TOKEN_DAYS_AGO))
+        .with_columns(
+            _days_ago("day", as_of).alias(TOKEN_DAYS_AGO),
+            *(exactly(pl.col(name), MONEY).cast(pl.Float32) for name in (TOKEN_AMOUNT, TOKEN_DISCOUNT)),
+        )
     )
     columns = (TOKEN_TYPE, TOKEN_DAYS_AGO, TOKEN_COUNT, TOKEN_AMOUNT, TOKEN_ITEMS, TOKEN_DISCOUNT, TOKEN_HOUR)
     lists = (pl.col(name).tail(max_tokens) for name in columns)
@@ -129,11 +127,12 @@ def _order_lines(purchases: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _money(column: str) -> pl.Expr:
-    return ((pl.col(column) * _MONEY).round().cast(pl.Int64).sum() / _MONEY).cast(pl.Float32)
+    """Sum over integers, whose bits do not depend on the order of rows."""
+    return (pl.col(column) * MONEY).round().cast(pl.Int64).sum()
 
 
 def _days_ago(moment: str, as_of: datetime) -> pl.Expr:
-    return ((pl.lit(as_of, t.TIME) - pl.col(moment)).dt.total_microseconds() / _DAY).cast(pl.Float32)
+    return exactly((pl.lit(as_of, t.TIME) - pl.col(moment)).dt.total_microseconds(), DAY).cast(pl.Float32)
 
 
 def _listed(table: pl.LazyFrame, columns: tuple[str, ...], as_of: datetime) -> pl.LazyFrame:

@@ -4,8 +4,9 @@ Every sum runs over integers (pieces, whole days, microseconds, ten-thousandths 
 neither the order of rows nor the number of threads.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
@@ -34,6 +35,9 @@ HOUR = 3_600_000_000
 _COUNT = "count"
 _SUMS = ("spend", "discount", "items")
 _THING = "thing"
+_AGE = "age"  # microseconds from the event to the as-of
+_DAY_NUMBER = "day"
+_GAP = "gap"
 
 
 @dataclass(frozen=True)
@@ -81,93 +85,100 @@ def _sorted_things(bought: pl.LazyFrame, thing: str) -> pl.LazyFrame:
 
 
 def user_sums(ledger: Ledger, as_of: datetime) -> pl.LazyFrame:
-    """One row for every user with an event before `as_of`, with the counts and sums of all windows; null for none."""
-    known = ledger.moments.filter(known_before(as_of))
-    is_own = pl.col(t.EVENT_TYPE) != t.MESSAGE_SENT
-    day = pl.col(t.OCCURRED_AT).dt.date().alias("day")
-    active_days = known.filter(is_own).group_by(t.USER_ID, day).agg(pl.max(t.OCCURRED_AT))
-    orders = _orders(known)
-    table = _event_sums(known, as_of)
-    for part in (
-        _order_sums(orders, as_of),
-        _order_gaps(orders),
-        _window_counts(active_days, "active_days", as_of),
-        _window_counts(_last_times(ledger.items, as_of), "distinct_items", as_of),
-        _window_counts(_last_times(ledger.categories, as_of), "distinct_categories", as_of),
+    """One row for every user with an event before `as_of`: counts and sums per window, ages in microseconds.
+
+    A count or sum is null where the user has no such event at all.
+    """
+    moments, items, categories = (
+        part.filter(known_before(as_of)).with_columns(_age(as_of))
+        for part in (ledger.moments, ledger.items, ledger.categories)
+    )
+    orders = moments.filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).group_by(ORDER_KEY).agg(*_ORDER)
+    days = orders.select(t.USER_ID, _day().alias(_DAY_NUMBER)).unique().sort(t.USER_ID, _DAY_NUMBER)
+    gaps = days.with_columns(pl.col(_DAY_NUMBER).diff().over(t.USER_ID).alias(_GAP))
+    own_days = moments.filter(_is_own()).group_by(t.USER_ID, _day()).agg(pl.min(_AGE))
+    table = moments.group_by(t.USER_ID).agg(*_EVENT_SUMS)
+    for part, sums in (
+        (orders, _ORDER_SUMS),
+        (gaps, _GAP_SUMS),
+        (own_days, _DISTINCT["active_days"]),
+        (items.filter(_is_last_of_thing()), _DISTINCT["distinct_items"]),
+        (categories.filter(_is_last_of_thing()), _DISTINCT["distinct_categories"]),
     ):
-        table = table.join(part, on=t.USER_ID, how="left")
+        table = table.join(part.group_by(t.USER_ID).agg(*sums), on=t.USER_ID, how="left")
     return table
 
 
-def _inside(as_of: datetime, days: int) -> pl.Expr:
-    """Whether an event (known before the as-of) lies in the last `days` days."""
-    return pl.col(t.OCCURRED_AT) >= as_of - timedelta(days=days)
+def _age(as_of: datetime) -> pl.Expr:
+    return (pl.lit(as_of, t.TIME) - pl.col(t.OCCURRED_AT)).dt.total_microseconds().alias(_AGE)
 
 
-def _event_sums(known: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    """One row per user: first event, and per counted type its last time and its number per window."""
-    kind, moment = pl.col(t.EVENT_TYPE), pl.col(t.OCCURRED_AT)
-    return known.group_by(t.USER_ID).agg(
-        moment.min().alias("first_at"),
-        moment.filter(kind != t.MESSAGE_SENT).max().alias("active_at"),
-        *(moment.filter(kind == counted).max().alias(f"{word}_at") for counted, word in COUNTED),
-        *(
-            pl.col(_COUNT).filter((kind == counted) & _inside(as_of, days)).sum().alias(f"{word}_{days}d")
-            for counted, word in COUNTED
-            for days in WINDOWS
-        ),
-    )
+def _inside(days: int) -> pl.Expr:
+    """Whether an event lies in the last `days` days before the as-of."""
+    return pl.col(_AGE) <= days * DAY
 
 
-def _orders(known: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per order: its first line's time, money and pieces."""
-    purchases = known.filter(pl.col(t.EVENT_TYPE) == t.PURCHASE)
-    return purchases.group_by(ORDER_KEY).agg(pl.min(t.OCCURRED_AT), pl.col(_SUMS).sum())
+def _is_own() -> pl.Expr:
+    """Whether the user did it; a message sent to them is not their doing."""
+    return pl.col(t.EVENT_TYPE) != t.MESSAGE_SENT
 
 
-def _order_sums(orders: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    """One row per user with an order: orders, money and pieces per window, and the habits' sums."""
-    moment, is_late = pl.col(t.OCCURRED_AT), _inside(as_of, HABIT_DAYS)
-    return orders.group_by(t.USER_ID).agg(
-        moment.max().alias("last_order_at"),
-        (is_late & (moment.dt.weekday() >= 6)).sum().alias("weekend_orders"),
-        (moment.dt.epoch("us") % DAY).filter(is_late).sum().alias("time_of_day"),
-        *(_inside(as_of, days).sum().cast(pl.Int64).alias(f"orders_{days}d") for days in ORDER_WINDOWS),
-        *(
-            pl.col(name).filter(_inside(as_of, days)).sum().alias(f"{name}_{days}d")
-            for name in _SUMS
-            for days in ORDER_WINDOWS
-        ),
-    )
+def _day() -> pl.Expr:
+    return pl.col(t.OCCURRED_AT).dt.epoch("d").cast(pl.Int64)
 
 
-def _order_gaps(orders: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per user with an order: the whole days between successive days with an order."""
-    days = orders.select(t.USER_ID, pl.col(t.OCCURRED_AT).dt.epoch("d").cast(pl.Int64).alias("day")).unique()
-    gap = pl.col("gap")
+def _is_last_of_thing() -> pl.Expr:
+    """Whether a row is the last of its run of one user and thing, which is the last time the thing was bought."""
+    return pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in (t.USER_ID, _THING))
+
+
+def _event_sums() -> Iterator[pl.Expr]:
+    """Per user: ages of the first and last event; per counted type the age of the last, and the number per window."""
+    yield pl.max(_AGE).alias("first_age")
+    yield pl.col(_AGE).filter(_is_own()).min().alias("active_age")
+    for kind, word in COUNTED:
+        is_kind = pl.col(t.EVENT_TYPE) == kind
+        yield pl.col(_AGE).filter(is_kind).min().alias(f"{word}_age")
+        for days in WINDOWS:
+            yield pl.col(_COUNT).filter(is_kind & _inside(days)).sum().alias(f"{word}_{days}d")
+
+
+def _order_sums() -> Iterator[pl.Expr]:
+    """Per user with an order: age of the last one, orders, money and pieces per window, and the habits' sums."""
+    moment, is_late = pl.col(t.OCCURRED_AT), _inside(HABIT_DAYS)
+    yield pl.min(_AGE).alias("last_order_age")
+    yield (is_late & (moment.dt.weekday() >= 6)).sum().cast(pl.Int64).alias("weekend_orders")
+    yield (moment.dt.epoch("us") % DAY).filter(is_late).sum().alias("time_of_day")
+    for days in ORDER_WINDOWS:
+        yield _inside(days).sum().cast(pl.Int64).alias(f"orders_{days}d")
+        yield from (pl.col(name).filter(_inside(days)).sum().alias(f"{name}_{days}d") for name in _SUMS)
+
+
+def _gap_sums() -> Iterator[pl.Expr]:
+    """Per user with an order: the whole days between successive days with an order."""
+    gap = pl.col(_GAP)
     count, total, squares = gap.count().cast(pl.Int64), gap.sum(), (gap * gap).sum()
     variance = (count * squares - total * total) / (count * (count - 1))
-    return (
-        days.sort(t.USER_ID, "day")
-        .with_columns(pl.col("day").diff().over(t.USER_ID).alias("gap"))
-        .group_by(t.USER_ID, maintain_order=True)
-        .agg(
-            pl.when(count > 0).then(total / count).alias("gap_mean_days"),
-            gap.median().alias("gap_median_days"),
-            pl.when(count > 1).then(variance.sqrt()).alias("gap_std_days"),
-            gap.last().alias("gap_last_days"),
-            gap.max().alias("gap_max_days"),
-        )
-    )
+    yield pl.when(count > 0).then(total / count).alias("gap_mean_days")
+    yield gap.median().alias("gap_median_days")
+    yield pl.when(count > 1).then(variance.sqrt()).alias("gap_std_days")
+    yield gap.last().alias("gap_last_days")
+    yield gap.max().alias("gap_max_days")
 
 
-def _last_times(things: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    """One row per user and thing bought before `as_of`: the last time, which is the last row of its run."""
-    is_last = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in (t.USER_ID, _THING))
-    return things.filter(known_before(as_of)).filter(is_last)
+# An order lies where its first line is. Expressions are built once: building them takes longer than a small bucket.
+_ORDER = (pl.min(t.OCCURRED_AT), pl.max(_AGE), pl.col(_SUMS).sum())
+_EVENT_SUMS, _ORDER_SUMS, _GAP_SUMS = tuple(_event_sums()), tuple(_order_sums()), tuple(_gap_sums())
+_DISTINCT = {
+    name: tuple(_inside(days).sum().alias(f"{name}_{days}d") for days in WINDOWS)
+    for name in ("active_days", "distinct_items", "distinct_categories")
+}
 
 
-def _window_counts(last_times: pl.LazyFrame, name: str, as_of: datetime) -> pl.LazyFrame:
-    """Count per user the rows whose time lies in each window: as many different things were touched in it."""
-    counts = (_inside(as_of, days).sum().alias(f"{name}_{days}d") for days in WINDOWS)
-    return last_times.group_by(t.USER_ID).agg(*counts)
+def exactly(number: pl.Expr, divisor: int) -> pl.Expr:
+    """Integer `number / divisor`, rounded once.
+
+    Polars divides a column by a constant through the constant's reciprocal unless the column has one row: other bits
+    in a bucket of one user than in a bucket of two. A divisor that varies in form, but not in value, has no reciprocal.
+    """
+    return number / (number * 0 + divisor)
