@@ -1,0 +1,21 @@
+"""Who is about to leave: candidates fitted on the same rows, calibrated, judged, stored without pickle."""
+
+from everstay.churn.artifact import load_artifact, save_artifact
+from everstay.churn.candidates import best_candidate, candidate_key, evaluate_candidate, train_candidate
+from everstay.churn.config import MAX_TOKENS
+from everstay.churn.model import CalibratedModel, ChurnModel
+from everstay.churn.rows import ChurnRows, join_rows
+
+__all__ = [
+    "MAX_TOKENS",
+    "CalibratedModel",
+    "ChurnModel",
+    "ChurnRows",
+    "best_candidate",
+    "candidate_key",
+    "evaluate_candidate",
+    "join_rows",
+    "load_artifact",
+    "save_artifact",
+    "train_candidate",
+]

@@ -1,0 +1,89 @@
+"""The candidates that are no network: recency rule, logistic regression, histogram gradient boosting.
+
+Every scorer gives raw scores (n,), larger for those who rather leave; a `Calibrator` makes probabilities of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from everstay.churn.config import BoostingConfig
+from everstay.churn.encoding import FeatureEncoder, feature_matrix, varying_columns
+from everstay.churn.rows import outcomes
+
+FloatArray = NDArray[np.float64]
+
+RECENCY = "recency_days"
+
+
+@dataclass(frozen=True)
+class RecencyScorer:
+    """The rule every shop knows: the longer ago the last order, the likelier the user left."""
+
+    def scores(self, rows: pl.DataFrame) -> FloatArray:
+        """Log of the days since the last order; a user without an order scores like one after ten years."""
+        return np.log1p(rows[RECENCY].fill_null(3_650.0).to_numpy())
+
+
+@dataclass(frozen=True)
+class LogisticScorer:
+    """Logistic regression on encoded features."""
+
+    encoder: FeatureEncoder
+    coefficients: FloatArray
+    intercept: float
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, penalty: float) -> "LogisticScorer":
+        """Fit with `penalty` × half the squared coefficients added to the summed log-loss."""
+        encoder = FeatureEncoder.fit(rows)
+        model = LogisticRegression(C=1.0 / penalty, max_iter=2_000).fit(encoder.encode(rows), outcomes(rows))
+        return cls(encoder, model.coef_[0].copy(), float(model.intercept_[0]))
+
+    def scores(self, rows: pl.DataFrame) -> FloatArray:
+        """Log-odds."""
+        return self.encoder.encode(rows) @ self.coefficients + self.intercept
+
+
+@dataclass(frozen=True)
+class BoostingScorer:
+    """Several boosted ensembles of trees on the features as they are; undefined is a branch of its own."""
+
+    columns: tuple[str, ...]
+    members: tuple[HistGradientBoostingClassifier, ...]
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, config: BoostingConfig, rounds: int, seed: int) -> "BoostingScorer":
+        """Fit `config.members` models of `rounds` trees, with seeds from `seed` on."""
+        columns = varying_columns(rows)
+        matrix, churned = feature_matrix(rows, columns), outcomes(rows)
+        models = (_boosting(config, rounds, seed + member) for member in range(config.members))
+        return cls(columns, tuple(model.fit(matrix, churned) for model in models))
+
+    def scores(self, rows: pl.DataFrame) -> FloatArray:
+        """Mean log-odds of the members."""
+        matrix = feature_matrix(rows, self.columns)
+        return np.mean([model.decision_function(matrix) for model in self.members], axis=0)
+
+    def staged_scores(self, rows: pl.DataFrame) -> FloatArray:
+        """Mean log-odds after each round: (rounds, n)."""
+        matrix = feature_matrix(rows, self.columns)
+        stages = [np.stack(list(model.staged_decision_function(matrix))) for model in self.members]
+        return np.mean(stages, axis=0).reshape(len(stages[0]), -1)
+
+
+def _boosting(config: BoostingConfig, rounds: int, seed: int) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
+        learning_rate=config.learning_rate,
+        max_iter=rounds,
+        max_leaf_nodes=config.leaves,
+        min_samples_leaf=config.min_leaf_rows,
+        max_features=config.feature_share,
+        l2_regularization=config.l2,
+        early_stopping=False,
+        random_state=seed,
+    )

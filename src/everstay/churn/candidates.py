@@ -1,0 +1,133 @@
+"""Candidates as a flow handles them: one folder each, fitted once per key, judged from what is stored in it.
+
+A candidate's folder holds `artifact` (the model that serves), `early` (the one judged on validation) and
+`training.json`, written last: a folder with it is complete.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from everstay import tables as t
+from everstay.churn import config
+from everstay.churn.artifact import load_artifact, save_artifact
+from everstay.churn.blend import BLENDED
+from everstay.churn.evaluate import report_candidate
+from everstay.churn.fit import Fitted, fit_blend, fit_candidate
+from everstay.churn.rows import ChurnRows
+from everstay.errors import NotReady
+from everstay.metrics.report import CandidateReport
+from everstay.settings import Settings
+
+BLEND = "blend"
+
+_DONE = "training.json"
+_CONFIGS = {"logistic": config.LogisticConfig, "boosting": config.BoostingConfig, "network": config.NetworkConfig}
+
+
+def candidate_key(name: str, settings: Settings, data_version: str) -> str:
+    """Name everything a candidate depends on: data, label, slices, configuration and seed; 64 hex digits."""
+    names = settings.churn.candidates if name == BLEND else (name,)
+    configs = {part: _CONFIGS[part]().model_dump(mode="json") for part in names if part in _CONFIGS}
+    churn = settings.churn
+    parts = {
+        "name": name,
+        "data_version": data_version,
+        "as_of": str(settings.as_of),
+        "label": churn.definition,
+        "slices": (churn.slice_step_days, churn.training_slices),
+        "configs": configs,
+        "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Path, data_version: str) -> Path:
+    """Fit one candidate and store it; does nothing when it is stored with the same key already.
+
+    A killed call is continued by the next one: a network goes on from its last epoch.
+
+    Args:
+        name: one of `settings.churn.candidates`.
+        rows_folder: from `ChurnRows.write`.
+        settings: seed and training.
+        folder: of all candidates; this one's is a folder in it.
+        data_version: of the lake the rows come from.
+
+    Returns:
+        The candidate's folder.
+
+    Raises:
+        NotReady: nothing can be learned from the rows; or the blend is asked for before its members.
+    """
+    home, key = folder / name, candidate_key(name, settings, data_version)
+    if (home / _DONE).exists() and _read_training(home)["key"] == key:
+        return home
+    rows = ChurnRows.read(rows_folder)
+    rows.check()
+    if name == BLEND:
+        fitted = fit_blend(_members(folder, settings), rows)
+    else:
+        fitted = fit_candidate(name, rows, settings.training, folder / f".{name}-{key[:16]}")
+    _store(fitted, home, key, rows, data_version)
+    shutil.rmtree(folder / f".{name}-{key[:16]}", ignore_errors=True)
+    return home
+
+
+def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> CandidateReport:
+    """Judge a stored candidate on validation and test rows.
+
+    Args:
+        home: from `train_candidate`.
+        rows_folder: from `ChurnRows.write`.
+        settings: of the intervals.
+    """
+    fitted = _read(home)
+    return report_candidate(
+        fitted.model,
+        fitted.early,
+        ChurnRows.read(rows_folder),
+        settings,
+        artifact=home / "artifact",
+        params=fitted.params,
+        curves=fitted.curves,
+    )
+
+
+def best_candidate(reports: Iterable[CandidateReport], settings: Settings) -> CandidateReport:
+    """The challenger: best on the validation rows by the metric of the promotion gate; the first of equals."""
+    metric = f"validation_{settings.promotion.churn_metric}"
+    return max(reports, key=lambda report: report.metrics[metric].value)
+
+
+def _store(fitted: Fitted, home: Path, key: str, rows: ChurnRows, data_version: str) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    as_of = rows.test[t.AS_OF][0]
+    params = dict(fitted.params)
+    save_artifact(fitted.model, home / "artifact", as_of=as_of, data_version=data_version, params=params)
+    known = rows.validation[t.AS_OF].min()
+    save_artifact(fitted.early, home / "early", as_of=known, data_version=data_version, params=params)  # type: ignore[arg-type]
+    done = {"key": key, "params": params, "curves": dict(fitted.curves)}
+    (home / _DONE).write_text(json.dumps(done, indent=1), encoding="utf-8")
+
+
+def _read(home: Path) -> Fitted:
+    training = _read_training(home)
+    model, early = load_artifact(home / "artifact"), load_artifact(home / "early")
+    return Fitted(model, early, training["params"], training["curves"])
+
+
+def _read_training(home: Path) -> dict[str, Any]:
+    training: dict[str, Any] = json.loads((home / _DONE).read_text(encoding="utf-8"))
+    return training
+
+
+def _members(folder: Path, settings: Settings) -> dict[str, Fitted]:
+    names = [name for name in BLENDED if name in settings.churn.candidates]
+    absent = [name for name in names if not (folder / name / _DONE).exists()]
+    if absent or not names:
+        raise NotReady(f"the blend comes after {', '.join(absent or BLENDED)}, none of which is trained yet")
+    return {name: _read(folder / name) for name in names}

@@ -1,0 +1,51 @@
+"""What the churn candidates compute; where and for how long they are trained is in `everstay.settings.Training`."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class LogisticConfig(_Config):
+    """Logistic regression on normalised features."""
+
+    penalties: tuple[float, ...] = (100.0, 300.0, 1000.0, 3000.0)
+    """Weights of the squared coefficients to choose from on the validation rows."""
+
+
+class BoostingConfig(_Config):
+    """Histogram gradient boosting, strongly regularised: few leaves, many rows in each, few features per split."""
+
+    rounds: tuple[int, ...] = (100, 150, 200, 300)
+    """Numbers of trees to choose from on the validation rows."""
+    learning_rate: float = Field(default=0.03, gt=0)
+    leaves: int = Field(default=6, ge=2)
+    min_leaf_rows: int = Field(default=200, gt=0)
+    feature_share: float = Field(default=0.2, gt=0, le=1)
+    """Share of the features, drawn anew, that a split may choose from."""
+    l2: float = Field(default=10.0, ge=0)
+    members: int = Field(default=3, gt=0)
+    """Models of different seeds whose log-odds are averaged."""
+
+
+class NetworkConfig(_Config):
+    """A recurrent network over day tokens beside a small one over the activity features."""
+
+    max_tokens: int = Field(default=64, gt=0)
+    """The latest tokens that are read."""
+    token_width: int = Field(default=32, gt=0)
+    state_width: int = Field(default=32, gt=0)
+    feature_width: int = Field(default=64, gt=0)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    batch_rows: int = Field(default=512, gt=0)
+    patience: int = Field(default=3, gt=0)
+    """Epochs without a lower validation loss before training stops."""
+    members: int = Field(default=1, gt=0)
+    """Networks of different seeds whose log-odds are averaged."""
+
+
+MAX_TOKENS = NetworkConfig().max_tokens
+"""Day tokens that rows need to hold at least."""

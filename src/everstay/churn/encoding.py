@@ -1,0 +1,160 @@
+"""Rows -> numbers for models: normalised features and ragged day tokens. Learned on training rows only.
+
+Shapes: N rows, F features, E encoded features, T tokens of all rows together, K numbers per token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.features import FEATURES
+from everstay.features import sequences as s
+
+FloatArray = NDArray[np.float64]
+
+TOKEN_NUMBERS = (s.TOKEN_DAYS_AGO, s.TOKEN_COUNT, s.TOKEN_AMOUNT, s.TOKEN_ITEMS, s.TOKEN_DISCOUNT, s.TOKEN_HOUR)
+TOKEN_COLUMNS = (s.TOKEN_TYPE, *TOKEN_NUMBERS)
+FEATURE_COLUMNS = tuple(feature.name for feature in FEATURES)
+
+_LIMIT = 5.0  # standard deviations; a later value far outside the training range is no reason for a far-out score
+_TYPE_INDEX = {kind: index for index, kind in enumerate(t.EVENT_TYPES, start=1)}
+TYPES = len(_TYPE_INDEX) + 1
+"""Token types a network knows: the shop's event types, and 0 for any other."""
+
+
+def feature_matrix(rows: pl.DataFrame, columns: tuple[str, ...] = FEATURE_COLUMNS) -> FloatArray:
+    """The features (N, F); NaN where undefined."""
+    return rows.select(pl.col(columns).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+
+
+def varying_columns(rows: pl.DataFrame) -> tuple[str, ...]:
+    """Features with at least two different values in `rows`: a constant tells nothing and its scale is zero."""
+    counts = rows.select(pl.col(FEATURE_COLUMNS).drop_nulls().n_unique()).row(0)
+    return tuple(name for name, count in zip(FEATURE_COLUMNS, counts, strict=True) if count > 1)
+
+
+@dataclass(frozen=True)
+class FeatureEncoder:
+    """Signed logarithm, then standardised; what is undefined becomes the median and gets a column that says so.
+
+    Attributes:
+        columns: the F features used.
+        median: (F,) of the logarithms.
+        mean: (F,) of the logarithms after filling.
+        scale: (F,) standard deviation of the same.
+        is_marked: (F,) whether a feature gets a column for being undefined.
+    """
+
+    columns: tuple[str, ...]
+    median: FloatArray
+    mean: FloatArray
+    scale: FloatArray
+    is_marked: NDArray[np.bool_]
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame) -> Self:
+        """Learn from training rows."""
+        columns = varying_columns(rows)
+        logs = _signed_log(feature_matrix(rows, columns))
+        undefined = np.isnan(logs)
+        median = np.nanmedian(logs, axis=0)
+        filled = np.where(undefined, median, logs)
+        scale = np.maximum(filled.std(axis=0), 1e-6)
+        return cls(columns, median, filled.mean(axis=0), scale, np.asarray(undefined.any(axis=0)))
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return len(self.columns) + int(self.is_marked.sum())
+
+    def encode(self, rows: pl.DataFrame) -> FloatArray:
+        """Rows (N) -> (N, E), no NaN."""
+        logs = _signed_log(feature_matrix(rows, self.columns))
+        undefined = np.isnan(logs)
+        normal = (np.where(undefined, self.median, logs) - self.mean) / self.scale
+        return np.hstack([np.clip(normal, -_LIMIT, _LIMIT), undefined[:, self.is_marked]])
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What to store beside `columns`."""
+        return {"median": self.median, "mean": self.mean, "scale": self.scale, "is_marked": self.is_marked}
+
+    @classmethod
+    def from_arrays(cls, columns: tuple[str, ...], arrays: Mapping[str, NDArray]) -> Self:
+        """Undo `arrays`."""
+        return cls(columns, arrays["median"], arrays["mean"], arrays["scale"], arrays["is_marked"])
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Day tokens of N rows, one after the other.
+
+    Attributes:
+        kinds: (T,) index of the token's type.
+        numbers: (T, K) float32.
+        starts: (N + 1,) a row's tokens are `starts[row]:starts[row + 1]`, oldest first.
+    """
+
+    kinds: NDArray[np.int64]
+    numbers: NDArray[np.float32]
+    starts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenEncoder:
+    """Standardised logarithms of a token's numbers, and the days since the token before it.
+
+    Attributes:
+        max_tokens: the latest that are kept.
+        mean: (K,) of the logarithms.
+        scale: (K,) standard deviation of the same.
+    """
+
+    max_tokens: int
+    mean: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, max_tokens: int) -> Self:
+        """Learn from training rows."""
+        raw = cls(max_tokens, np.zeros(1), np.ones(1)).encode(rows).numbers.astype(np.float64)
+        return cls(max_tokens, raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-6))
+
+    @property
+    def width(self) -> int:
+        """K."""
+        return len(self.mean)
+
+    def encode(self, rows: pl.DataFrame) -> Tokens:
+        """The token lists of N rows; a null list is an empty one."""
+        lists = rows.select(pl.col(TOKEN_COLUMNS).list.tail(self.max_tokens))
+        lengths = lists[s.TOKEN_TYPE].list.len().fill_null(0).to_numpy()
+        flat = (
+            lists.with_row_index("row")
+            .filter(pl.col(s.TOKEN_TYPE).list.len() > 0)
+            .explode(*TOKEN_COLUMNS)
+            .with_columns((pl.col(s.TOKEN_DAYS_AGO).shift(1) - pl.col(s.TOKEN_DAYS_AGO)).over("row").alias("gap"))
+        )
+        numbers = flat.select(pl.col(*TOKEN_NUMBERS, "gap").fill_null(0.0).cast(pl.Float64)).to_numpy()
+        kinds = flat[s.TOKEN_TYPE].replace_strict(_TYPE_INDEX, default=0, return_dtype=pl.Int64)
+        normal = (_signed_log(numbers) - self.mean) / self.scale
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return Tokens(kinds.to_numpy(), np.clip(normal, -99, 99).astype(np.float32), starts)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What to store beside `max_tokens`."""
+        return {"token_mean": self.mean, "token_scale": self.scale}
+
+    @classmethod
+    def from_arrays(cls, max_tokens: int, arrays: Mapping[str, NDArray]) -> Self:
+        """Undo `arrays`."""
+        return cls(max_tokens, arrays["token_mean"], arrays["token_scale"])
+
+
+def _signed_log(values: FloatArray) -> FloatArray:
+    """Odd logarithm: sign(x) log(1 + |x|)."""
+    return np.sign(values) * np.log1p(np.abs(values))

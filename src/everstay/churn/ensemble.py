@@ -1,0 +1,63 @@
+"""The network candidate as it is served: one or several networks of different seeds, their log-odds averaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.churn.batches import LengthBatches
+from everstay.churn.config import NetworkConfig
+from everstay.churn.encoding import TYPES, FeatureEncoder, TokenEncoder
+from everstay.churn.network import ChurnNetwork
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NetworkEncoder:
+    """Rows -> batches: what was learned from the training rows besides the weights."""
+
+    features: FeatureEncoder
+    tokens: TokenEncoder
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, config: NetworkConfig) -> "NetworkEncoder":
+        """Learn from training rows."""
+        return cls(FeatureEncoder.fit(rows), TokenEncoder.fit(rows, config.max_tokens))
+
+    def batches(self, rows: pl.DataFrame, batch_rows: int, seed: int | None = None) -> LengthBatches:
+        """Encode `rows`; without a `CHURNED` column the outcomes are 0. A seed shuffles."""
+        churned = (
+            rows[t.CHURNED].cast(pl.Float32).to_numpy()
+            if t.CHURNED in rows.columns
+            else np.zeros(rows.height, dtype=np.float32)
+        )
+        features = self.features.encode(rows).astype(np.float32)
+        return LengthBatches(features, self.tokens.encode(rows), churned, batch_rows, seed)
+
+    def new_network(self, config: NetworkConfig) -> ChurnNetwork:
+        """A network that fits, with weights from torch's current seed."""
+        return ChurnNetwork(config, self.features.width, TYPES, self.tokens.width)
+
+
+@dataclass(frozen=True)
+class NetworkScorer:
+    """Fitted networks with the encoder they were trained with."""
+
+    config: NetworkConfig
+    encoder: NetworkEncoder
+    members: Sequence[ChurnNetwork]
+
+    def scores(self, rows: pl.DataFrame) -> FloatArray:
+        """Mean log-odds of the members."""
+        batches = self.encoder.batches(rows, self.config.batch_rows)
+        scores = np.zeros(rows.height)
+        with torch.inference_mode():
+            for batch in batches:
+                odds = [member.eval()(batch).double() for member in self.members]
+                scores[batch.rows.numpy()] = torch.stack(odds).mean(dim=0).numpy()
+        return scores

@@ -1,0 +1,110 @@
+"""How good a fitted candidate is, on validation and test rows, in all and in slices, with intervals over users."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everstay.churn.model import ChurnModel
+from everstay.churn.plots import draw_all
+from everstay.churn.rows import ChurnRows, outcomes
+from everstay.metrics import classification as c
+from everstay.metrics.comparison import Interval, mean_interval, statistic_interval
+from everstay.metrics.report import CandidateReport
+from everstay.settings import Settings
+
+METRICS = (
+    c.roc_auc,
+    c.average_precision,
+    c.lift_top_decile,
+    c.brier,
+    c.log_loss,
+    c.expected_calibration_error,
+    c.calibration_slope,
+)
+"""Judged on every part; the name of the function is the name of the metric."""
+
+SLICED = (c.roc_auc, c.average_precision)
+SLICES = {"orders": "orders_84d", "tenure": "tenure_days"}
+"""Slices are the thirds of test users by these features: `test_roc_auc_orders_low`, `..._middle`, `..._high`."""
+
+_THIRDS = ("low", "middle", "high")
+
+
+def report_candidate(
+    model: ChurnModel,
+    early: ChurnModel,
+    rows: ChurnRows,
+    settings: Settings,
+    *,
+    artifact: Path,
+    params: Mapping[str, str | int | float | bool],
+    curves: Mapping[str, list[float]],
+) -> CandidateReport:
+    """Judge a candidate.
+
+    Args:
+        model: the one that serves; judged on `rows.test`.
+        early: the one that has not seen `rows.validation`; judged there (its calibrator has: calibration figures of
+            the validation part are optimistic, those of the test part are not).
+        rows: one row per user in each part.
+        settings: resamples, confidence and seed of the intervals.
+        artifact: the folder of `model`.
+        params: told with the report.
+        curves: told with the report.
+    """
+    churned, probability = outcomes(rows.test), model.predict_probability(rows.test)
+    metrics = {
+        **_judge("validation", outcomes(rows.validation), early.predict_probability(rows.validation), settings),
+        **_judge("test", churned, probability, settings),
+        **_judge_slices(rows.test, churned, probability, settings),
+    }
+    return CandidateReport(
+        name=model.name,
+        params=params,
+        metrics=metrics,
+        curves=curves,
+        figures=draw_all(churned, probability),
+        artifact=artifact,
+    )
+
+
+def _judge(
+    part: str, churned: NDArray[np.float64], probability: NDArray[np.float64], settings: Settings
+) -> dict[str, Interval]:
+    """All metrics of one part, and the share that left; a metric that is undefined there is left out."""
+    metrics = {f"{part}_prevalence": mean_interval(churned, **_bootstrap(settings))}
+    for metric in METRICS:
+        interval = statistic_interval(metric, churned, probability, **_bootstrap(settings))
+        if np.isfinite(interval.value):
+            metrics[f"{part}_{metric.__name__}"] = interval
+    return metrics
+
+
+def _judge_slices(
+    rows: pl.DataFrame, churned: NDArray[np.float64], probability: NDArray[np.float64], settings: Settings
+) -> dict[str, Interval]:
+    metrics = {}
+    for name, users in thirds(rows):
+        for metric in SLICED:
+            if 0 < churned[users].sum() < users.sum():
+                interval = statistic_interval(metric, churned[users], probability[users], **_bootstrap(settings))
+                metrics[f"test_{metric.__name__}_{name}"] = interval
+    return metrics
+
+
+def thirds(rows: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Name each slice and say which rows (n,) are in it; equal values are never parted, a slice may be empty."""
+    for slice_name, feature in SLICES.items():
+        values = rows[feature].fill_null(0.0).to_numpy()
+        third = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values, side="left")
+        for index, name in enumerate(_THIRDS):
+            yield f"{slice_name}_{name}", third == index
+
+
+def _bootstrap(settings: Settings) -> dict[str, Any]:
+    policy = settings.promotion
+    return {"resamples": policy.resamples, "confidence": policy.confidence, "seed": settings.training.seed}

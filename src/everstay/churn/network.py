@@ -1,0 +1,56 @@
+"""The churn network: what a user did, day by day, read by a recurrent layer, beside the user's activity features.
+
+Shapes: B rows, L tokens, K numbers per token, E features, W token width, H state width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from everstay.churn.batches import Batch
+from everstay.churn.config import NetworkConfig
+
+
+class ChurnNetwork(nn.Module):
+    """Log-odds of churning from day tokens and features.
+
+    A linear path from the features to the output carries what a logistic regression knows; the rest is learned on top.
+    """
+
+    def __init__(self, config: NetworkConfig, features: int, types: int, token_numbers: int) -> None:
+        super().__init__()
+        self.kinds = nn.Embedding(types, config.token_width)
+        self.numbers = nn.Linear(token_numbers, config.token_width)
+        self.state = nn.GRU(config.token_width, config.state_width, batch_first=True)
+        self.features = nn.Sequential(
+            nn.Dropout(config.dropout / 2),
+            nn.Linear(features, config.feature_width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+        )
+        self.joint = nn.Sequential(
+            nn.LayerNorm(config.feature_width + 2 * config.state_width),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.feature_width + 2 * config.state_width, config.feature_width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.feature_width, 1),
+        )
+        self.linear = nn.Linear(features, 1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """A batch -> log-odds (B,)."""
+        history = self.read(batch.kinds, batch.numbers, batch.lengths)
+        joint = self.joint(torch.cat([self.features(batch.features), history], dim=1))
+        return (joint + self.linear(batch.features))[:, 0]
+
+    def read(self, kinds: Tensor, numbers: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (B, L), (B, L, K), (B,) -> (B, 2H): the state after the last token, and the mean of all states.
+
+        Padding stands behind the last token, so that it cannot reach the states that are used; no tokens give zeros.
+        """
+        tokens = nn.functional.gelu(self.kinds(kinds) + self.numbers(numbers))
+        states, _ = self.state(tokens)
+        is_token = (torch.arange(kinds.shape[1], device=kinds.device) < lengths[:, None]).to(states.dtype)
+        states = states * is_token[:, :, None]
+        last = states[torch.arange(len(lengths), device=kinds.device), (lengths - 1).clamp(min=0)]
+        return torch.cat([last, states.sum(dim=1) / lengths.clamp(min=1)[:, None]], dim=1)

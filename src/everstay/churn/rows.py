@@ -1,0 +1,107 @@
+"""The rows that churn candidates learn from and are judged on: one per user and as-of, in four parts by time."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.churn.encoding import FEATURE_COLUMNS, TOKEN_COLUMNS
+from everstay.errors import NotReady
+from everstay.features import TimeSplit
+
+PARTS = ("train", "between", "validation", "test")
+
+
+def join_rows(features: pl.DataFrame, tokens: pl.DataFrame, labels: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Put features, day tokens and, where given, labels of the same users and as-ofs side by side.
+
+    Args:
+        features: `tables.USER_FEATURES`.
+        tokens: from `everstay.features.day_tokens`; a user without tokens gets null lists.
+        labels: `tables.CHURN_LABELS`; only users that have one (the churn population) are kept.
+
+    Returns:
+        `USER_ID`, `AS_OF`, the features, the token lists[, `CHURNED`], sorted by as-of and user.
+    """
+    key = [t.USER_ID, t.AS_OF]
+    rows = features.join(tokens, on=key, how="left")
+    if labels is not None:
+        rows = rows.join(labels.select(*key, t.CHURNED), on=key, how="inner")
+    return rows.sort(t.AS_OF, t.USER_ID)
+
+
+@dataclass(frozen=True)
+class ChurnRows:
+    """Rows with `CHURNED`, in the parts of `features.TimeSplit`; one as-of in `test`.
+
+    Attributes:
+        train: what candidates learn from while settings are chosen.
+        between: later than that; their labels are known only after the validation as-of.
+        validation: what settings are chosen and probabilities calibrated on.
+        test: what the final models are judged on, and nothing else.
+    """
+
+    train: pl.DataFrame
+    between: pl.DataFrame
+    validation: pl.DataFrame
+    test: pl.DataFrame
+
+    @classmethod
+    def split(cls, rows: pl.DataFrame, split: TimeSplit) -> Self:
+        """Sort rows into the parts of `split`; rows of other as-ofs are left out."""
+        return cls(
+            _at(rows, split.train), _at(rows, split.between), _at(rows, split.validation), _at(rows, (split.test,))
+        )
+
+    @property
+    def refit(self) -> pl.DataFrame:
+        """All rows whose labels are known at the test as-of."""
+        return pl.concat([self.train, self.between, self.validation])
+
+    def write(self, folder: Path) -> Path:
+        """Store the parts in `folder`, for the tasks that fit one candidate each."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            getattr(self, part).write_parquet(folder / f"{part}.parquet")
+        return folder
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Undo `write`."""
+        return cls(*(pl.read_parquet(folder / f"{part}.parquet") for part in PARTS))
+
+    def check(self) -> None:
+        """Refuse parts that nothing can be learned from or judged by.
+
+        Raises:
+            NotReady: train, validation or test has no user that left, or none that stayed.
+            ValueError: a column is missing, or the parts are not in the order of time.
+        """
+        for name in ("train", "validation", "test"):
+            part: pl.DataFrame = getattr(self, name)
+            absent = sorted({t.CHURNED, t.AS_OF, *FEATURE_COLUMNS, *TOKEN_COLUMNS}.difference(part.columns))
+            if absent:
+                raise ValueError(f"{name} rows lack {', '.join(absent)}")
+            if part[t.CHURNED].n_unique() < 2:
+                raise NotReady(
+                    f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both who left and who stayed "
+                    "are needed; change look_back_days or horizon_days in [churn], or bring more history"
+                )
+        ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in (self.train, self.validation, self.test)]
+        if any(earlier[1] >= later[0] for earlier, later in pairwise(ends)):  # type: ignore[operator]
+            raise ValueError("train, validation and test rows are not in the order of time")
+
+
+def outcomes(rows: pl.DataFrame) -> NDArray[np.float64]:
+    """Who left: (N,) of 0 and 1."""
+    return rows[t.CHURNED].cast(pl.Float64).to_numpy()
+
+
+def _at(rows: pl.DataFrame, as_ofs: Collection[object]) -> pl.DataFrame:
+    return rows.filter(pl.col(t.AS_OF).is_in(list(as_ofs)))
