@@ -18,7 +18,8 @@ FloatArray = NDArray[np.float64]
 
 _BINS = 10
 _TOP = 0.1
-_STEPS = 50  # Newton steps; without separation fewer than ten are needed
+_STEPS = 50  # Newton steps; fewer than ten are common
+_FAR, _NEAR = 5.0, 1e-9  # longest step in log-odds, and the one at which it has converged
 
 
 def roc_auc(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
@@ -111,21 +112,36 @@ def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = No
     inside = _inside(probability)
     odds = np.log(inside) - np.log1p(-inside)
     rows = np.atleast_2d(weight)
+    reach = 1.0 + np.abs(odds).max(initial=0.0)
     intercept, slope = np.zeros((2, len(rows)))
-    step = np.full(len(rows), np.inf)
     for _ in range(_STEPS):
         shift, step = _newton_step(outcome, odds, rows, intercept, slope)
-        intercept, slope = intercept + shift, slope + step
-        if not (np.abs(step) > 1e-10).any():
+        size = np.abs(shift) + np.abs(step) * reach
+        part = np.minimum(1.0, _FAR / np.maximum(size, _FAR))  # a full step can overshoot where few rows are far out
+        intercept, slope = intercept + part * shift, slope + part * step
+        if not (size > _NEAR).any():
             break
-    return np.where(np.abs(step) < 1e-6, slope, np.nan).reshape(weight.shape[:-1])
+    has_slope = _classes_overlap(outcome, odds, rows) & (size <= _NEAR)
+    return np.where(has_slope, slope, np.nan).reshape(weight.shape[:-1])
+
+
+def _classes_overlap(outcome: FloatArray, odds: FloatArray, rows: FloatArray) -> NDArray[np.bool_]:
+    """Whether neither class lies wholly above the other, (resamples,): only then is the likelihood's maximum finite."""
+    positive, negative = (rows > 0) & (outcome == 1), (rows > 0) & (outcome == 0)
+
+    def lowest(mask: NDArray[np.bool_], values: FloatArray) -> FloatArray:
+        return np.where(mask, values, np.inf).min(axis=-1, initial=np.inf)
+
+    is_above = lowest(positive, odds) >= -lowest(negative, -odds)
+    is_below = lowest(negative, odds) >= -lowest(positive, -odds)
+    return ~(is_above | is_below)
 
 
 def _newton_step(
     outcome: FloatArray, odds: FloatArray, rows: FloatArray, intercept: FloatArray, slope: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Changes of intercept and slope, (resamples,) each; NaN where the information matrix has no inverse."""
-    with np.errstate(over="ignore"):  # a diverging row ends as NaN
+    with np.errstate(over="ignore"):  # exp(710) is infinite, and the chance rightly 0
         chance = 1.0 / (1.0 + np.exp(-(intercept[:, None] + slope[:, None] * odds)))
     residual = rows * (outcome - chance)
     information = rows * chance * (1.0 - chance)

@@ -1,0 +1,81 @@
+"""As-of midnights and the split by time: nothing twice, every part after the one before, labels known in time."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everstay.errors import NotReady
+from everstay.features.slices import last_mature_as_of, midnight_before, time_split
+from everstay.settings import Churn
+from tests.strategies import AS_OF, PROPERTY
+
+churns = st.builds(
+    Churn,
+    look_back_days=st.integers(1, 100),
+    gap_days=st.integers(0, 10),
+    horizon_days=st.integers(1, 60),
+    allowed_lateness_days=st.integers(0, 10),
+    slice_step_days=st.integers(1, 20),
+    training_slices=st.integers(1, 30),
+)
+
+
+@PROPERTY
+@given(churn=churns, history_days=st.floats(0, 500))
+def test_split_never_lets_a_label_window_reach_the_next_part(churn, history_days):
+    first_event_at = AS_OF - timedelta(days=history_days)
+    window = timedelta(days=churn.gap_days + churn.horizon_days + churn.allowed_lateness_days)
+    full_history = first_event_at + timedelta(days=churn.look_back_days)
+    try:
+        split = time_split(AS_OF, first_event_at, churn)
+    except NotReady:
+        assert AS_OF - 2 * window < full_history
+        return
+    everything = [*split.train, *split.validation, split.test]
+    assert everything == sorted(set(everything))
+    assert max(split.train) + window <= min(split.validation)
+    assert max(split.validation) + window <= split.test == AS_OF
+    assert min(split.train) >= full_history
+    assert 1 <= len(split.train) <= churn.training_slices
+    steps = {later - earlier for earlier, later in pairwise(split.train)}
+    assert steps <= {timedelta(days=churn.slice_step_days)}
+
+
+@PROPERTY
+@given(churn=churns)
+def test_split_uses_every_slice_it_may(churn):
+    split = time_split(AS_OF, AS_OF - timedelta(days=800), churn)
+    one_more = split.train[0] - timedelta(days=churn.slice_step_days)
+    has_history = one_more - timedelta(days=churn.look_back_days) >= AS_OF - timedelta(days=800)
+    assert len(split.train) == churn.training_slices or not has_history
+
+
+def test_too_short_a_history_is_not_ready_and_says_what_to_do():
+    with pytest.raises(NotReady, match=r"does not have 84 days of history behind it; shorten"):
+        time_split(AS_OF, AS_OF - timedelta(days=143), Churn())
+    assert len(time_split(AS_OF, AS_OF - timedelta(days=144), Churn()).train) == 1
+
+
+@pytest.mark.parametrize(
+    ("moment", "midnight"),
+    [
+        (datetime(2018, 1, 1, tzinfo=UTC), datetime(2018, 1, 1, tzinfo=UTC)),
+        (datetime(2018, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC), datetime(2018, 1, 1, tzinfo=UTC)),
+        (datetime(2018, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), datetime(2017, 12, 31, tzinfo=UTC)),
+    ],
+)
+def test_midnight_is_that_of_utc_and_itself(moment, midnight):
+    assert midnight_before(moment) == midnight
+
+
+@PROPERTY
+@given(churn=churns, minutes=st.integers(0, 10**6))
+def test_last_mature_as_of_is_mature_and_the_next_midnight_is_not(churn, minutes):
+    recorded_until = AS_OF + timedelta(minutes=minutes)
+    as_of = last_mature_as_of(recorded_until, churn)
+    window = timedelta(days=churn.gap_days + churn.horizon_days + churn.allowed_lateness_days)
+    assert as_of == midnight_before(as_of)
+    assert as_of + window <= recorded_until < as_of + window + timedelta(days=1)
