@@ -1,6 +1,5 @@
 """What a person reads at the end of a run: what the data was, which model won and why, whom to keep."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
@@ -11,13 +10,16 @@ from everstay import tables as t
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
-from everstay.registry.refs import RunRef
 from flows.build_features import FeatureSet
+from flows.candidates import Training
 from flows.ingest_events import Ingestion
 
 _CONSOLE = Console(soft_wrap=True, highlight=False)
 _SAMPLE_USERS = 5
 _SHOWN_ITEMS = 3
+_TIERS = ("high", "medium", "low")
+_EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
+_SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
 
 
 def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
@@ -43,17 +45,20 @@ def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
     )
 
 
-def print_candidates(title: str, runs: Sequence[RunRef], metrics: Sequence[str], chosen: str, champion: str) -> None:
-    """One row a candidate: its figures with intervals; the chosen one and the champion are marked."""
-    table = Table(title=title, title_justify="left")
+def print_training(training: Training) -> None:
+    """One row a candidate: its figures with intervals, best first; the one chosen on validation is marked."""
+    table = Table(title=f"{training.model}: candidates on {_EVIDENCE[training.model]}", title_justify="left")
     table.add_column("candidate")
+    metrics = [f"{part}_{name}" for name in _SHOWN[training.model] for part in ("validation", "test")]
     for metric in metrics:
         table.add_column(metric.replace("_", " "), justify="right")
-    for run in runs:
-        marks = [word for word, name in (("chosen", chosen), ("champion", champion)) if name == run.candidate]
-        name = f"{run.candidate} ({', '.join(marks)})" if marks else run.candidate
+    chosen = training.challenger.candidate
+    for run in sorted(training.runs, key=lambda run: -run.metrics[f"validation_{training.metric}"].value):
+        name = f"{run.candidate} (chosen)" if run.candidate == chosen else run.candidate
         table.add_row(name, *(_cell(run.metrics.get(metric)) for metric in metrics))
     _CONSOLE.print(table)
+    if not training.trained:
+        _CONSOLE.print("Nothing new: every candidate was found in the registry, none was trained.")
 
 
 def print_decision(decision: Decision) -> None:
@@ -101,9 +106,6 @@ def print_next_steps(mlflow_port: int) -> None:
         f"make ui      compare the models: http://127.0.0.1:{mlflow_port}\n"
         f"make deploy  run this on a schedule"
     )
-
-
-_TIERS = ("high", "medium", "low")
 
 
 def _cell(interval: Interval | None) -> str:

@@ -5,10 +5,10 @@ Tasks that touch storage are retried, for an object store or a database may fail
 
 from prefect import task
 
-from everstay import lake, scoring
+from everstay import churn, lake, recommender, scoring
 from everstay.features import buckets
 from everstay.lake import Lake
-from everstay.registry import rollout, versions
+from everstay.registry import rollout, tracking, versions
 from everstay.validation import validate
 
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
@@ -24,6 +24,16 @@ replace_table = task(name="replace-table", task_run_name="replace-{table.name}",
 publish_table = task(name="publish-table", task_run_name="publish-{table.name}", retries=2)(Lake.publish_parts)
 compute_churn_scores = task(name="score-churn", retries=2)(scoring.compute_churn_scores)
 compute_recommendations = task(name="recommend", retries=2)(scoring.compute_recommendations)
+prepare_churn_rows = task(name="prepare-churn-rows")(churn.prepare_rows)
+prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.prepare_rows)
+train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)
+train_recommender_candidate = task(name="train-recommender", task_run_name="train-{name}")(recommender.train_candidate)
+judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
+judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
+compare_churn = task(name="compare-churn")(churn.compare_models)
+compare_recommender = task(name="compare-recommender")(recommender.compare_models)
+find_run = task(name="find-run", retries=2)(tracking.find_run)
+log_candidate = task(name="log-candidate")(tracking.log_candidate)
 download_artifact = task(name="download-artifact", retries=2)(versions.download)
 register_challenger = task(name="register-challenger", retries=2)(versions.register_challenger)
 apply_decision = task(name="apply-decision", retries=2)(rollout.apply_decision)

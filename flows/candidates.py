@@ -1,0 +1,98 @@
+"""What both training flows do alike: train what is new, log a run per candidate, register the best as challenger."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect import get_run_logger
+
+from everstay.metrics.report import CandidateReport
+from everstay.registry.refs import ModelName, ModelRef, RunRef
+from everstay.registry.store import Registry
+from everstay.settings import Settings
+from flows import tasks
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training flow did.
+
+    Attributes:
+        model: "churn" or "recommender".
+        runs: one per candidate.
+        challenger: the version of the candidate that is best on validation.
+        rows: folder of the rows it is judged on.
+        metric: figure the gate compares, without its part.
+        trained: candidates that were trained now; the others were found.
+    """
+
+    model: ModelName
+    runs: tuple[RunRef, ...]
+    challenger: ModelRef
+    rows: Path
+    metric: str
+    trained: tuple[str, ...]
+
+    def run_of(self, candidate: str) -> RunRef:
+        """The run of one candidate."""
+        return next(run for run in self.runs if run.candidate == candidate)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One model's training, as the two flows differ in it.
+
+    Attributes:
+        model: "churn" or "recommender".
+        metric: figure that is compared, without its part.
+        names: candidates, in the order in which they are trained.
+        key: candidate to its run key.
+        train: candidate to its folder; does nothing when it is there.
+        judge: folder to report.
+        example: a few rows for the logged model.
+        rows: folder of the rows.
+    """
+
+    model: ModelName
+    metric: str
+    names: Sequence[str]
+    key: Callable[[str], str]
+    train: Callable[[str], Path]
+    judge: Callable[[Path], CandidateReport]
+    example: Callable[[], pl.DataFrame]
+    rows: Path
+
+
+def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
+    """Train and log the candidates whose run is not there yet; point the alias challenger to the best of all."""
+    logger = get_run_logger()
+    runs: dict[str, RunRef] = {}
+    trained = []
+    for name in work.names:
+        known = tasks.find_run(registry, work.model, work.key(name))
+        if known is not None:
+            logger.info("%s %s: nothing new; run %s", work.model, name, known.run_id)
+            runs[name] = known
+            continue
+        logger.info("%s %s: training", work.model, name)
+        report = work.judge(work.train(name))
+        runs[name] = tasks.log_candidate(
+            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=_told(settings)
+        )
+        trained.append(name)
+        figure = runs[name].metrics[f"validation_{work.metric}"]
+        logger.info("%s %s: validation %s %.4f", work.model, name, work.metric, figure.value)
+    best = best_on_validation(tuple(runs.values()), work.metric)
+    challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
+    return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained))
+
+
+def _told(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json")
+
+
+def best_on_validation(runs: Sequence[RunRef], metric: str) -> RunRef:
+    """The run with the highest validation figure; the first of equals."""
+    return max(runs, key=lambda run: run.metrics[f"validation_{metric}"].value)

@@ -1,0 +1,107 @@
+"""Compare challenger with champion on the same matured rows, decide, and carry the decision out."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from prefect import flow
+
+from everstay.metrics.comparison import Interval
+from everstay.registry import ledger
+from everstay.registry.promotion import Decision, Evidence, decide
+from everstay.registry.refs import ModelName, ModelRef, RunRef
+from everstay.registry.store import Registry
+from everstay.registry.versions import champion
+from everstay.settings import Settings, load_settings
+from flows import runtime, tasks
+from flows.candidates import Training, best_on_validation
+from flows.train_churn import train_churn
+from flows.train_recommender import train_recommender
+
+BASELINES: Mapping[ModelName, tuple[str, ...]] = {
+    "churn": ("recency",),
+    "recommender": ("popularity", "personal_frequency"),
+}
+"""Rules that need no training: what the first model must beat, and what serves when it does not."""
+
+_TRAIN: Mapping[ModelName, Callable[..., Training]] = {"churn": train_churn, "recommender": train_recommender}
+_CALIBRATION = "test_expected_calibration_error"
+_COVERAGE = "test_coverage"
+
+
+@flow(name="promote-model", flow_run_name="promote-{model}")
+def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
+    """Judge the challenger of `model`; its runs are found, or trained when they are not there.
+
+    Without a champion a challenger that beats no baseline surely is set aside, and the best baseline put forward.
+
+    Args:
+        model: "churn" or "recommender".
+        scheduler: Dask scheduler of a calling flow.
+
+    Raises:
+        ChampionChanged: somebody moved the champion alias meanwhile.
+    """
+    settings = load_settings()
+    training = _TRAIN[model](scheduler=scheduler)
+    registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
+    current = champion(registry, model)
+    decision = _judge(training, training.challenger, current, settings)
+    if current is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
+        tasks.apply_decision(registry, lake, decision)
+        baselines = [run for run in training.runs if run.candidate in BASELINES[model]]
+        best = best_on_validation(baselines, training.metric)
+        challenger = tasks.register_challenger(registry, model, best, metric=f"test_{training.metric}")
+        decision = _judge(training, challenger, current, settings)
+    tasks.apply_decision(registry, lake, decision)
+    return decision
+
+
+def _judge(training: Training, challenger: ModelRef, current: ModelRef | None, settings: Settings) -> Decision:
+    """Measure the evidence and decide."""
+    registry = Registry(settings.mlflow)
+    run = training.run_of(challenger.candidate)
+    rolled_back = ledger.rolled_back(ledger.history(runtime.open_lake(settings), training.model))
+    calibration, coverage = run.metrics.get(_CALIBRATION), run.metrics.get(_COVERAGE)
+    evidence = Evidence(
+        metric=training.metric,
+        data_version=run.data_version,
+        difference=_difference(training, challenger, current, settings) if current is not None else None,
+        baselines=_against_baselines(training, run, registry, settings) if current is None else {},
+        is_baseline=challenger.candidate in BASELINES[training.model],
+        calibration_error=calibration.value if calibration else None,
+        coverage=coverage.value if coverage else None,
+        was_rolled_back=challenger.version in rolled_back,
+    )
+    return decide(current, challenger, evidence, settings.promotion)
+
+
+def _difference(training: Training, challenger: ModelRef, current: ModelRef, settings: Settings) -> Interval | None:
+    if challenger.artifact_digest == current.artifact_digest:
+        return None  # the champion itself: there is nothing to measure
+    return _compare(training, challenger, current, Registry(settings.mlflow), settings)
+
+
+def _against_baselines(training: Training, run: RunRef, registry: Registry, settings: Settings) -> dict[str, Interval]:
+    return {
+        rival.candidate: _compare(training, run, rival, registry, settings)
+        for rival in training.runs
+        if rival.candidate in BASELINES[training.model] and rival.candidate != run.candidate
+    }
+
+
+def _compare(
+    training: Training,
+    challenger: ModelRef | RunRef,
+    rival: ModelRef | RunRef,
+    registry: Registry,
+    settings: Settings,
+) -> Interval:
+    """Both loaded back from the registry and scored on the same rows."""
+    compare = tasks.compare_churn if training.model == "churn" else tasks.compare_recommender
+    folders: list[Path] = [tasks.download_artifact(registry, ref) for ref in (challenger, rival)]
+    return compare(*folders, training.rows, settings.promotion, settings.training.seed)
+
+
+if __name__ == "__main__":
+    for name in BASELINES:
+        runtime.run(promote_model, model=name)

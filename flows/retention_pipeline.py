@@ -1,0 +1,40 @@
+"""The main job: ingest, validate, build features, train, promote, score, and say what came of it."""
+
+from prefect import flow
+
+from everstay.registry.refs import ModelName
+from everstay.settings import load_settings
+from flows import runtime, summary
+from flows.build_features import build_features
+from flows.ingest_events import ingest_events
+from flows.promote_model import promote_model
+from flows.score_users import score_users
+from flows.train_churn import train_churn
+from flows.train_recommender import train_recommender
+
+MODELS: tuple[ModelName, ...] = ("churn", "recommender")
+
+
+@flow(name="retention-pipeline")
+def retention_pipeline() -> None:
+    """Run every step in order on one Dask cluster; a step with nothing new to do says so and does nothing.
+
+    Raises:
+        EverstayError: a step cannot be done; the message says what to do, and later steps have not begun.
+    """
+    settings = load_settings()
+    with runtime.dask_scheduler(settings, None) as scheduler:
+        ingestion = ingest_events(scheduler=scheduler)
+        features = build_features(scheduler=scheduler)
+        trainings = [train_churn(scheduler=scheduler), train_recommender(scheduler=scheduler)]
+        decisions = [promote_model(model, scheduler=scheduler) for model in MODELS]
+        summary.print_data(ingestion, features)
+        for training, decision in zip(trainings, decisions, strict=True):
+            summary.print_training(training)
+            summary.print_decision(decision)
+        score_users(scheduler=scheduler)
+    summary.print_next_steps(settings.mlflow.port)
+
+
+if __name__ == "__main__":
+    runtime.run(retention_pipeline)

@@ -1,0 +1,71 @@
+"""Fit every churn candidate on the same rows, judge each, log each as a run, register the best as challenger."""
+
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+from prefect import flow
+
+from everstay import churn
+from everstay import tables as t
+from everstay.registry.identity import run_key
+from everstay.registry.store import Registry
+from everstay.settings import Settings, load_settings
+from flows import runtime, tasks
+from flows.build_features import FeatureSet, build_features
+from flows.candidates import Training, Work, train_candidates
+
+_EXAMPLE_ROWS = 5
+
+
+@flow(name="train-churn")
+def train_churn(scheduler: str | None = None) -> Training:
+    """Train what is new; a rerun with the same data, settings and code finds the runs and trains nothing.
+
+    Args:
+        scheduler: Dask scheduler of a calling flow.
+
+    Raises:
+        NotReady: too little history, or nobody left, or nobody stayed.
+    """
+    settings = load_settings()
+    with runtime.dask_scheduler(settings, scheduler) as address:
+        features = build_features(scheduler=address)
+        rows = churn_rows(features, settings, address)
+    data_version = features.snapshot.data_version
+    folder = rows.parent / "candidates"
+
+    def key(name: str) -> str:
+        config = {"candidate": churn.candidate_key(name, settings, data_version), "features": features.key}
+        return run_key("churn", name, config, data_version, features.split.test)
+
+    work = Work(
+        model="churn",
+        metric=settings.promotion.churn_metric,
+        names=settings.churn.candidates,
+        key=key,
+        train=lambda name: tasks.train_churn_candidate(name, rows, settings, folder, data_version),
+        judge=lambda home: tasks.judge_churn_candidate(home, rows, settings),
+        example=partial(_example, rows),
+        rows=rows,
+    )
+    return train_candidates(work, Registry(settings.mlflow), settings)
+
+
+def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
+    """The folder of the training rows of a feature set; they are put together when they are not there."""
+    folder = runtime.work_folder(settings, "churn", features.key[:16], "rows")
+    if folder.exists():
+        return folder
+    tokens_folder = runtime.work_folder(settings, "day_tokens")
+    as_ofs = features.split.as_ofs
+    tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler)
+    return tasks.prepare_churn_rows(runtime.open_lake(settings), tokens, features.split, folder)
+
+
+def _example(rows: Path) -> pl.DataFrame:
+    return churn.ChurnRows.read(rows).test.drop(t.CHURNED).head(_EXAMPLE_ROWS)
+
+
+if __name__ == "__main__":
+    runtime.run(train_churn)
