@@ -5,7 +5,7 @@ The import takes seconds; it happens in the workers, and not in a process that o
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,9 +19,11 @@ from everstay.validation.suites import Expectation
 MAX_EXAMPLES = 3
 _MAX_CHARACTERS = 80
 
-# COMPLETE gives the unexpected row numbers in one vectorised step. Naming key columns instead would make Great
-# Expectations walk all unexpected rows in Python, so values and keys of the few examples are looked up here.
-_RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+# Most expectations hold, and counts are cheapest. For the others COMPLETE gives the unexpected row numbers in one
+# vectorised step. Naming key columns instead would make Great Expectations walk all unexpected rows in Python, so
+# values and keys of the few examples are looked up here.
+_COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
+_ROW_NUMBERS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 _lock = threading.Lock()  # one context has one place for a frame, and a worker may have several threads
 
@@ -66,21 +68,31 @@ def evaluate(
     """
     if not expectations or frame.is_empty():
         return tuple(Tally() for _ in expectations)
-    results = _run(frame, expectations, file)
-    return tuple(_read_result(one, results[number], frame, key, file) for number, one in enumerate(expectations))
+    with _lock:
+        batch = _batch_definition().get_batch({"dataframe": to_batch(frame)})
+        counts = _run(batch, expectations, _COUNTS, file)
+        broken = [one for one, found in zip(expectations, counts, strict=True) if found["unexpected_count"]]
+        row_numbers = iter(_run(batch, broken, _ROW_NUMBERS, file) if broken else [])
+    tallies = []
+    for expectation, found in zip(expectations, counts, strict=True):
+        numbers = next(row_numbers)["unexpected_index_list"][:MAX_EXAMPLES] if found["unexpected_count"] else []
+        examples = describe_rows(frame[numbers], expectation.columns, key)
+        rows = found["element_count"] - found.get("missing_count", 0)
+        tallies.append(Tally(rows, found["unexpected_count"], examples))
+    return tuple(tallies)
 
 
-def _run(frame: pl.DataFrame, expectations: Sequence[Expectation], file: str) -> dict[int, dict[str, Any]]:
-    """Give Great Expectations' result by position in `expectations`; it returns them in an order of its own."""
+def _run(
+    batch: Any, expectations: Sequence[Expectation], result_format: Mapping[str, Any], file: str
+) -> list[dict[str, Any]]:
+    """Give Great Expectations' result of each expectation, in order; it returns them in an order of its own."""
     import great_expectations as gx
 
     entries = [_build(one, number, file) for number, one in enumerate(expectations)]
     suite = gx.ExpectationSuite(name=file, expectations=entries)  # at once: adding one by one is slow
-    with _lock:
-        batch = _batch_definition().get_batch({"dataframe": to_batch(frame)})
-        outcome = batch.validate(suite, result_format=_RESULT_FORMAT)
-    results = (result.to_json_dict() for result in outcome.results)
-    return {result["expectation_config"]["meta"]["number"]: result for result in results}
+    results = [result.to_json_dict() for result in batch.validate(suite, result_format=dict(result_format)).results]
+    results.sort(key=lambda result: result["expectation_config"]["meta"]["number"])
+    return [_read_result(one, result, file) for one, result in zip(expectations, results, strict=True)]
 
 
 def _build(expectation: Expectation, number: int, file: str) -> Any:
@@ -107,19 +119,15 @@ def _batch_definition() -> Any:
     )
 
 
-def _read_result(
-    expectation: Expectation, result: dict[str, Any], frame: pl.DataFrame, key: Sequence[str], file: str
-) -> Tally:
-    found = result["result"]
+def _read_result(expectation: Expectation, result: dict[str, Any], file: str) -> dict[str, Any]:
+    found: dict[str, Any] = result["result"]
     if "unexpected_count" not in found:
         reason = _exception_message(result["exception_info"]) or (
             "it counts no rows, so it cannot be merged over parts; expect something of the values of a column, "
             'or of an aggregate with "meta": {"level": "table"}'
         )
         raise SettingsError(f"{file}: {expectation.config['type']} ({expectation.words}): {reason}")
-    rows = found["element_count"] - found.get("missing_count", 0)
-    bad = frame[found["unexpected_index_list"][:MAX_EXAMPLES]] if found["unexpected_count"] else frame.head(0)
-    return Tally(rows, found["unexpected_count"], describe_rows(bad, expectation.columns, key))
+    return found
 
 
 def _exception_message(information: dict[str, Any]) -> str:

@@ -15,13 +15,18 @@ from everstay.validation.evaluation import Tally, describe_rows, evaluate, merge
 from everstay.validation.report import ExpectationOutcome, ValidationReport
 from everstay.validation.suites import Expectation, Suite, load_suite
 
+BATCH_ROWS = 250_000
+"""Small parts are put together up to this many rows: Great Expectations takes 10 ms an expectation before any row."""
+
+_MAX_GROUP = 4  # parts that one task reads at most, so that a cluster's workers all get some
+
 
 @dataclass(frozen=True)
-class PartFindings:
-    """What a worker found in one part: a tally for each expectation of rows, and the aggregates."""
+class Findings:
+    """What a worker found in some parts: a tally for each expectation of rows, and each part's aggregates."""
 
     tallies: tuple[Tally, ...]
-    aggregates: PartAggregates
+    aggregates: tuple[PartAggregates, ...]
 
 
 def validate(
@@ -35,7 +40,7 @@ def validate(
     """Evaluate the suite of `table`.
 
     Counts of unexpected rows add up over parts and `mostly` is applied to the total. Uniqueness is judged within a
-    part, so all rows of a user must be in one; the aggregate `keys_in_several_parts` watches over what is not.
+    part (or more), so all rows of a user must be in one; the aggregate `keys_in_several_parts` finds what is not.
 
     Args:
         table: what the rows are.
@@ -49,11 +54,11 @@ def validate(
         DataRejected: a column is missing. Failed expectations do not raise here: see `raise_for_failures`.
     """
     suite = load_suite(table, expectations)
-    findings = map_parts(partial(examine_part, suite=suite, read=read), parts, scheduler)
-    aggregates = merge_aggregates(table, [found.aggregates for found in findings])
+    findings = map_parts(partial(examine_parts, suite=suite, read=read), group_parts(parts), scheduler)
+    aggregates = merge_aggregates(table, [one for found in findings for one in found.aggregates])
     # In a worker as well, for this process has no need to import Great Expectations.
     (of_table,) = map_parts(partial(examine_aggregates, suite=suite), [aggregates], scheduler)
-    of_rows = iter([merge_tallies(tallies) for tallies in zip(*(found.tallies for found in findings), strict=True)])
+    of_rows = iter(_merge_each([found.tallies for found in findings]))
     of_aggregates = iter(of_table)
     outcomes = tuple(
         _judge_aggregate(one, next(of_aggregates), aggregates)
@@ -64,20 +69,51 @@ def validate(
     return ValidationReport(table.name, _row_count(aggregates), outcomes)
 
 
-def examine_part(part: int, *, suite: Suite, read: Callable[[int], pl.DataFrame]) -> PartFindings:
-    """Evaluate the expectations of rows on one part, and aggregate it.
+def group_parts(parts: Sequence[int]) -> list[Sequence[int]]:
+    """Give the parts each task reads: several when there are many.
+
+    >>> group_parts([0, 1, 2])
+    [[0], [1], [2]]
+    >>> group_parts([0, 1, 2, 3, 4, 5, 6, 7])
+    [[0, 1], [2, 3], [4, 5], [6, 7]]
+    """
+    size = min(_MAX_GROUP, max(1, len(parts) // _MAX_GROUP))
+    return [parts[start : start + size] for start in range(0, len(parts), size)]
+
+
+def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame]) -> Findings:
+    """Evaluate the expectations of rows on some parts, and aggregate each.
 
     Raises:
-        DataRejected: the part lacks a column of the table or of its suite.
+        DataRejected: a part lacks a column of the table or of its suite.
     """
-    frame = read(part)
+    aggregates: list[PartAggregates] = []
+    tallies = []
+    batch: list[pl.DataFrame] = []
+    for part in parts:
+        frame = read(part)
+        needed = _select_needed(frame, suite, part)
+        aggregates.append(aggregate_part(suite.table, frame))
+        batch.append(needed)
+        if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
+            tallies.append(evaluate(pl.concat(batch), suite.of_rows, suite.table.key, suite.file))
+            batch = []
+    return Findings(_merge_each(tallies), tuple(aggregates))
+
+
+def _select_needed(frame: pl.DataFrame, suite: Suite, part: int) -> pl.DataFrame:
+    """Columns of the key and of the suite, after a check that all columns of the table are there."""
     table = suite.table
     looked_at = [name for one in suite.of_rows for name in (*one.columns, *one.condition_columns)]
     missing = sorted({*table.columns, *looked_at}.difference(frame.columns))
     if missing:
         raise DataRejected(f"table {table.name}, part {part}: column(s) {', '.join(missing)} are missing")
-    needed = frame.select(list(dict.fromkeys((*table.key, *looked_at))))
-    return PartFindings(evaluate(needed, suite.of_rows, table.key, suite.file), aggregate_part(table, frame))
+    return frame.select(list(dict.fromkeys((*table.key, *looked_at))))
+
+
+def _merge_each(tallies: Sequence[Sequence[Tally]]) -> tuple[Tally, ...]:
+    """Merge what several frames gave, expectation by expectation."""
+    return tuple(merge_tallies(of_one) for of_one in zip(*tallies, strict=True))
 
 
 def examine_aggregates(aggregates: pl.DataFrame, *, suite: Suite) -> tuple[Tally, ...]:
