@@ -16,16 +16,23 @@ from everstay.training import count_parameters, fit_network, make_trainer
 class Batches:
     """Four batches of a noisy line, shuffled by epoch."""
 
-    def __init__(self) -> None:
+    epoch: int | None = None
+
+    def __init__(self, is_training: bool = False) -> None:
+        self.is_training = is_training
         generator = torch.Generator().manual_seed(0)
         self.x = torch.randn(64, 3, generator=generator)
         self.y = self.x.sum(1) + 0.1 * torch.randn(64, generator=generator)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return 4
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(64)
+        assert self.epoch is not None or not self.is_training
+        order = torch.randperm(64, generator=torch.Generator().manual_seed(self.epoch or 0))
         for rows in order.split(16):
             yield self.x[rows], self.y[rows]
 
@@ -61,7 +68,7 @@ class Line(lightning.LightningModule):
 def run(folder: Path, *, epochs: int = 4, monitor: str | None = "validation_loss", **line: int | None):
     trainer = make_trainer(Training(max_epochs=epochs), folder=folder, monitor=monitor, patience=2)
     module = Line(**line)
-    return module, fit_network(trainer, module, Batches(), Batches() if monitor else None)
+    return module, fit_network(trainer, module, Batches(is_training=True), Batches() if monitor else None)
 
 
 def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:

@@ -90,9 +90,10 @@ class Churn(_Section):
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
     """At most this many training as-ofs."""
-    candidates: tuple[Literal["recency", "logistic", "boosting", "network"], ...] = (
-        "recency", "logistic", "boosting", "network",
+    candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
+        "recency", "logistic", "boosting", "network", "blend",
     )  # fmt: skip
+    """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
     high_risk_share: float = Field(default=0.1, gt=0, lt=1)
     """The riskiest share of users is tier `high`."""
     medium_risk_share: float = Field(default=0.3, gt=0, lt=1)
@@ -201,6 +202,9 @@ class Settings(BaseSettings):
     score_as_of: date | None = None
     """The date users are scored at; none: the last midnight that the data covers."""
     report_folder: str = "reports"
+    """Where validation pages are written."""
+    expectations_folder: str = "expectations"
+    """One suite per table: what data must be like."""
     source: Source = Source()
     data: Data = Data()
     churn: Churn = Churn()

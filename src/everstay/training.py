@@ -92,6 +92,9 @@ class _EpochSeed(Callback):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         torch.manual_seed(self._seed * 1_000_003 + trainer.current_epoch)
+        set_epoch = getattr(trainer.train_dataloader, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(trainer.current_epoch)
 
 
 class _Patience(EarlyStopping):
@@ -178,7 +181,7 @@ def fit_network(
     Args:
         trainer: from `make_trainer`; has a monitor exactly when `validation` is given.
         module: logs the monitored quantity in its validation step.
-        train: batches; a `set_epoch(int)` of theirs, of their sampler or batch sampler, is called before each epoch.
+        train: batches; their `set_epoch(int)`, if they have one, is called before each epoch.
         validation: batches.
 
     Returns:

@@ -4,6 +4,7 @@ from everstay.churn.artifact import load_artifact, save_artifact
 from everstay.churn.candidates import best_candidate, candidate_key, evaluate_candidate, train_candidate
 from everstay.churn.config import MAX_TOKENS
 from everstay.churn.model import CalibratedModel, ChurnModel
+from everstay.churn.prepare import compare_models, prepare_rows
 from everstay.churn.rows import ChurnRows, join_rows
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "ChurnRows",
     "best_candidate",
     "candidate_key",
+    "compare_models",
     "evaluate_candidate",
     "join_rows",
     "load_artifact",
+    "prepare_rows",
     "save_artifact",
     "train_candidate",
 ]

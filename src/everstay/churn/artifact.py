@@ -101,7 +101,7 @@ def _load_logistic(folder: Path, card: dict[str, Any]) -> LogisticScorer:
 def _save_boosting(scorer: BoostingScorer, folder: Path) -> dict[str, Any]:
     for number, member in enumerate(scorer.members):
         skops.io.dump(member, folder / f"estimator_{number}.skops")
-    return {"columns": scorer.columns, "members": len(scorer.members)}
+    return {"columns": scorer.columns, "members": len(scorer.members), "rounds": scorer.rounds}
 
 
 def _load_boosting(folder: Path, card: dict[str, Any]) -> BoostingScorer:
@@ -110,7 +110,8 @@ def _load_boosting(folder: Path, card: dict[str, Any]) -> BoostingScorer:
         unknown = sorted(set(skops.io.get_untrusted_types(file=file)).difference(_TRUSTED))
         if unknown:
             raise EverstayError(f"{file} asks for types that are not trusted: {', '.join(unknown)}; it was not loaded")
-    return BoostingScorer(tuple(card["columns"]), tuple(skops.io.load(file, trusted=_TRUSTED) for file in files))
+    members = tuple(skops.io.load(file, trusted=list(_TRUSTED)) for file in files)
+    return BoostingScorer(tuple(card["columns"]), members, card["rounds"])
 
 
 def _save_network(scorer: NetworkScorer, folder: Path) -> dict[str, Any]:

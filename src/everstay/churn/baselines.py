@@ -51,10 +51,17 @@ class LogisticScorer:
 
 @dataclass(frozen=True)
 class BoostingScorer:
-    """Several boosted ensembles of trees on the features as they are; undefined is a branch of its own."""
+    """Several boosted ensembles of trees on the features as they are; undefined is a branch of its own.
+
+    Attributes:
+        columns: the features used.
+        members: of different seeds.
+        rounds: trees of each that count; the members may have more.
+    """
 
     columns: tuple[str, ...]
     members: tuple[HistGradientBoostingClassifier, ...]
+    rounds: int
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, config: BoostingConfig, rounds: int, seed: int) -> "BoostingScorer":
@@ -62,12 +69,16 @@ class BoostingScorer:
         columns = varying_columns(rows)
         matrix, churned = feature_matrix(rows, columns), outcomes(rows)
         models = (_boosting(config, rounds, seed + member) for member in range(config.members))
-        return cls(columns, tuple(model.fit(matrix, churned) for model in models))
+        return cls(columns, tuple(model.fit(matrix, churned) for model in models), rounds)
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
         """Mean log-odds of the members."""
-        matrix = feature_matrix(rows, self.columns)
-        return np.mean([model.decision_function(matrix) for model in self.members], axis=0)
+        if rows.is_empty():
+            return np.zeros(0)
+        if all(model.n_iter_ == self.rounds for model in self.members):
+            matrix = feature_matrix(rows, self.columns)
+            return np.mean([model.decision_function(matrix) for model in self.members], axis=0)
+        return self.staged_scores(rows)[self.rounds - 1]
 
     def staged_scores(self, rows: pl.DataFrame) -> FloatArray:
         """Mean log-odds after each round: (rounds, n)."""

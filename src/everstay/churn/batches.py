@@ -43,7 +43,7 @@ class LengthBatches:
         churned: (N,) float32.
         batch_rows: B.
         seed: of the order; None: by length only, always the same (for validation and scoring).
-        epoch: further seed, set before each epoch by Lightning.
+        epoch: further seed, set before each epoch by `everstay.training`.
     """
 
     features: NDArray[np.float32]
@@ -56,11 +56,6 @@ class LengthBatches:
     def set_epoch(self, epoch: int) -> None:
         """Draw another order."""
         self.epoch = epoch
-
-    @property
-    def sampler(self) -> "LengthBatches":
-        """Where Lightning looks for `set_epoch`."""
-        return self
 
     def __len__(self) -> int:
         return math.ceil(len(self.features) / self.batch_rows)

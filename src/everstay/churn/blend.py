@@ -10,7 +10,7 @@ from everstay.churn.model import CalibratedModel
 
 FloatArray = NDArray[np.float64]
 
-BLENDED = ("logistic", "boosting", "network")
+BLENDED = ("boosting", "network")
 """Candidates that are blended, those of them that are trained."""
 
 

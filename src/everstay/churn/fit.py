@@ -9,7 +9,7 @@ two models differ by a few weeks of rows. Nothing here reads a test row.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _choose_boosting(rows: ChurnRows, training: Training, work: Path) -> _Choice
     rounds = min(config.rounds, key=lambda count: losses[count - 1])
     params = {**config.model_dump(exclude={"rounds"}), "rounds": rounds, "features": len(longest.columns)}
     return _Choice(
-        BoostingScorer.fit(rows.train, config, rounds, training.seed),
+        replace(longest, rounds=rounds),
         lambda learned: BoostingScorer.fit(learned, config, rounds, training.seed),
         params,
         {"validation_loss": losses},

@@ -1,0 +1,64 @@
+"""Training rows from the stored features, labels and day tokens; two stored models compared on the test rows."""
+
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.churn.artifact import load_artifact
+from everstay.churn.evaluate import METRICS
+from everstay.churn.rows import ChurnRows, join_rows, outcomes
+from everstay.errors import NotReady
+from everstay.features import TimeSplit
+from everstay.metrics.comparison import Interval, paired_statistic_difference
+from everstay.partitions import Parts
+from everstay.settings import Promotion
+
+
+class TableReader(Protocol):
+    """What is read; `everstay.lake.Lake` is one."""
+
+    def read(self, table: t.Table) -> pl.DataFrame | None:
+        """A stored table, or None."""
+
+
+def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path) -> Path:
+    """Join what is stored into the parts of `split` and write them to `folder`.
+
+    Raises:
+        NotReady: features or labels are not stored yet, or a part cannot be learned from.
+    """
+    features, labels = tables.read(t.USER_FEATURES), tables.read(t.CHURN_LABELS)
+    if features is None or labels is None:
+        raise NotReady("there are no features or labels yet: run the build_features flow")
+    rows = ChurnRows.split(join_rows(features, tokens.read_all(), labels), split)
+    rows.check()
+    tokens.remove()
+    return rows.write(folder)
+
+
+def compare_models(challenger: Path, rival: Path, rows: Path, promotion: Promotion, seed: int) -> Interval:
+    """Load two artifacts and score the same matured test users.
+
+    Args:
+        challenger: artifact folder.
+        rival: artifact folder.
+        rows: from `prepare_rows`.
+        promotion: metric, confidence and resamples.
+        seed: of the resampling.
+
+    Returns:
+        Challenger minus rival in the gate's metric, paired over users.
+    """
+    test = ChurnRows.read(rows).test
+    statistic = next(metric for metric in METRICS if metric.__name__ == promotion.churn_metric)
+    return paired_statistic_difference(
+        statistic,
+        outcomes(test),
+        load_artifact(challenger).predict_probability(test),
+        load_artifact(rival).predict_probability(test),
+        resamples=promotion.resamples,
+        confidence=promotion.confidence,
+        seed=seed,
+    )

@@ -1,0 +1,222 @@
+"""The contract of every candidate: learn the planted hazard, survive its folder to the bit, see no test row."""
+
+import json
+import pickletools
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import skops.io
+from sklearn.preprocessing import FunctionTransformer
+
+from everstay import tables as t
+from everstay.churn import candidates
+from everstay.churn.artifact import load_artifact
+from everstay.churn.candidates import best_candidate, evaluate_candidate, train_candidate
+from everstay.churn.rows import ChurnRows, outcomes
+from everstay.errors import EverstayError, NotReady
+from everstay.metrics.classification import expected_calibration_error, roc_auc
+from everstay.settings import Settings
+
+NAMES = ("recency", "logistic", "boosting", "network", "blend")
+
+
+@pytest.fixture(scope="session")
+def trained(rows_folder: Path, churn_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("candidates")
+    for name in NAMES:
+        train_candidate(name, rows_folder, churn_settings, folder, "v1")
+    return folder
+
+
+class CandidateContract:
+    """What every candidate must do; subclasses name it."""
+
+    name: str
+    least_auc: float
+
+    def test_ranks_the_planted_hazard(self, trained: Path, churn_rows: ChurnRows) -> None:
+        probability = load_artifact(trained / self.name / "artifact").predict_probability(churn_rows.test)
+        assert roc_auc(outcomes(churn_rows.test), probability) > self.least_auc
+
+    def test_probabilities_are_calibrated(self, trained: Path, churn_rows: ChurnRows) -> None:
+        probability = load_artifact(trained / self.name / "artifact").predict_probability(churn_rows.test)
+        assert probability.dtype == np.float64
+        assert ((probability > 0) & (probability < 1)).all()
+        assert expected_calibration_error(outcomes(churn_rows.test), probability) < 0.12  # noise of 400 users: 0.06
+
+    def test_saved_and_loaded_it_predicts_the_same_bits(
+        self, trained: Path, churn_rows: ChurnRows, tmp_path: Path
+    ) -> None:
+        model = load_artifact(trained / self.name / "artifact")
+        as_of = churn_rows.test[t.AS_OF][0]
+        candidates.save_artifact(model, tmp_path / "copy", as_of=as_of, data_version="v1", params={})
+        again = load_artifact(tmp_path / "copy")
+        assert again.name == self.name
+        assert (again.predict_probability(churn_rows.test) == model.predict_probability(churn_rows.test)).all()
+        assert again.explain(churn_rows.test.head(5)) == model.explain(churn_rows.test.head(5))
+
+    def test_a_user_scores_the_same_in_any_company(self, trained: Path, churn_rows: ChurnRows) -> None:
+        model = load_artifact(trained / self.name / "artifact")
+        whole = model.predict_probability(churn_rows.test)
+        backwards = model.predict_probability(churn_rows.test.reverse())[::-1]
+        np.testing.assert_allclose(backwards, whole, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(model.predict_probability(churn_rows.test.head(1)), whole[:1], rtol=0, atol=1e-6)
+        assert model.predict_probability(churn_rows.test.head(0)).shape == (0,)
+
+    def test_users_without_history_get_a_probability(self, trained: Path, churn_rows: ChurnRows) -> None:
+        model = load_artifact(trained / self.name / "artifact")
+        nothing = churn_rows.test.head(2).with_columns(
+            pl.lit(None).cast(churn_rows.test.schema[name]).alias(name)
+            for name in churn_rows.test.columns
+            if name not in (t.USER_ID, t.AS_OF, t.CHURNED)
+        )
+        assert np.isfinite(model.predict_probability(nothing)).all()
+
+    def test_card_tells_how_to_load_it_and_nothing_is_a_pickle(self, trained: Path) -> None:
+        folder = trained / self.name / "artifact"
+        card = json.loads((folder / "artifact.json").read_text())
+        assert card["loader"] == "everstay.churn.artifact:load_artifact"
+        assert (card["model"], card["name"], card["data_version"]) == ("churn", self.name, "v1")
+        for file in (file for file in folder.rglob("*") if file.is_file()):
+            assert file.suffix in {".json", ".safetensors", ".skops"}
+            assert not is_pickle(file.read_bytes())
+
+    def test_reasons_are_words_with_numbers(self, trained: Path, churn_rows: ChurnRows) -> None:
+        reasons = load_artifact(trained / self.name / "artifact").explain(churn_rows.test)
+        assert len(reasons) == churn_rows.test.height
+        assert max(map(len, reasons)) <= 3
+        assert all("the risk: " in reason and "(usually " in reason for row in reasons for reason in row)
+
+
+class TestRecency(CandidateContract):
+    name, least_auc = "recency", 0.55
+
+
+class TestLogistic(CandidateContract):
+    name, least_auc = "logistic", 0.75
+
+
+class TestBoosting(CandidateContract):
+    name, least_auc = "boosting", 0.75
+
+
+class TestNetwork(CandidateContract):
+    name, least_auc = "network", 0.75
+
+
+class TestBlend(CandidateContract):
+    name, least_auc = "blend", 0.78
+
+
+def is_pickle(content: bytes) -> bool:
+    try:
+        return any(opcode.name == "STOP" for opcode, *_ in pickletools.genops(content))
+    except ValueError:
+        return False
+
+
+def test_the_network_finds_what_only_the_sequence_tells(trained: Path, churn_rows: ChurnRows) -> None:
+    model = load_artifact(trained / "network" / "artifact")
+    late = churn_rows.test.with_columns(pl.lit(20.0).repeat_by(pl.col("token_hour").list.len()).alias("token_hour"))
+    early = churn_rows.test.with_columns(pl.lit(8.0).repeat_by(pl.col("token_hour").list.len()).alias("token_hour"))
+    assert (model.predict_probability(late) > model.predict_probability(early)).mean() > 0.95
+
+
+def test_test_rows_teach_nothing(
+    trained: Path, churn_rows: ChurnRows, churn_settings: Settings, tmp_path: Path
+) -> None:
+    scrambled = replace(churn_rows, test=churn_rows.test.with_columns(~pl.col(t.CHURNED), recency_days=0.0))
+    folder = scrambled.write(tmp_path / "rows")
+    for name in NAMES:
+        home = train_candidate(name, folder, churn_settings, tmp_path, "v1")
+        assert_same_files(home / "artifact", trained / name / "artifact")
+
+
+def assert_same_files(ours: Path, theirs: Path) -> None:
+    """Same seed, same rows: the same weights. A skops file is a zip archive and holds the time, so it is left out."""
+    files = sorted(file.relative_to(ours) for file in ours.rglob("*") if file.is_file())
+    assert files == sorted(file.relative_to(theirs) for file in theirs.rglob("*") if file.is_file())
+    for file in files:
+        if file.suffix != ".skops":
+            assert (ours / file).read_bytes() == (theirs / file).read_bytes(), file
+
+
+def test_early_model_has_seen_neither_validation_nor_between(
+    trained: Path, churn_rows: ChurnRows, churn_settings: Settings, tmp_path: Path
+) -> None:
+    rows = replace(churn_rows, between=churn_rows.between.with_columns(~pl.col(t.CHURNED)))
+    home = train_candidate("logistic", rows.write(tmp_path / "rows"), churn_settings, tmp_path, "v1")
+    before, after = load_artifact(trained / "logistic" / "early"), load_artifact(home / "early")
+    assert (before.predict_probability(rows.test) == after.predict_probability(rows.test)).all()
+    served = load_artifact(home / "artifact").predict_probability(rows.test)
+    assert (served != load_artifact(trained / "logistic" / "artifact").predict_probability(rows.test)).any()
+
+
+def test_a_second_call_does_nothing(trained: Path, rows_folder: Path, churn_settings: Settings) -> None:
+    card = trained / "logistic" / "artifact" / "artifact.json"
+    written = card.stat().st_mtime_ns
+    train_candidate("logistic", rows_folder, churn_settings, trained, "v1")
+    assert card.stat().st_mtime_ns == written
+
+
+def test_another_data_version_or_seed_is_another_candidate(churn_settings: Settings) -> None:
+    other_seed = churn_settings.model_copy(update={"training": churn_settings.training.model_copy(update={"seed": 99})})
+    keys = {
+        candidates.candidate_key("network", churn_settings, "v1"),
+        candidates.candidate_key("network", churn_settings, "v2"),
+        candidates.candidate_key("network", other_seed, "v1"),
+        candidates.candidate_key("logistic", churn_settings, "v1"),
+    }
+    assert len(keys) == 4
+
+
+def test_a_killed_network_continues_and_ends_the_same(
+    trained: Path, rows_folder: Path, churn_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    def die(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("everstay.churn.module.ChurnModule.on_train_batch_end", die)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train_candidate("network", rows_folder, churn_settings, tmp_path, "v1")
+    assert list(tmp_path.rglob("last.ckpt"))
+    home = train_candidate("network", rows_folder, churn_settings, tmp_path, "v1")
+    assert_same_files(home / "artifact", trained / "network" / "artifact")
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_the_best_on_validation_is_the_challenger(trained: Path, rows_folder: Path, churn_settings: Settings) -> None:
+    reports = [evaluate_candidate(trained / name, rows_folder, churn_settings) for name in NAMES]
+    best = best_candidate(reports, churn_settings)
+    assert best.metrics["validation_average_precision"].value == max(
+        report.metrics["validation_average_precision"].value for report in reports
+    )
+    assert best.name != "recency"
+    network = reports[NAMES.index("network")]
+    assert len(network.curves["validation_loss"]) == len(network.curves["train_loss"]) >= 1
+    assert network.artifact == trained / "network" / "artifact"
+
+
+def test_the_blend_waits_for_its_members(rows_folder: Path, churn_settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="boosting, network"):
+        train_candidate("blend", rows_folder, churn_settings, tmp_path, "v1")
+
+
+def test_an_unexpected_type_in_a_skops_file_is_refused(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained / "boosting" / "artifact", tmp_path / "artifact")
+    skops.io.dump(FunctionTransformer(timedelta), folder / "estimator_0.skops")
+    with pytest.raises(EverstayError, match=r"estimator_0\.skops asks for types that are not trusted"):
+        load_artifact(folder)
+    with pytest.raises(EverstayError, match="no churn artifact"):
+        load_artifact(tmp_path)

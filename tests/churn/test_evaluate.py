@@ -1,0 +1,76 @@
+"""Evaluation: what perfect and constant models get, slices that lose nobody, pictures that can be drawn."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.churn.evaluate import report_candidate, thirds
+from everstay.churn.plots import draw_all
+from everstay.churn.rows import ChurnRows, outcomes
+from everstay.metrics.report import CandidateReport
+from everstay.settings import Settings
+
+
+@dataclass
+class Oracle:
+    """Knows the outcome, or says the same of all."""
+
+    certainty: float
+    name: str = "oracle"
+
+    def predict_probability(self, rows: pl.DataFrame) -> np.ndarray:
+        return 0.5 + self.certainty * (outcomes(rows) - 0.5)
+
+    def explain(self, rows: pl.DataFrame) -> list[list[str]]:
+        return [[]] * rows.height
+
+
+def judge(certainty: float, rows: ChurnRows, settings: Settings) -> CandidateReport:
+    model = Oracle(certainty)
+    return report_candidate(model, model, rows, settings, artifact=Path("a"), params={"x": 1}, curves={"loss": [1.0]})
+
+
+def test_a_perfect_model(churn_rows: ChurnRows, churn_settings: Settings) -> None:
+    metrics = judge(0.98, churn_rows, churn_settings).metrics
+    for part in ("validation", "test"):
+        assert metrics[f"{part}_roc_auc"].value == metrics[f"{part}_average_precision"].value == 1.0
+        assert metrics[f"{part}_roc_auc"].low == 1.0
+        assert metrics[f"{part}_brier"].value == pytest.approx(0.01**2)
+    prevalence = churn_rows.test[t.CHURNED].mean()
+    assert metrics["test_prevalence"].value == prevalence
+    assert metrics["test_lift_top_decile"].value == pytest.approx(1 / prevalence)
+    assert metrics["test_roc_auc_orders_low"].value == 1.0
+
+
+def test_a_constant_model(churn_rows: ChurnRows, churn_settings: Settings) -> None:
+    metrics = judge(0.0, churn_rows, churn_settings).metrics
+    prevalence = churn_rows.test[t.CHURNED].mean()
+    assert metrics["test_roc_auc"].value == 0.5
+    assert metrics["test_average_precision"].value == pytest.approx(prevalence)
+    assert metrics["test_lift_top_decile"].value == pytest.approx(1.0)
+    assert metrics["test_log_loss"].value == pytest.approx(np.log(2))
+    assert metrics["test_expected_calibration_error"].value == pytest.approx(abs(0.5 - prevalence))
+    assert "test_calibration_slope" not in metrics
+
+
+def test_slices_lose_nobody(churn_rows: ChurnRows) -> None:
+    slices = dict(thirds(churn_rows.test))
+    for name in ("orders", "tenure"):
+        covered = sum(users.astype(int) for slice_name, users in slices.items() if slice_name.startswith(name))
+        assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("probability", [np.full(6, 0.5), np.linspace(0, 1, 6)])
+def test_pictures_can_be_drawn(probability: np.ndarray) -> None:
+    figures = draw_all(np.array([0.0, 0, 1, 0, 1, 1]), probability)
+    assert sorted(figures) == ["calibration.png", "lift.png", "precision_recall.png", "roc.png"]
+    for figure in figures.values():
+        file = io.BytesIO()
+        figure.savefig(file)
+        assert file.getvalue()[:4] == b"\x89PNG"
+        assert figure.axes[0].get_xlabel()

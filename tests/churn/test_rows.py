@@ -1,0 +1,50 @@
+"""Rows: parts by time that share nothing; what cannot be learned from is refused in words."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.churn.encoding import TOKEN_COLUMNS
+from everstay.churn.rows import PARTS, ChurnRows, join_rows
+from everstay.errors import NotReady
+
+
+def test_parts_are_read_as_they_were_written(churn_rows: ChurnRows, tmp_path: Path) -> None:
+    read = ChurnRows.read(churn_rows.write(tmp_path / "rows"))
+    for part in PARTS:
+        assert_frame_equal(getattr(read, part), getattr(churn_rows, part))
+
+
+def test_refit_holds_every_row_but_the_test(churn_rows: ChurnRows) -> None:
+    churn_rows.check()
+    assert churn_rows.refit.height == 4 * 400 + 400 + 400
+    assert churn_rows.refit[t.AS_OF].max() + timedelta(days=30) == churn_rows.test[t.AS_OF][0]
+
+
+def test_one_class_is_refused(churn_rows: ChurnRows) -> None:
+    stayed = churn_rows.validation.filter(~pl.col(t.CHURNED))
+    with pytest.raises(NotReady, match=r"validation users, 0 of them left: both"):
+        replace(churn_rows, validation=stayed).check()
+
+
+def test_wrong_order_and_missing_columns_are_refused(churn_rows: ChurnRows) -> None:
+    with pytest.raises(ValueError, match="order of time"):
+        replace(churn_rows, validation=churn_rows.test).check()
+    with pytest.raises(ValueError, match="train rows lack recency_days"):
+        replace(churn_rows, train=churn_rows.train.drop("recency_days")).check()
+
+
+def test_join_keeps_labelled_users_and_those_without_tokens(churn_rows: ChurnRows) -> None:
+    rows = churn_rows.test
+    features = rows.drop(t.CHURNED, *TOKEN_COLUMNS)
+    tokens = rows.select(t.USER_ID, t.AS_OF, *TOKEN_COLUMNS).tail(-1)
+    labels = rows.select(t.USER_ID, t.AS_OF, t.CHURNED).head(10)
+    joined = join_rows(features, tokens, labels)
+    assert joined.height == 10
+    assert joined[TOKEN_COLUMNS[0]].null_count() == 1
+    assert join_rows(features, tokens).height == rows.height
