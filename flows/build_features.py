@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import partial
+from pathlib import Path
 
 from prefect import flow, get_run_logger
 
@@ -45,14 +46,14 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
         logger.info("features of %s are stored already", snapshot.data_version)
         return FeatureSet(snapshot, split, key, is_new=False)
     work = partial(runtime.work_folder, settings)
-    known_at = snapshot.recorded_until
+    known_at, suites = snapshot.recorded_until, Path(settings.expectations_folder)
     with runtime.dask_scheduler(settings, scheduler) as address:
         features = tasks.compute_features(snapshot, split.as_ofs, work(t.USER_FEATURES.name), address)
         labels = tasks.compute_labels(
             snapshot, split.as_ofs, settings.churn, known_at, work(t.CHURN_LABELS.name), address
         )
         reports = [
-            tasks.validate_table(table, parts.read, parts.numbers, address)
+            tasks.validate_table(table, parts.read, parts.numbers, address, expectations=suites)
             for table, parts in ((t.USER_FEATURES, features), (t.CHURN_LABELS, labels))
         ]
     runtime.show_validation(reports, settings, "build-features")

@@ -53,7 +53,7 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         logger.info("%s rows read, %s of them new", f"{staged.rows_read:,}", f"{staged.rows_new:,}")
         try:
             entities = tasks.stage_entities(lake, source, runtime.work_folder(settings, "entities"))
-            reports = _validate(staged, entities, address)
+            reports = _validate(staged, entities, Path(settings.expectations_folder), address)
             report = runtime.show_validation(reports, settings, "ingest-events")
         except BaseException:
             discard_staged(staged)
@@ -66,15 +66,15 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
     return Ingestion(result, data_version, sum(len(each.outcomes) for each in reports), warnings, report)
 
 
-def _validate(staged: Staged, entities: StagedEntities, scheduler: str) -> list[ValidationReport]:
+def _validate(staged: Staged, entities: StagedEntities, suites: Path, scheduler: str) -> list[ValidationReport]:
     """Judge what is new; tables that did not change were judged when they came."""
     reports = [
-        tasks.validate_table(table, entities.reader(table), (0,), scheduler)
+        tasks.validate_table(table, entities.reader(table), (0,), scheduler, expectations=suites)
         for table in ENTITY_TABLES
         if entities.is_new(table)
     ]
     if staged.files:
-        reports.insert(0, tasks.validate_table(t.EVENTS, staged.read, staged.buckets, scheduler))
+        reports.insert(0, tasks.validate_table(t.EVENTS, staged.read, staged.buckets, scheduler, expectations=suites))
     return reports
 
 

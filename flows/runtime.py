@@ -15,6 +15,7 @@ from everstay.partitions import open_cluster
 from everstay.settings import Settings
 from everstay.validation import ValidationReport, to_markdown, write_report
 
+_QUIET_LOGGERS = ("distributed", "dask")  # they tell of every connection; trouble is still told
 _ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -64,6 +65,8 @@ def show_validation(reports: Sequence[ValidationReport], settings: Settings, nam
 def run(flow: Callable[..., Any], **parameters: Any) -> Any:
     """Run a flow from the command line: a person's mistake ends in its message and exit status 1, not a traceback."""
     hide_tracebacks_of_mistakes()
+    for name in _QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         return flow(**parameters)
     except EverstayError as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from functools import partial
+from pathlib import Path
 
 from prefect import flow, get_run_logger
 
@@ -63,7 +63,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     due = [
         table for table in (t.CHURN_SCORES, t.RECOMMENDATIONS) if not lake.has_published(table, as_of, keys[table.name])
     ]
-    published = []
+    published, suites = [], Path(settings.expectations_folder)
     for table in due:
         ref = churn if table is t.CHURN_SCORES else recommender
         logger.info("scoring %s as of %s with version %s", table.name, f"{as_of:%Y-%m-%d}", ref.version)
@@ -73,7 +73,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
             parts = tasks.compute_churn_scores(work, settings.churn, folder, scheduler)
         else:
             parts = tasks.compute_recommendations(work, settings.recommender.list_length, folder, scheduler)
-        report = tasks.validate_table(table, parts.read, parts.numbers, scheduler)
+        report = tasks.validate_table(table, parts.read, parts.numbers, scheduler, expectations=suites)
         runtime.show_validation([report], settings, f"score-{table.name}".replace("_", "-"))
         tasks.publish_table(lake, table, parts, as_of=as_of, key=keys[table.name])
         published.append(table.name)
@@ -88,4 +88,4 @@ def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
 
 
 if __name__ == "__main__":
-    runtime.run(partial(score_users))
+    runtime.run(score_users)

@@ -1,5 +1,6 @@
 """Apply a function to every user bucket, in this process or on a Dask cluster. The only module that imports Dask."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ def open_cluster(settings: Dask) -> Iterator[str]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 memory_limit="auto",
+                silence_logs=logging.ERROR,
             ) as cluster,
         ):
             yield cluster.scheduler_address

@@ -139,7 +139,7 @@ class Promotion(_Section):
     minimum_effect: float = Field(default=0.0, ge=0)
     """The interval's lower bound must be above this."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    resamples: int = Field(default=2_000, ge=100)
+    resamples: int = Field(default=1_000, ge=100)
     max_calibration_error: float = Field(default=0.05, gt=0, le=1)
     """Guard: a churn challenger with a larger expected calibration error is never promoted."""
     min_coverage: float = Field(default=0.0, ge=0, le=1)

@@ -1,0 +1,115 @@
+"""The ingestion flow: once is as good as twice, and bad data stops before anything is stored."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.errors import DataRejected, NotReady, SourceError
+from everstay.lake import Lake
+from everstay.settings import load_settings
+from everstay.sources import open_source
+from everstay.sources.store_twin import write_parquet
+from flows.build_features import build_features
+from flows.ingest_events import ingest_events
+from tests.flows.conftest import write_settings
+
+
+def lake_of(folder: Path) -> Lake:
+    return Lake(str(folder / "lake"), 2)
+
+
+def test_a_second_run_finds_nothing_new(shop: Path):
+    truth = open_source(load_settings().source).truth()
+    first, second = ingest_events(), ingest_events()
+    assert first.result.rows_added == lake_of(shop).snapshot().event_count > 10_000
+    assert first.report is not None
+    assert "events" in first.report.read_text()
+    assert second.result.rows_added == 0
+    assert second.report is None
+    assert second.data_version == first.data_version
+    assert truth.users().height == 300
+
+
+def files_shop(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: pl.Expr | None = None) -> Path:
+    """The twin as a shop's own files; `spoil` changes a column of the first file."""
+    exports = folder / "exports"
+    write_parquet(exports, load_settings().source.store_twin)
+    first = sorted(exports.glob("events-*.parquet"))[0]
+    if spoil is not None:
+        pl.read_parquet(first).with_columns(spoil).write_parquet(first)
+    settings = write_settings(
+        folder,
+        kind='"files"',
+        store_twin=f'{{}}\nfiles = {{events = "{exports}/events-*.parquet", items = "{exports}/items.parquet"}}',
+    )
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(settings))
+    return first
+
+
+def test_files_give_the_same_events_as_the_source_they_were_written_from(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    files_shop(shop, monkeypatch)
+    added = ingest_events().result.rows_added
+    assert added == lake_of(shop).snapshot().event_count > 10_000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (pl.lit(-1, pl.Int32).alias(t.QUANTITY), "quantity: -1 is negative"),
+        (pl.lit("bought").alias(t.EVENT_TYPE), "event_type: 'bought' is unknown"),
+        (pl.lit(None, pl.String).alias(t.USER_ID), "user_id: is missing"),
+    ],
+)
+def test_too_many_bad_rows_stop_the_flow_with_file_and_row(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, spoil: pl.Expr, words: str
+):
+    file = files_shop(shop, monkeypatch, spoil)
+    with pytest.raises(DataRejected) as told:
+        ingest_events()
+    assert words in str(told.value)
+    assert f"{file}, row 1" in str(told.value)
+    with pytest.raises(NotReady):
+        lake_of(shop).snapshot()
+
+
+def test_an_expectation_that_fails_stops_before_anything_is_stored(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    ingest_events()
+    before = lake_of(shop).snapshot()
+    files_shop(shop, monkeypatch, pl.lit(None, pl.String).alias(t.ITEM_ID))
+    spoiled = pl.col(t.EVENT_ID) + "-again"
+    first = sorted((shop / "exports").glob("events-*.parquet"))[0]
+    pl.read_parquet(first).with_columns(spoiled).write_parquet(first)
+    with pytest.raises(DataRejected) as told:
+        ingest_events()
+    assert "99% of the purchases name the item bought" in str(told.value)
+    assert str(shop / "reports") in str(told.value)
+    assert lake_of(shop).snapshot() == before
+    assert lake_of(shop).snapshot().event_count == before.event_count
+
+
+def test_a_file_cut_in_the_middle_stops_before_anything_is_stored(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    file = files_shop(shop, monkeypatch)
+    file.write_bytes(file.read_bytes()[:-2_000])
+    with pytest.raises(SourceError, match=file.name):
+        ingest_events()
+    with pytest.raises(NotReady):
+        lake_of(shop).snapshot()
+
+
+def test_features_need_events(shop: Path):
+    with pytest.raises(NotReady, match="make train"):
+        build_features()
+
+
+def test_features_are_built_once_per_data_version(shop: Path):
+    ingest_events()
+    first, second = build_features(), build_features()
+    assert first.is_new
+    assert not second.is_new
+    stored = lake_of(shop).read(t.USER_FEATURES)
+    assert set(stored[t.AS_OF]) == set(first.split.as_ofs)
+    labels = lake_of(shop).read(t.CHURN_LABELS)
+    assert labels.join(stored, on=[t.USER_ID, t.AS_OF], how="anti").is_empty()
+    assert 0.05 < labels[t.CHURNED].mean() < 0.95
