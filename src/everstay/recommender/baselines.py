@@ -1,0 +1,158 @@
+"""The rivals of the network: recent popularity, personal frequency with recency, item neighbours."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from everstay import tables as t
+from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
+from everstay.recommender.histories import Histories, IntArray, spread
+from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.vocabulary import Vocabulary
+
+_ITEMS_AT_ONCE = 2_048
+_NEIGHBOURS = 50
+_SIMILARITY_HALF_LIFE_DAYS = 364.0
+_SHRINKAGE = 5.0  # orders that an item is thought to have in addition, so that rare pairs do not look alike
+
+
+def popularity(vocabulary: Vocabulary, window_days: int) -> Scores:
+    """Share of each item in the orders of the last days (items,); ties by the orders of a year."""
+    recent, year = vocabulary.purchases(window_days), vocabulary.purchases(364)
+    share = recent / max(recent.sum(), 1) + 1e-6 * year / max(year.sum(), 1)
+    return share.astype(np.float32)
+
+
+def decayed_counts(histories: Histories, items: int, half_life_days: float) -> sparse.csr_array:
+    """Orders of each user with each item, each weighted by 2 ** (-days ago / half-life): (users, items)."""
+    weight = 2.0 ** (-histories.line_days_ago / half_life_days)
+    shape = (histories.user_count, items)
+    return sparse.csr_array((weight.astype(np.float32), (histories.line_user, histories.line_item)), shape=shape)
+
+
+@dataclass(frozen=True)
+class PopularityRanker:
+    """The same list for everybody."""
+
+    config: PopularityConfig
+    share: Scores
+
+    @classmethod
+    def fit(cls, vocabulary: Vocabulary, config: PopularityConfig) -> Self:
+        """Count the window."""
+        return cls(config, popularity(vocabulary, config.window_days))
+
+    def scores(self, histories: Histories) -> Scores:
+        """Shares, (n, items)."""
+        return np.tile(self.share, (histories.user_count, 1))
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:  # noqa: ARG002
+        """It is popular."""
+        return [POPULAR] * len(item)
+
+
+@dataclass(frozen=True)
+class PersonalFrequencyRanker:
+    """The user's own decayed counts plus those of the average user."""
+
+    config: PersonalFrequencyConfig
+    share: Scores
+
+    @classmethod
+    def fit(cls, vocabulary: Vocabulary, config: PersonalFrequencyConfig) -> Self:
+        """Count the window of the average user."""
+        return cls(config, popularity(vocabulary, config.window_days))
+
+    def scores(self, histories: Histories) -> Scores:
+        """Decayed counts, (n, items)."""
+        own = decayed_counts(histories, len(self.share), self.config.half_life_days)
+        return own.toarray() + np.float32(self.config.prior_orders) * self.share
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """How often and how lately, or that it is popular."""
+        return first_known(bought_before(histories, user, item), otherwise=POPULAR)
+
+
+@dataclass(frozen=True)
+class ItemNeighboursRanker:
+    """Personal frequency, carried over to the items that share orders with the user's.
+
+    Attributes:
+        config: its weights.
+        share: (items,) popularity.
+        neighbours: (items, items) cosine of the neighbours of each row's item.
+        item_ids: shop ids, for reasons.
+    """
+
+    config: ItemNeighboursConfig
+    share: Scores
+    neighbours: sparse.csr_array
+    item_ids: pl.Series
+
+    @classmethod
+    def build(cls, vocabulary: Vocabulary, config: ItemNeighboursConfig, neighbours: sparse.csr_array) -> Self:
+        """Join neighbours with what the vocabulary knows."""
+        share = popularity(vocabulary, config.window_days)
+        return cls(config, share, neighbours, vocabulary.items[t.ITEM_ID])
+
+    def scores(self, histories: Histories) -> Scores:
+        """Decayed counts of the item and, weighted by cosine, of its neighbours, (n, items)."""
+        own = decayed_counts(histories, len(self.share), self.config.half_life_days)
+        near = (own @ self.neighbours).toarray()
+        scores: Scores = own.toarray() + np.float32(self.config.neighbour_weight) * near
+        return scores + np.float32(self.config.prior_orders) * self.share
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The user's own purchases of it, or the item of theirs that weighs most, or that it is popular."""
+        own = decayed_counts(histories, len(self.share), self.config.half_life_days)
+        towards = self.neighbours.T.tocsr()
+        towards.sort_indices()
+        pair, link = _links(towards, item)
+        weight = np.asarray(own[user[pair], towards.indices[link]]).ravel() * towards.data[link]
+        best = np.lexsort((-weight, pair))
+        first = best[np.flatnonzero(np.diff(pair[best], prepend=-1))]
+        first = first[weight[first] > 0]
+        names = pl.Series([None] * len(item), dtype=pl.String)
+        source = self.item_ids.gather(towards.indices[link[first]].astype(np.uint32))
+        names = names.scatter(pair[first], "often bought with " + source)
+        return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+
+
+def _links(towards: sparse.csr_array, item: IntArray) -> tuple[IntArray, IntArray]:
+    """Stored cells of the rows `item` (n,): which pair, which cell."""
+    start = towards.indptr[item].astype(np.int64)
+    return spread(start, towards.indptr[item + 1].astype(np.int64) - start)
+
+
+def find_neighbours(histories: Histories, items: int) -> sparse.csr_array:
+    """Cosine of items over orders, recent orders weighing more; the largest `_NEIGHBOURS` of each row, (items, items).
+
+    Row = item bought, column = item recommended. Source: item-based neighbours, Linden et al. (2003); shrunk.
+    """
+    weight = 2.0 ** (-histories.line_days_ago / (2 * _SIMILARITY_HALF_LIFE_DAYS))
+    shape = (len(histories.order_user), items)
+    bought = sparse.csr_array((weight.astype(np.float32), (histories.line_order, histories.line_item)), shape=shape)
+    norm = np.sqrt(np.asarray(bought.multiply(bought).sum(axis=0)).ravel() + _SHRINKAGE).astype(np.float32)
+    scaled = (bought @ sparse.diags_array(1.0 / norm)).tocsr()
+    columns = scaled.tocsc()
+    parts = [
+        _largest((columns[:, start : start + _ITEMS_AT_ONCE].T @ scaled).tocsr(), start, _NEIGHBOURS)
+        for start in range(0, items, _ITEMS_AT_ONCE)
+    ]
+    return sparse.vstack(parts, format="csr")
+
+
+def _largest(rows: sparse.csr_array, first_item: int, keep: int) -> sparse.csr_array:
+    """The `keep` largest cells of each row, without an item's cosine with itself."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    is_other = rows.indices != row + first_item
+    row, column, value = row[is_other], rows.indices[is_other], rows.data[is_other]
+    order = np.lexsort((column, -value, row))
+    row = row[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    order, row = order[place < keep], row[place < keep]
+    return sparse.csr_array((value[order], (row, column[order])), shape=rows.shape)

@@ -1,0 +1,109 @@
+"""Candidates as a flow handles them: one folder each, fitted once per key, judged from what is stored in it.
+
+A candidate's folder holds `artifact` (the model that serves), `early` (the one judged on validation) and
+`training.json`, written last: a folder with it is complete.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from everstay import tables as t
+from everstay.metrics.report import CandidateReport
+from everstay.recommender.artifact import load_artifact, save_artifact
+from everstay.recommender.choose import GRIDS
+from everstay.recommender.config import NetworkConfig
+from everstay.recommender.evaluate import report_candidate
+from everstay.recommender.fit import Fitted, fit_candidate
+from everstay.recommender.rows import BasketRows
+from everstay.settings import Settings
+
+_DONE = "training.json"
+
+
+def candidate_key(name: str, settings: Settings, data_version: str) -> str:
+    """Name everything a candidate depends on: data, horizon, vocabulary, policy, configuration, seed; 64 hex digits."""
+    configs = GRIDS.get(name, (NetworkConfig(),))
+    recommender = settings.recommender
+    parts = {
+        "name": name,
+        "data_version": data_version,
+        "as_of": str(settings.as_of),
+        "recommender": recommender.model_dump(mode="json", exclude={"candidates"}),
+        "configs": [config.model_dump(mode="json") for config in configs],
+        "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Path, data_version: str) -> Path:
+    """Fit one candidate twice and store it; does nothing when it is stored with the same key already.
+
+    A killed call is continued by the next one: a network goes on from its last epoch.
+
+    Args:
+        name: one of `settings.recommender.candidates`.
+        rows_folder: from `BasketRows.write`.
+        settings: vocabulary, policy, seed and training.
+        folder: of all candidates; this one's is a folder in it.
+        data_version: of the lake the rows come from.
+
+    Returns:
+        The candidate's folder.
+
+    Raises:
+        NotReady: nothing can be learned from the rows.
+    """
+    home, key = folder / name, candidate_key(name, settings, data_version)
+    if (home / _DONE).exists() and _read_training(home)["key"] == key:
+        return home
+    rows = BasketRows.read(rows_folder)
+    rows.check()
+    work = folder / f".{name}-{key[:16]}"
+    fitted = fit_candidate(name, rows, settings, work)
+    _store(fitted, home, key, rows, data_version)
+    shutil.rmtree(work, ignore_errors=True)
+    return home
+
+
+def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> CandidateReport:
+    """Judge a stored candidate on the next baskets after the validation and the test as-of.
+
+    Args:
+        home: from `train_candidate`.
+        rows_folder: from `BasketRows.write`.
+        settings: length of the lists, and the intervals.
+    """
+    training = _read_training(home)
+    return report_candidate(
+        load_artifact(home / "artifact"),
+        load_artifact(home / "early"),
+        BasketRows.read(rows_folder),
+        settings,
+        artifact=home / "artifact",
+        params=training["params"],
+        curves=training["curves"],
+    )
+
+
+def best_candidate(reports: Iterable[CandidateReport], settings: Settings) -> CandidateReport:
+    """The challenger: best on the validation baskets by the metric of the promotion gate; the first of equals."""
+    metric = f"validation_{settings.promotion.recommender_metric}"
+    return max(reports, key=lambda report: report.metrics[metric].value)
+
+
+def _store(fitted: Fitted, home: Path, key: str, rows: BasketRows, data_version: str) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    params = dict(fitted.params)
+    for model, part, place in ((fitted.model, rows.test, "artifact"), (fitted.early, rows.validation, "early")):
+        save_artifact(model, home / place, as_of=part[t.AS_OF][0], data_version=data_version, params=params)
+    done = {"key": key, "params": params, "curves": dict(fitted.curves)}
+    (home / _DONE).write_text(json.dumps(done, indent=1), encoding="utf-8")
+
+
+def _read_training(home: Path) -> dict[str, Any]:
+    training: dict[str, Any] = json.loads((home / _DONE).read_text(encoding="utf-8"))
+    return training

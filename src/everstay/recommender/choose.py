@@ -1,0 +1,66 @@
+"""Settings of the baselines, chosen by NDCG on the validation baskets: the network's rivals are tuned too."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from everstay import tables as t
+from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
+from everstay.recommender.evaluate import judge_lists
+from everstay.recommender.model import ListModel
+from everstay.recommender.rows import with_targets
+from everstay.recommender.vocabulary import WINDOWS
+
+Config = TypeVar("Config", bound=PopularityConfig)
+
+POPULARITY = tuple(PopularityConfig(window_days=days) for days in WINDOWS)
+PERSONAL_FREQUENCY = tuple(
+    PersonalFrequencyConfig(window_days=28, half_life_days=half_life, prior_orders=prior)
+    for half_life in (42.0, 84.0, 120.0, 180.0)
+    for prior in (10.0, 30.0, 100.0, 200.0)
+)
+ITEM_NEIGHBOURS = tuple(
+    ItemNeighboursConfig(window_days=28, half_life_days=half_life, prior_orders=prior, neighbour_weight=weight)
+    for half_life in (84.0, 120.0)
+    for prior in (30.0, 100.0)
+    for weight in (0.1, 0.3, 1.0)
+)
+GRIDS: dict[str, Sequence[PopularityConfig]] = {
+    "popularity": POPULARITY,
+    "personal_frequency": PERSONAL_FREQUENCY,
+    "item_neighbours": ITEM_NEIGHBOURS,
+}
+"""What is tried; the network's few choices were made the same way, once, and are the defaults of its configuration."""
+
+
+def choose_config(
+    configs: Sequence[Config], make: Callable[[Config], ListModel], rows: pl.DataFrame, k: int
+) -> tuple[Config, float]:
+    """Take the configuration whose lists have the largest mean NDCG, the first of equals, and tell that mean.
+
+    Args:
+        configs: what is tried.
+        make: a configuration to the model fitted as of `rows`.
+        rows: histories and next baskets of the validation part.
+        k: length of the lists.
+    """
+    asked = with_targets(rows)
+    means = [mean_ndcg(make(config), asked, k) for config in configs]
+    best = int(np.argmax(means))
+    return configs[best], means[best]
+
+
+def mean_ndcg(model: ListModel, asked: pl.DataFrame, k: int) -> float:
+    """Mean over users of the NDCG of their lists, made without reasons."""
+    items = model.top_items(asked, k)
+    user, place = np.nonzero(items >= 0)
+    lists = pl.DataFrame(
+        {
+            t.USER_ID: asked[t.USER_ID].gather(user.astype(np.uint32)),
+            t.RANK: (place + 1).astype(np.int32),
+            t.ITEM_ID: model.vocabulary.ids(items[user, place]),
+        }
+    )
+    return float(np.mean(judge_lists(lists, asked, k)["ndcg"].to_numpy()))

@@ -1,0 +1,122 @@
+"""Fit a candidate twice: as of the validation, where its settings are chosen, then with these as of the test."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from everstay.recommender.baselines import (
+    ItemNeighboursRanker,
+    PersonalFrequencyRanker,
+    PopularityRanker,
+    find_neighbours,
+)
+from everstay.recommender.choose import GRIDS, choose_config
+from everstay.recommender.config import NetworkConfig, PopularityConfig
+from everstay.recommender.histories import read_histories
+from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.network_fit import fit_network_ranker
+from everstay.recommender.rows import BasketRows
+from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import Settings
+from everstay.training import count_parameters
+
+Make = Callable[[Any], Ranker]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate.
+
+    Attributes:
+        model: fitted as of the test; serves.
+        early: fitted as of the validation with the same settings; has seen nothing of the validation's baskets but
+            the choice they made.
+        params: what was chosen and set.
+        curves: of the fit as of the validation, per epoch; empty where nothing is trained.
+    """
+
+    model: ListModel
+    early: ListModel
+    params: Mapping[str, str | int | float | bool]
+    curves: Mapping[str, list[float]]
+
+
+def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
+    """Choose the settings of one candidate and fit it.
+
+    Args:
+        name: one of `settings.recommender.candidates`.
+        rows: of validation and test.
+        settings: vocabulary, policy, seed and training.
+        folder: of checkpoints; a killed call is continued from there.
+
+    Raises:
+        NotReady: nothing can be learned from the rows.
+    """
+    if name == "network":
+        return _fit_network(rows, settings, folder)
+    early_vocabulary, vocabulary = (
+        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
+    )
+    make = partial(_list_model, name, settings)
+    early_ranker = _ranker_maker(name, rows.validation, early_vocabulary)
+    chosen, _ = choose_config(
+        GRIDS[name],
+        lambda config: make(early_ranker(config), early_vocabulary),
+        rows.validation,
+        settings.recommender.list_length,
+    )
+    model = make(_ranker_maker(name, rows.test, vocabulary)(chosen), vocabulary)
+    return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
+
+
+def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary) -> Make:
+    """How a configuration becomes a ranker as of `rows`; what does not depend on it is computed once."""
+    if name == "popularity":
+        return partial(PopularityRanker.fit, vocabulary)
+    if name == "personal_frequency":
+        return partial(PersonalFrequencyRanker.fit, vocabulary)
+    near = find_neighbours(read_histories(rows, vocabulary), vocabulary.size)
+    return lambda config: ItemNeighboursRanker.build(vocabulary, config, near)
+
+
+def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
+    """Train until the validation loss is smallest; then again, as of the test, for as many epochs."""
+    config = NetworkConfig()
+    horizon, training = settings.recommender.horizon_days, settings.training
+    early_vocabulary, vocabulary = (
+        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
+    )
+    early = fit_network_ranker(rows.validation, early_vocabulary, config, horizon, training, folder / "early")
+    final = fit_network_ranker(rows.test, vocabulary, config, horizon, training, folder / "final", early.epochs)
+    params = {
+        **_params(config, vocabulary, settings),
+        "best_epochs": early.epochs,
+        "parameters": count_parameters(final.ranker.network),
+        "seed": training.seed,
+    }
+    return Fitted(
+        _list_model("network", settings, final.ranker, vocabulary),
+        _list_model("network", settings, early.ranker, early_vocabulary),
+        params,
+        early.curves,
+    )
+
+
+def _list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:
+    return ListModel(name, ranker, vocabulary, settings.recommender.already_bought)
+
+
+def _params(
+    config: PopularityConfig | NetworkConfig, vocabulary: Vocabulary, settings: Settings
+) -> dict[str, str | int | float | bool]:
+    return {
+        **config.model_dump(mode="json"),
+        "vocabulary_items": vocabulary.size,
+        "min_item_users": settings.recommender.min_item_users,
+        "already_bought": settings.recommender.already_bought,
+    }

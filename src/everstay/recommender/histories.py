@@ -1,0 +1,92 @@
+"""Purchase histories as flat arrays: lines inside orders inside users, each sorted from old to new."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everstay.features.sequences import HISTORY_DAYS_AGO, HISTORY_ITEM, HISTORY_ORDER
+from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Orders of some users; items outside the vocabulary, and orders of nothing else, are left out.
+
+    Attributes:
+        line_item: (lines,) item index.
+        line_order: (lines,) order, rising.
+        order_user: (orders,) user, rising.
+        order_days_ago: (orders,) days before the as-of, falling within a user.
+        order_start: (orders + 1,) first line of each order.
+        user_start: (users + 1,) first order of each user.
+    """
+
+    line_item: IntArray
+    line_order: IntArray
+    order_user: IntArray
+    order_days_ago: FloatArray
+    order_start: IntArray
+    user_start: IntArray
+
+    @property
+    def user_count(self) -> int:
+        """Users, those without an order included."""
+        return len(self.user_start) - 1
+
+    @property
+    def order_counts(self) -> IntArray:
+        """Orders of each user (users,)."""
+        return np.diff(self.user_start)
+
+    @property
+    def line_user(self) -> IntArray:
+        """(lines,) user."""
+        return self.order_user[self.line_order]
+
+    @property
+    def line_days_ago(self) -> FloatArray:
+        """(lines,) days before the as-of."""
+        return self.order_days_ago[self.line_order]
+
+
+def read_histories(rows: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
+    """Flatten the list columns of `features.purchase_history`; row number = user.
+
+    Args:
+        rows: one per user, all at one as-of; null lists are empty histories.
+        vocabulary: gives the item indices.
+    """
+    lists = rows.select(pl.col(HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER)).with_row_index("user")
+    lines = lists.filter(pl.col(HISTORY_ITEM).list.len() > 0).explode(HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER)
+    known = vocabulary.with_index(lines, HISTORY_ITEM).drop_nulls(ITEM_INDEX)
+    known = known.with_columns(pl.struct("user", HISTORY_ORDER).rle_id().alias("order"))
+    orders = known.group_by("order", maintain_order=True).agg(pl.len(), pl.first("user", HISTORY_DAYS_AGO))
+    users = orders["user"].to_numpy().astype(np.int64)
+    return Histories(
+        line_item=known[ITEM_INDEX].to_numpy().astype(np.int64),
+        line_order=known["order"].to_numpy().astype(np.int64),
+        order_user=users,
+        order_days_ago=orders[HISTORY_DAYS_AGO].to_numpy().astype(np.float64),
+        order_start=_starts(orders["len"].to_numpy().astype(np.int64)),
+        user_start=_starts(np.bincount(users, minlength=rows.height)),
+    )
+
+
+def spread(starts: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
+    """List the elements of ranges: which range (total,), which element (total,).
+
+    >>> [part.tolist() for part in spread(np.array([5, 2]), np.array([2, 1]))]
+    [[0, 0, 1], [5, 6, 2]]
+    """
+    part = np.repeat(np.arange(len(counts)), counts)
+    ends = np.cumsum(counts)
+    return part, np.arange(len(part)) - (ends - counts)[part] + starts[part]
+
+
+def _starts(counts: IntArray) -> IntArray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

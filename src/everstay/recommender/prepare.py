@@ -1,0 +1,49 @@
+"""Judging rows from the computed baskets; two stored models compared on the test baskets."""
+
+from pathlib import Path
+
+from everstay import tables as t
+from everstay.features.sequences import TARGET_ITEM
+from everstay.metrics.comparison import Interval, paired_mean_difference
+from everstay.partitions import Parts
+from everstay.recommender.artifact import load_artifact
+from everstay.recommender.evaluate import per_user_metrics
+from everstay.recommender.rows import BasketRows
+from everstay.settings import Settings
+
+
+def prepare_rows(validation: Parts, test: Parts, folder: Path) -> Path:
+    """Put the baskets of both as-ofs together in `folder`.
+
+    Raises:
+        NotReady: nothing can be learned from them, or judged by them.
+    """
+    rows = BasketRows(validation.read_all(), test.read_all())
+    rows.check()
+    rows.write(folder.with_name(f"{folder.name}.partial")).rename(folder)  # a folder that exists is complete
+    validation.remove()
+    test.remove()
+    return folder
+
+
+def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings) -> Interval:
+    """Load two artifacts and let both recommend to the same users before their next basket after the test as-of.
+
+    Args:
+        challenger: artifact folder.
+        rival: artifact folder.
+        rows: from `prepare_rows`.
+        settings: metric, length of the lists, and the interval.
+
+    Returns:
+        Challenger minus rival in the gate's metric, paired over users.
+    """
+    test, k, policy = BasketRows.read(rows).test, settings.recommender.list_length, settings.promotion
+    histories, targets = test.drop(TARGET_ITEM), test.select(t.USER_ID, TARGET_ITEM)
+    values = [
+        per_user_metrics(load_artifact(folder), histories, targets, k)[policy.recommender_metric]
+        for folder in (challenger, rival)
+    ]
+    return paired_mean_difference(
+        *values, resamples=policy.resamples, confidence=policy.confidence, seed=settings.training.seed
+    )

@@ -1,0 +1,48 @@
+"""The trained network as a ranker."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from everstay.recommender.batches import Asked, Questioner
+from everstay.recommender.config import NetworkConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.model import Scores
+from everstay.recommender.network import Questions, RepeatNetwork
+from everstay.recommender.reasons import FITS, POPULAR, bought_before, first_known
+from everstay.recommender.repeats import track_repeats
+
+_CLEAR_FIT = 1.0  # standard deviations above the mean item
+
+
+@dataclass(frozen=True)
+class NetworkRanker:
+    """A network and how popular items were when it was fitted: `trends` (1, K, items)."""
+
+    config: NetworkConfig
+    network: RepeatNetwork
+    trends: NDArray[np.float32]
+
+    @torch.inference_mode()
+    def scores(self, histories: Histories) -> Scores:
+        """Log probabilities, (n, items)."""
+        log_probability: Scores = self.network(self._questions(histories)).float().cpu().numpy()
+        return log_probability
+
+    @torch.inference_mode()
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The user's own purchases of it, or that it fits the recent orders, or that it is popular."""
+        hidden = self.network.encode(self._questions(histories))
+        fit = hidden @ self.network.embedding.weight.T
+        clear = (fit - fit.mean(dim=1, keepdim=True)) / fit.std(dim=1, keepdim=True) >= _CLEAR_FIT
+        fits = clear.cpu().numpy()[user, item] & (histories.order_counts[user] > 0)
+        return first_known(bought_before(histories, user, item), (fits, FITS), otherwise=POPULAR)
+
+    def _questions(self, histories: Histories) -> Questions:
+        """What is asked when a list is wanted: everything before the as-of is seen."""
+        users = np.arange(histories.user_count)
+        asked = Asked(users, histories.user_start[1:], np.zeros(len(users), np.int64))
+        questioner = Questioner(histories, track_repeats(histories), self.trends, self.config.max_orders)
+        return questioner.ask(asked).to(self.network.bias.device)

@@ -1,0 +1,53 @@
+"""The rows that recommenders learn from and are judged on: histories and next baskets at two as-ofs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
+
+
+@dataclass(frozen=True)
+class BasketRows:
+    """Rows of `features.buckets.compute_baskets`, all users, in two parts.
+
+    Attributes:
+        validation: at the as-of one horizon before the test's; settings are chosen on its next baskets.
+        test: what the refitted models are judged on, and nothing else.
+    """
+
+    validation: pl.DataFrame
+    test: pl.DataFrame
+
+    def write(self, folder: Path) -> Path:
+        """Store both parts in `folder`, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.validation.write_parquet(folder / "validation.parquet")
+        self.test.write_parquet(folder / "test.parquet")
+        return folder
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Load what `write` stored."""
+        return cls(pl.read_parquet(folder / "validation.parquet"), pl.read_parquet(folder / "test.parquet"))
+
+    def check(self) -> None:
+        """Make sure that something can be learned and judged.
+
+        Raises:
+            NotReady: a part has no purchase before its as-of, or no next basket.
+        """
+        for name, rows in (("validation", self.validation), ("test", self.test)):
+            for column, what in ((HISTORY_ITEM, "purchase before"), (TARGET_ITEM, "next basket after")):
+                if rows[column].list.len().fill_null(0).sum() == 0:
+                    as_of = f"{rows[t.AS_OF][0]:%Y-%m-%d}" if rows.height else "as-of"
+                    raise NotReady(f"recommender {name}: there is no {what} {as_of}; more history is needed")
+
+
+def with_targets(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of users who have a next basket, cold users included."""
+    return rows.filter(pl.col(TARGET_ITEM).list.len() > 0)

@@ -1,0 +1,87 @@
+"""Which items a model knows, as of a point in time: shop ids, model indices, and how often they were bought lately.
+
+`item_id` is the shop's name of an item, `item_index` its row in the vocabulary and in every array of a model. This is
+the only module that turns one into the other.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.features.sequences import HISTORY_DAYS_AGO, HISTORY_ITEM
+
+WINDOWS = (7, 14, 28, 56, 112, 364)
+"""Days before the as-of over which purchases are counted."""
+
+ITEM_INDEX = "item_index"
+_BUYERS = "buyers"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The items a model may recommend.
+
+    Attributes:
+        items: `ITEM_ID`, sorted; row number = item index; `buyers`, and per window the orders with the item.
+    """
+
+    items: pl.DataFrame
+
+    @classmethod
+    def learn(cls, rows: pl.DataFrame, min_item_users: int) -> Self:
+        """Take the items that enough users had bought before the as-of of `rows`.
+
+        Args:
+            rows: purchase histories of all users, at one as-of.
+            min_item_users: an item enters when this many users bought it.
+
+        Raises:
+            NotReady: no item was bought by so many users.
+        """
+        lines = explode_histories(rows)
+        recent = (
+            (pl.col(HISTORY_DAYS_AGO) <= days).sum().cast(pl.Int64).alias(_window_column(days)) for days in WINDOWS
+        )
+        items = (
+            lines.group_by(pl.col(HISTORY_ITEM).alias(t.ITEM_ID))
+            .agg(pl.col(t.USER_ID).n_unique().cast(pl.Int64).alias(_BUYERS), *recent)
+            .filter(pl.col(_BUYERS) >= min_item_users)
+            .sort(t.ITEM_ID)
+        )
+        if items.is_empty():
+            raise NotReady(f"no item was bought by {min_item_users} users: lower recommender.min_item_users")
+        return cls(items)
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return self.items.height
+
+    def ids(self, item_index: NDArray[np.integer]) -> pl.Series:
+        """Shop ids of item indices (n,)."""
+        return self.items[t.ITEM_ID].gather(item_index.astype(np.uint32))
+
+    def with_index(self, lines: pl.DataFrame, item_column: str) -> pl.DataFrame:
+        """Add `item_index` to a table with shop ids in `item_column`; null for an item that is not known."""
+        index = self.items.select(pl.col(t.ITEM_ID).alias(item_column)).with_row_index(ITEM_INDEX)
+        return lines.join(index, on=item_column, how="left", maintain_order="left")
+
+    def purchases(self, days: int) -> NDArray[np.int64]:
+        """Orders with each item (n_items,) in the last `days` days, one of `WINDOWS`."""
+        return self.items[_window_column(days)].to_numpy()
+
+
+def explode_histories(rows: pl.DataFrame) -> pl.DataFrame:
+    """One line per order and item of the rows' histories, in their order; users without history have none."""
+    columns = [name for name in rows.columns if name.startswith("history_")]
+    known = rows.filter(pl.col(HISTORY_ITEM).list.len() > 0)
+    return known.select(t.USER_ID, *columns).explode(columns)
+
+
+def _window_column(days: int) -> str:
+    return f"orders_{days}d"
