@@ -1,10 +1,12 @@
 """Compare challenger with champion on the same matured rows, decide, and carry the decision out."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
 
+from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
 from everstay.registry import ledger
 from everstay.registry.promotion import Decision, Evidence, decide
@@ -48,17 +50,33 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     decision = _judge(training, training.challenger, current, settings)
     if current is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
         tasks.apply_decision(registry, lake, decision)
-        baselines = [run for run in training.runs if run.candidate in BASELINES[model]]
-        best = best_on_validation(baselines, training.metric)
-        challenger = tasks.register_challenger(registry, model, best, metric=f"test_{training.metric}")
-        decision = _judge(training, challenger, current, settings)
+        decision = _put_baseline_forward(training, decision, registry, settings)
     tasks.apply_decision(registry, lake, decision)
     return decision
 
 
+def _put_baseline_forward(training: Training, refused: Decision, registry: Registry, settings: Settings) -> Decision:
+    """Judge the best baseline instead of the refused challenger; the reasons of both are told."""
+    baselines = [run for run in training.runs if run.candidate in BASELINES[training.model]]
+    best = best_on_validation(baselines, training.metric)
+    challenger = tasks.register_challenger(registry, training.model, best, metric=f"test_{training.metric}")
+    decision = _judge(training, challenger, None, settings)
+    told = f"{training.challenger.candidate} (version {refused.challenger_version}) is set aside: "
+    return replace(decision, reasons=(told + "; ".join(refused.reasons), *decision.reasons))
+
+
 def _judge(training: Training, challenger: ModelRef, current: ModelRef | None, settings: Settings) -> Decision:
-    """Measure the evidence and decide."""
+    """Measure the evidence and decide.
+
+    Without a trained baseline among the candidates there is nothing to compare a first model with.
+
+    Raises:
+        SettingsError: there is no champion and no baseline among the candidates.
+    """
     registry = Registry(settings.mlflow)
+    if current is None and not any(run.candidate in BASELINES[training.model] for run in training.runs):
+        names = " or ".join(BASELINES[training.model])
+        raise SettingsError(f"{training.model}.candidates names no baseline; the first model is judged against {names}")
     run = training.run_of(challenger.candidate)
     rolled_back = ledger.rolled_back(ledger.history(runtime.open_lake(settings), training.model))
     calibration, coverage = run.metrics.get(_CALIBRATION), run.metrics.get(_COVERAGE)
@@ -99,7 +117,7 @@ def _compare(
     """Both loaded back from the registry and scored on the same rows."""
     compare = tasks.compare_churn if training.model == "churn" else tasks.compare_recommender
     folders: list[Path] = [tasks.download_artifact(registry, ref) for ref in (challenger, rival)]
-    return compare(*folders, training.rows, settings.promotion, settings.training.seed)
+    return compare(*folders, training.rows, settings)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
 
-_CONSOLE = Console(soft_wrap=True, highlight=False)
+_CONSOLE = Console(highlight=False, width=120)
 _SAMPLE_USERS = 5
 _SHOWN_ITEMS = 3
 _TIERS = ("high", "medium", "low")
@@ -109,4 +109,4 @@ def print_next_steps(mlflow_port: int) -> None:
 
 
 def _cell(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.value:.4f} ({interval.low:.4f}–{interval.high:.4f})"
+    return "" if interval is None else f"{interval.value:.4f} ({interval.low:.3f}–{interval.high:.3f})"

@@ -1,4 +1,4 @@
-"""Fit every churn candidate on the same rows, judge each, log each as a run, register the best as challenger."""
+"""Fit every churn candidate on the same rows, judge each, log a run each, register the best as challenger."""
 
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Who is about to leave: candidates fitted on the same rows, calibrated, judged, stored without pickle."""
 
 from everstay.churn.artifact import load_artifact, save_artifact
-from everstay.churn.candidates import best_candidate, candidate_key, evaluate_candidate, train_candidate
+from everstay.churn.candidates import candidate_key, evaluate_candidate, train_candidate
 from everstay.churn.config import MAX_TOKENS
 from everstay.churn.model import CalibratedModel, ChurnModel
 from everstay.churn.prepare import compare_models, prepare_rows
@@ -12,7 +12,6 @@ __all__ = [
     "CalibratedModel",
     "ChurnModel",
     "ChurnRows",
-    "best_candidate",
     "candidate_key",
     "compare_models",
     "evaluate_candidate",

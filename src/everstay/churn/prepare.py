@@ -13,7 +13,7 @@ from everstay.errors import NotReady
 from everstay.features import TimeSplit
 from everstay.metrics.comparison import Interval, paired_statistic_difference
 from everstay.partitions import Parts
-from everstay.settings import Promotion
+from everstay.settings import Settings
 
 
 class TableReader(Protocol):
@@ -34,31 +34,31 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
         raise NotReady("there are no features or labels yet: run the build_features flow")
     rows = ChurnRows.split(join_rows(features, tokens.read_all(), labels), split)
     rows.check()
+    rows.write(folder.with_name(f"{folder.name}.partial")).rename(folder)  # a folder that exists is complete
     tokens.remove()
-    return rows.write(folder)
+    return folder
 
 
-def compare_models(challenger: Path, rival: Path, rows: Path, promotion: Promotion, seed: int) -> Interval:
+def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings) -> Interval:
     """Load two artifacts and score the same matured test users.
 
     Args:
         challenger: artifact folder.
         rival: artifact folder.
         rows: from `prepare_rows`.
-        promotion: metric, confidence and resamples.
-        seed: of the resampling.
+        settings: metric and the interval.
 
     Returns:
         Challenger minus rival in the gate's metric, paired over users.
     """
-    test = ChurnRows.read(rows).test
-    statistic = next(metric for metric in METRICS if metric.__name__ == promotion.churn_metric)
+    test, policy = ChurnRows.read(rows).test, settings.promotion
+    statistic = next(metric for metric in METRICS if metric.__name__ == policy.churn_metric)
     return paired_statistic_difference(
         statistic,
         outcomes(test),
         load_artifact(challenger).predict_probability(test),
         load_artifact(rival).predict_probability(test),
-        resamples=promotion.resamples,
-        confidence=promotion.confidence,
-        seed=seed,
+        resamples=policy.resamples,
+        confidence=policy.confidence,
+        seed=settings.training.seed,
     )

@@ -1,0 +1,83 @@
+"""Fit every recommender candidate, judge each on the next basket, log a run each, register the best as challenger."""
+
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+from prefect import flow
+
+from everstay import recommender
+from everstay.features.sequences import TARGET_ITEM
+from everstay.lake import Snapshot
+from everstay.registry.identity import run_key
+from everstay.registry.store import Registry
+from everstay.settings import Settings, load_settings
+from flows import runtime, tasks
+from flows.build_features import choose_split
+from flows.candidates import Training, Work, train_candidates
+
+_EXAMPLE_ROWS = 5
+
+
+@flow(name="train-recommender")
+def train_recommender(scheduler: str | None = None) -> Training:
+    """Train what is new; a rerun with the same data, settings and code finds the runs and trains nothing.
+
+    Args:
+        scheduler: Dask scheduler of a calling flow.
+
+    Raises:
+        NotReady: too little history, or no basket to judge by.
+    """
+    settings = load_settings()
+    snapshot = runtime.open_lake(settings).snapshot()
+    as_of = choose_split(snapshot, settings).test
+    with runtime.dask_scheduler(settings, scheduler) as address:
+        rows = basket_rows(snapshot, as_of, settings, address)
+    folder = rows.parent / "candidates"
+
+    def key(name: str) -> str:
+        config = {"candidate": recommender.candidate_key(name, settings, snapshot.data_version)}
+        return run_key("recommender", name, config, snapshot.data_version, as_of)
+
+    work = Work(
+        model="recommender",
+        metric=settings.promotion.recommender_metric,
+        names=settings.recommender.candidates,
+        key=key,
+        train=lambda name: tasks.train_recommender_candidate(name, rows, settings, folder, snapshot.data_version),
+        judge=lambda home: tasks.judge_recommender_candidate(home, rows, settings),
+        example=partial(_example, rows),
+        rows=rows,
+    )
+    return train_candidates(work, Registry(settings.mlflow), settings)
+
+
+def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, scheduler: str) -> Path:
+    """The folder of histories and next baskets at both as-ofs; they are computed when they are not there."""
+    horizon = settings.recommender.horizon_days
+    named = f"{snapshot.data_version}-{as_of:%Y%m%d}-{horizon}"
+    folder = runtime.work_folder(settings, "recommender", named, "rows")
+    if folder.exists():
+        return folder
+    validation, test = (
+        tasks.compute_baskets(
+            snapshot,
+            moment,
+            horizon,
+            snapshot.recorded_until,
+            runtime.work_folder(settings, f"baskets-{moment:%Y%m%d}"),
+            scheduler,
+        )
+        for moment in (as_of - timedelta(days=horizon), as_of)
+    )
+    return tasks.prepare_recommender_rows(validation, test, folder)
+
+
+def _example(rows: Path) -> pl.DataFrame:
+    return recommender.BasketRows.read(rows).test.drop(TARGET_ITEM).head(_EXAMPLE_ROWS)
+
+
+if __name__ == "__main__":
+    runtime.run(train_recommender)
