@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from prefect import flow
 
@@ -116,8 +115,8 @@ def _compare(
 ) -> Interval:
     """Both loaded back from the registry and scored on the same rows."""
     compare = tasks.compare_churn if training.model == "churn" else tasks.compare_recommender
-    folders: list[Path] = [tasks.download_artifact(registry, ref) for ref in (challenger, rival)]
-    return compare(*folders, training.rows, settings)
+    ours, theirs = (tasks.download_artifact(registry, ref) for ref in (challenger, rival))
+    return compare(ours, theirs, training.rows, settings)
 
 
 if __name__ == "__main__":

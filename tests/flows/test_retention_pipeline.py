@@ -1,0 +1,161 @@
+"""The main job on a small simulated shop: complete, idempotent, the same after a kill, and stopped by bad data."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.errors import DataRejected
+from everstay.lake import Lake
+from everstay.registry import versions
+from everstay.registry.store import Registry
+from everstay.settings import load_settings
+from everstay.sources import open_source
+from flows.retention_pipeline import retention_pipeline
+from flows.score_users import score_users
+from tests.flows.conftest import REPOSITORY, write_settings
+
+PUBLISHED = (t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, prefect_api: None) -> Path:
+    """A shop whose main job ran once."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVERSTAY_SETTINGS", str(write_settings(folder)))
+        retention_pipeline()
+    return folder
+
+
+@pytest.fixture
+def settings_of(trained: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(trained / "shop.toml"))
+    return load_settings()
+
+
+def lake_of(folder: Path) -> Lake:
+    return Lake(str(folder / "lake"), 2)
+
+
+def content(folder: Path, table: t.Table) -> pl.DataFrame:
+    stored = lake_of(folder).read(table)
+    assert stored is not None
+    return stored.sort(table.key)
+
+
+def test_it_ends_with_two_champions_and_published_tables(trained: Path, settings_of):
+    registry = Registry(settings_of.mlflow)
+    scores, lists = content(trained, t.CHURN_SCORES), content(trained, t.RECOMMENDATIONS)
+    for model, table in (("churn", scores), ("recommender", lists)):
+        champion = versions.champion(registry, model)
+        assert champion is not None
+        assert set(table[t.MODEL_VERSION]) == {champion.version}
+        assert set(table[t.DATA_VERSION]) == {lake_of(trained).snapshot().data_version}
+    assert scores[t.USER_ID].is_unique().all()
+    assert scores[t.CHURN_PROBABILITY].is_between(0, 1).all()
+    assert (lists.group_by(t.USER_ID).len()["len"] == settings_of.recommender.list_length).all()
+    assert set(scores[t.USER_ID]) <= set(lists[t.USER_ID])
+
+
+def test_every_candidate_is_a_run_with_figures_and_the_artifact(settings_of):
+    client = Registry(settings_of.mlflow).client
+    for model, candidates in (
+        ("churn", settings_of.churn.candidates),
+        ("recommender", settings_of.recommender.candidates),
+    ):
+        experiment = client.get_experiment_by_name(model)
+        runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+        assert sorted(run.data.tags["candidate"] for run in runs) == sorted(candidates)
+        for run in runs:
+            assert {"data_version", "as_of", "run_key"} <= set(run.data.tags)
+            assert any(name.startswith("test_") for name in run.data.metrics)
+            assert client.list_artifacts(run.info.run_id, "plots")
+
+
+def test_churn_scores_rank_the_planted_hazard(trained: Path, settings_of):
+    as_of = content(trained, t.CHURN_SCORES)[t.AS_OF][0]
+    twin = settings_of.source.store_twin.model_copy(update={"days": settings_of.source.store_twin.days + 40})
+    truth = open_source(settings_of.source.model_copy(update={"store_twin": twin})).truth()
+    hazard = truth.visible_churn_probability(as_of, horizon_days=settings_of.churn.horizon_days)
+    both = content(trained, t.CHURN_SCORES).join(hazard, on=t.USER_ID, suffix="_true")
+    assert both.height > 100
+    ranked = both.select(pl.corr(t.CHURN_PROBABILITY, f"{t.CHURN_PROBABILITY}_true", method="spearman")).item()
+    assert ranked > 0.5
+
+
+def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):
+    lake, client = lake_of(trained), Registry(settings_of.mlflow).client
+    tables = [table for table in (t.EVENTS, t.ITEMS, t.USERS, *PUBLISHED, t.PROMOTIONS) if lake.open(table)]
+    before = {table.name: lake.open(table).version() for table in tables}
+    runs = len(client.search_runs([e.experiment_id for e in client.search_experiments()]))
+    models = len(client.search_model_versions())
+    retention_pipeline()
+    assert {table.name: lake.open(table).version() for table in tables} == before
+    assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == runs
+    assert len(client.search_model_versions()) == models
+    told = capsys.readouterr().out
+    assert "0 new" in told
+    assert "Nothing new: every candidate was found" in told
+
+
+def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, monkeypatch: pytest.MonkeyPatch):
+    first = content(trained, t.CHURN_SCORES)
+    monkeypatch.setenv("EVERSTAY_SCORE_AS_OF", "2023-09-01")
+    publication = score_users()
+    assert publication.as_of == datetime(2023, 9, 1, tzinfo=UTC)
+    stored = content(trained, t.CHURN_SCORES)
+    assert set(stored[t.AS_OF]) == {publication.as_of, *first[t.AS_OF]}
+    assert_frame_equal(stored.filter(pl.col(t.AS_OF) == first[t.AS_OF][0]), first)
+
+
+def test_a_killed_and_rerun_pipeline_ends_in_the_same_tables(trained: Path, tmp_path: Path):
+    settings = write_settings(tmp_path)
+    environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": str(REPOSITORY)}
+    environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    command = [sys.executable, "-m", "flows.retention_pipeline"]
+    process = subprocess.Popen(command, env=environment, cwd=REPOSITORY, start_new_session=True)
+    end = time.monotonic() + 240
+    while not list((tmp_path / "lake").glob("_work/churn/*/candidates/recency/training.json")):
+        assert process.poll() is None, "the pipeline ended before it could be killed"
+        assert time.monotonic() < end, "the pipeline did not come to its training"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    again = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr[-2000:]
+    for table in PUBLISHED:
+        stored = content(tmp_path, table)
+        first = content(trained, table).filter(pl.col(t.AS_OF).is_in(stored[t.AS_OF].unique().to_list()))
+        versionless = [name for name in stored.columns if name != t.MODEL_VERSION]
+        assert_frame_equal(stored.select(versionless), first.select(versionless))
+
+
+def test_bad_data_stops_before_any_training_run_exists(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    spoiled = "{users = 300, items = 60, days = 260, seed = 3, fault_share = 0.3}"
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(write_settings(shop, store_twin=spoiled)))
+    with pytest.raises(DataRejected, match="cannot be stored"):
+        retention_pipeline()
+    assert not (shop / "mlflow.db").exists()
+    assert lake_of(shop).open(t.EVENTS) is None
+
+
+def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
+    (tmp_path / "shop.toml").write_text("[churn]\nhorzon_days = 3\n")
+    environment = {**os.environ, "EVERSTAY_SETTINGS": str(tmp_path / "shop.toml"), "PYTHONPATH": str(REPOSITORY)}
+    environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.ingest_events"],
+        env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "did you mean 'churn.horizon_days'?" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
