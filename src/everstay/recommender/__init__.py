@@ -1,24 +1,26 @@
 """What each user wants next: candidates fitted on the same baskets, judged by full ranking, stored without pickle.
 
-`BasketRows` of `features.buckets.compute_baskets` go in; `train_candidate`, `evaluate_candidate` and `best_candidate`
+`BasketRows` of `features.buckets.compute_baskets` go in; `train_candidate` and `evaluate_candidate`
 are what a flow calls, with paths between them; `load_artifact` gives the model that scores.
 """
 
 from everstay.recommender.artifact import load_artifact, save_artifact
-from everstay.recommender.candidates import best_candidate, candidate_key, evaluate_candidate, train_candidate
+from everstay.recommender.candidates import candidate_key, evaluate_candidate, train_candidate
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
+from everstay.recommender.prepare import compare_models, prepare_rows
 from everstay.recommender.rows import BasketRows
 
 __all__ = [
     "BasketRows",
     "ListModel",
     "RecommenderModel",
-    "best_candidate",
     "candidate_key",
+    "compare_models",
     "evaluate_candidate",
     "load_artifact",
     "per_user_metrics",
+    "prepare_rows",
     "save_artifact",
     "train_candidate",
 ]

@@ -43,27 +43,29 @@ class ItemNeighboursConfig(PersonalFrequencyConfig):
 class NetworkConfig(_Config):
     """Causal self-attention over orders, mixed with a repeat head over the user's own items."""
 
-    dimensions: int = Field(default=64, gt=0)
+    dimensions: int = Field(default=16, gt=0)
     """Width of item and order embeddings."""
     blocks: int = Field(default=1, ge=0)
     """Self-attention blocks."""
-    heads: int = Field(default=2, gt=0)
+    heads: int = Field(default=1, gt=0)
     """Attention heads; divides `dimensions`."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of activations that are dropped in training."""
-    max_orders: int = Field(default=100, gt=0)
+    max_orders: int = Field(default=50, gt=0)
     """Latest orders the attention sees; the repeat head sees all."""
     item_dimensions: int = Field(default=8, gt=0)
     """Width of what the repeat head learns about each item."""
     repeat_width: int = Field(default=32, gt=0)
     """Width of the repeat head's two hidden layers."""
-    epochs: int = Field(default=8, gt=0)
+    epochs: int = Field(default=6, gt=0)
     """Passes over all users; the learning rate falls to zero over them."""
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     batch_users: int = Field(default=32, gt=0)
-    questions_per_user: int = Field(default=8, gt=0)
+    questions_per_user: int = Field(default=4, gt=0)
     """Earlier as-ofs, drawn per user and epoch, at which the next basket is asked."""
+    list_length: int = Field(default=10, gt=0)
+    """Places of the lists whose NDCG the loss stands for."""
     recency_half_life_days: float = Field(default=90.0, gt=0)
     """How much rarer as-ofs of long ago are drawn."""
     max_candidates: int = Field(default=32_768, gt=0)

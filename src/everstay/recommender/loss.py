@@ -50,14 +50,18 @@ def segment_logsumexp(values: Tensor, segment: Tensor, segments: int) -> Tensor:
     return torch.where(is_empty, -math.inf, torch.where(is_empty, 1.0, total).log() + top)
 
 
-def basket_loss(log_probability: Tensor, question: Tensor, questions: int) -> Tensor:
-    """Mean over questions of the mean over their targets of -log p, so that a large basket weighs no more.
+def basket_loss(log_probability: Tensor, question: Tensor, questions: int, list_length: int) -> Tensor:
+    """Sum over targets of -log p / min(basket size, list length), divided by the number of questions.
+
+    So a target weighs about as much as a hit does in NDCG at that length: less in a larger basket, but never less than
+    one place of the list. (With 1 / basket size recall rises and NDCG does not.)
 
     Args:
         log_probability: (G,) of the targets.
         question: (G,).
         questions: Q; a question without targets counts nothing.
+        list_length: places of a list.
     """
     counts = torch.bincount(question, minlength=questions)
-    weights = 1.0 / counts[question]
+    weights = 1.0 / counts[question].clamp(max=list_length)
     return -(log_probability * weights).sum() / (counts > 0).sum().clamp(min=1)

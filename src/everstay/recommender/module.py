@@ -52,7 +52,8 @@ class RecommenderModule(lightning.LightningModule):
 
     def _logged(self, batch: Batch, name: str) -> Tensor:
         questions = len(batch.questions.user)
-        loss = basket_loss(target_log_probability(self.network, batch), batch.target_question, questions)
+        log_probability = target_log_probability(self.network, batch)
+        loss = basket_loss(log_probability, batch.target_question, questions, self.config.list_length)
         self.log(name, loss, on_step=False, on_epoch=True, batch_size=questions)
         return loss
 

@@ -1,0 +1,95 @@
+"""A small shop with known habits, made by hand: staples that users buy again and again, novelties nobody buys twice."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from everstay import tables as t
+from everstay.recommender.vocabulary import Vocabulary
+
+AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
+
+LISTS = {
+    "history_item": pl.List(pl.String),
+    "history_days_ago": pl.List(pl.Float32),
+    "history_order": pl.List(pl.UInt32),
+    "history_quantity": pl.List(pl.Float32),
+    "target_item": pl.List(pl.String),
+}
+
+Order = tuple[float, list[str]]
+
+
+def basket_rows(orders: dict[str, list[Order]], targets: dict[str, list[str]] | None = None) -> pl.DataFrame:
+    """Rows as `features.buckets.compute_baskets` gives them.
+
+    Args:
+        orders: per user, oldest first: days before the as-of and items.
+        targets: per user the next basket.
+    """
+    rows = []
+    for user, bought in orders.items():
+        lines = [(item, days, len(bought) - 1 - n) for n, (days, items) in enumerate(bought) for item in sorted(items)]
+        lists = {
+            "history_item": [line[0] for line in lines],
+            "history_days_ago": [line[1] for line in lines],
+            "history_order": [line[2] for line in lines],
+            "history_quantity": [1.0] * len(lines),
+        }
+        rows.append({t.USER_ID: user, t.AS_OF: AS_OF, **lists, "target_item": (targets or {}).get(user)})
+    return pl.DataFrame(rows, schema={t.USER_ID: pl.String, t.AS_OF: t.TIME, **LISTS})
+
+
+def shop(users: int, seed: int) -> pl.DataFrame:
+    """Users of two tastes with a weekly order: two staples of their own and a novelty of their taste."""
+    generator = np.random.default_rng(seed)
+    orders, targets = {}, {}
+    for user in range(users):
+        taste = user % 2
+        staples = [f"staple-{taste}-{n}" for n in generator.choice(6, 2, replace=False)]
+        baskets = [[*staples, f"new-{taste}-{generator.integers(12)}"] for _ in range(generator.integers(4, 16))]
+        name = f"user-{user:03d}"
+        orders[name] = [(7.0 * (len(baskets) - n) - generator.random(), items) for n, items in enumerate(baskets[:-1])]
+        targets[name] = sorted(baskets[-1])
+    return basket_rows(orders, targets)
+
+
+@pytest.fixture(scope="session")
+def rows() -> pl.DataFrame:
+    """Sixty users."""
+    return shop(60, 3)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(rows: pl.DataFrame) -> Vocabulary:
+    """All that two users bought."""
+    return Vocabulary.learn(rows, 2)
+
+
+@pytest.fixture
+def few() -> pl.DataFrame:
+    """Users with a regular history, a long one, one order, an empty history, none, and unknown items only."""
+    orders: dict[str, list[Order]] = {
+        "regular": [(21.0, ["staple-0-1", "new-0-3"]), (14.0, ["staple-0-1"]), (5.5, ["staple-0-1", "unknown"])],
+        "long": [(200.0 - n, [f"staple-1-{n % 6}", "staple-1-0"]) for n in range(0, 180, 2)],
+        "once": [(3.0, ["new-1-2", "staple-0-0"])],
+        "empty": [],
+        "none": [],
+        "stranger": [(9.0, ["never-sold"])],
+    }
+    rows = basket_rows(orders)
+    is_none = pl.col(t.USER_ID) == "none"
+    return rows.with_columns(pl.when(~is_none).then(pl.col(name)).alias(name) for name in LISTS)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are computed faster by one thread, and the other cores are left to other tests."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

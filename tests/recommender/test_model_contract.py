@@ -1,0 +1,183 @@
+"""What every recommender keeps: one contract, a subclass per candidate."""
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.errors import EverstayError
+from everstay.recommender.artifact import load_artifact, save_artifact
+from everstay.recommender.baselines import (
+    ItemNeighboursRanker,
+    PersonalFrequencyRanker,
+    PopularityRanker,
+    find_neighbours,
+)
+from everstay.recommender.config import (
+    ItemNeighboursConfig,
+    NetworkConfig,
+    PersonalFrequencyConfig,
+    PopularityConfig,
+)
+from everstay.recommender.histories import read_histories
+from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.network_fit import fit_network_ranker
+from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import Training
+
+from .conftest import AS_OF
+
+K = 10
+
+
+class ModelContract:
+    """Subclass it with a name and a fitted ranker."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls, rows: pl.DataFrame, vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> ListModel:
+        ranker = cls.fit(rows, vocabulary, tmp_path_factory.mktemp("fit"))
+        return ListModel(cls.name, ranker, vocabulary, "keep")
+
+    def test_every_user_gets_k_different_known_items(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few, K)
+        assert lists.schema == {
+            t.USER_ID: pl.String, t.RANK: pl.Int32, t.ITEM_ID: pl.String, t.SCORE: pl.Float64, t.REASON: pl.String,
+        }  # fmt: skip
+        assert lists[t.USER_ID].unique(maintain_order=True).to_list() == few[t.USER_ID].to_list()
+        assert lists.group_by(t.USER_ID).agg(pl.col(t.RANK).sort())[t.RANK].to_list() == [[*range(1, K + 1)]] * 6
+        assert lists.select(t.USER_ID, t.ITEM_ID).is_unique().all()
+        assert lists[t.ITEM_ID].is_in(model.vocabulary.items[t.ITEM_ID].implode()).all()
+        assert lists[t.SCORE].is_finite().all()
+        assert (lists.group_by(t.USER_ID).agg(pl.col(t.SCORE).diff().max())[t.SCORE] <= 0).all()
+        assert lists[t.REASON].str.len_chars().min() > 5  # type: ignore[operator]
+
+    def test_users_without_known_history_get_the_same_list(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few, K)
+        cold = [lists.filter(pl.col(t.USER_ID) == user)[t.ITEM_ID].to_list() for user in ("empty", "none", "stranger")]
+        assert cold[0] == cold[1] == cold[2]
+
+    def test_nobody_but_cold_users(self, model: ListModel, few: pl.DataFrame) -> None:
+        cold = few.filter(pl.col(t.USER_ID).is_in(["empty", "none"]))
+        together = model.recommend(few, K).filter(pl.col(t.USER_ID).is_in(["empty", "none"]))
+        assert model.recommend(cold, K)[t.ITEM_ID].to_list() == together[t.ITEM_ID].to_list()
+
+    def test_no_user_gives_no_list(self, model: ListModel, few: pl.DataFrame) -> None:
+        assert model.recommend(few.clear(), K).is_empty()
+
+    def test_company_changes_no_list(self, model: ListModel, rows: pl.DataFrame) -> None:
+        together = model.recommend(rows, 5).filter(pl.col(t.USER_ID).is_in(rows[t.USER_ID][10:13].implode()))
+        alone = model.recommend(rows[10:13], 5)
+        assert_frame_equal(together, alone, rel_tol=1e-4)
+
+    def test_removing_what_was_bought(self, model: ListModel, rows: pl.DataFrame, few: pl.DataFrame) -> None:
+        strict = ListModel(model.name, model.ranker, model.vocabulary, "remove")
+        everybody = pl.concat([rows, few])
+        lists = strict.recommend(everybody, K)
+        bought = everybody.select(t.USER_ID, pl.col("history_item").alias(t.ITEM_ID)).explode(t.ITEM_ID)
+        assert lists.join(bought, on=[t.USER_ID, t.ITEM_ID], how="inner").is_empty()
+        assert (lists.group_by(t.USER_ID).len()["len"] == K).all()
+        assert not lists[t.REASON].str.contains("bought (once|[0-9]+ times)").any()
+
+    def test_an_artifact_gives_the_same_lists(self, model: ListModel, few: pl.DataFrame, tmp_path: Path) -> None:
+        folder = save_artifact(model, tmp_path / "a", as_of=AS_OF, data_version="events-1", params={"tried": 3})
+        loaded = load_artifact(folder)
+        assert_frame_equal(loaded.recommend(few, K), model.recommend(few, K), check_exact=True)
+        assert loaded.ranker.config == model.ranker.config
+        assert loaded.already_bought == model.already_bought
+        assert {path.suffix for path in folder.iterdir()} <= {".json", ".parquet", ".safetensors"}
+        card = json.loads((folder / "artifact.json").read_text())
+        assert card["name"] == self.name
+        assert card["as_of"] == AS_OF.isoformat()
+
+    def test_chunks_change_nothing(self, model: ListModel, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = model.recommend(rows, K)
+        monkeypatch.setattr("everstay.recommender.model._MOST_USERS", 7)
+        assert_frame_equal(model.recommend(rows, K), whole, rel_tol=1e-4)
+
+
+class TestPopularity(ModelContract):
+    name = "popularity"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        return PopularityRanker.fit(vocabulary, PopularityConfig())
+
+    def test_reason(self, model: ListModel, few: pl.DataFrame) -> None:
+        assert set(model.recommend(few, 3)[t.REASON]) == {"popular now"}
+
+
+class TestPersonalFrequency(ModelContract):
+    name = "personal_frequency"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        return PersonalFrequencyRanker.fit(vocabulary, PersonalFrequencyConfig(prior_orders=0.01))
+
+    def test_reasons(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few, 3)
+        first = lists.filter(pl.col(t.RANK) == 1)
+        assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
+        assert set(lists.filter(pl.col(t.USER_ID) == "none")[t.REASON]) == {"popular now"}
+
+    def test_scores_are_decayed_counts(self, model: ListModel, few: pl.DataFrame) -> None:
+        score = model.recommend(few[:1], 1)[t.SCORE][0]
+        assert score == pytest.approx(sum(2 ** (-days / 84) for days in (21.0, 14.0, 5.5)), abs=1e-2)
+
+
+class TestItemNeighbours(ModelContract):
+    name = "item_neighbours"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        near = find_neighbours(read_histories(rows, vocabulary), vocabulary.size)
+        return ItemNeighboursRanker.build(vocabulary, ItemNeighboursConfig(prior_orders=0.01), near)
+
+    def test_neighbours_have_the_same_taste(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
+        new = lists.filter(pl.col(t.REASON).str.starts_with("often bought with"))
+        assert new.height >= 5
+        assert new[t.ITEM_ID].str.contains("-0-").all()
+        assert new[t.REASON].str.contains("staple-0-1|new-0-3").all()
+
+
+class TestNetwork(ModelContract):
+    name = "network"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = NetworkConfig(dimensions=16, epochs=2, learning_rate=0.01)
+        training = Training(seed=3, accelerator="cpu")
+        return fit_network_ranker(rows, vocabulary, config, 28, training, folder).ranker
+
+    def test_repeats_come_first(self, model: ListModel, few: pl.DataFrame) -> None:
+        first = model.recommend(few, 1)
+        assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EverstayError, match="no recommender artifact"):
+        load_artifact(tmp_path)
+
+
+def test_neighbours_equal_a_slow_reference(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    histories = read_histories(rows, vocabulary)
+    found = find_neighbours(histories, vocabulary.size).toarray()
+    orders = np.zeros((len(histories.order_user), vocabulary.size))
+    orders[histories.line_order, histories.line_item] = 2.0 ** (-histories.line_days_ago / 728)
+    together = orders.T @ orders
+    norm = np.sqrt(np.diag(together) + 5.0)
+    expected = together / np.outer(norm, norm)
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
