@@ -41,6 +41,8 @@ class NetworkConfig(_Config):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     batch_rows: int = Field(default=512, gt=0)
+    max_epochs: int = Field(default=8, gt=0)
+    """At most this many, and at most `Training.max_epochs`: later ones gained nothing on earlier as-ofs."""
     patience: int = Field(default=3, gt=0)
     """Epochs without a lower validation loss before training stops."""
     members: int = Field(default=1, gt=0)

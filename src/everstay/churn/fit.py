@@ -128,7 +128,7 @@ def _choose_network(rows: ChurnRows, training: Training, work: Path) -> _Choice:
     epochs = [curves.best_epochs for _, curves in fits]
     early = NetworkScorer(config, encoder, [module.network for module, _ in fits])
     parameters = count_parameters(early.members[0])
-    params = {**config.model_dump(), "epochs": max(epochs), "parameters": parameters}
+    params = {**config.model_dump(exclude={"max_epochs"}), "epochs": max(epochs), "parameters": parameters}
     return _Choice(
         early, lambda learned: _refit_network(config, learned, training, work, epochs), params, fits[0][1].curves
     )
@@ -141,7 +141,11 @@ def _fit_member(
     seed = training.seed + member
     seeded = training.model_copy(update={"seed": seed})
     trainer = make_trainer(
-        seeded, folder=work / f"choose_{member}", monitor="validation_loss", mode="min", patience=config.patience
+        seeded,
+        folder=work / f"choose_{member}",
+        monitor="validation_loss",
+        patience=config.patience,
+        max_epochs=min(config.max_epochs, training.max_epochs),
     )
     module = ChurnModule(encoder.new_network(config), config)
     train = encoder.batches(rows.train, config.batch_rows, seed)
