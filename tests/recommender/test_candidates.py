@@ -1,0 +1,129 @@
+"""Candidates from rows to report: chosen on validation, refitted as of the test, stored once."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.recommender import (
+    BasketRows,
+    candidate_key,
+    compare_models,
+    evaluate_candidate,
+    load_artifact,
+    train_candidate,
+)
+from everstay.recommender.baselines import PersonalFrequencyRanker
+from everstay.recommender.choose import choose_config
+from everstay.recommender.config import NetworkConfig, PersonalFrequencyConfig
+from everstay.recommender.model import ListModel
+from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import Promotion, Recommender, Settings, Training
+
+from .conftest import AS_OF, basket_rows, shop
+
+SETTINGS = Settings(
+    recommender=Recommender(min_item_users=2, list_length=5),
+    training=Training(max_epochs=2, accelerator="cpu"),
+    promotion=Promotion(resamples=100),
+)
+
+
+@pytest.fixture(scope="module")
+def rows_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    validation = shop(40, 1).with_columns(pl.lit(AS_OF - timedelta(days=28), t.TIME).alias(t.AS_OF))
+    return BasketRows(validation, shop(40, 2)).write(tmp_path_factory.mktemp("rows"))
+
+
+@pytest.fixture(scope="module")
+def homes(rows_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("candidates")
+    names = SETTINGS.recommender.candidates
+    return {name: train_candidate(name, rows_folder, SETTINGS, folder, "events-1") for name in names}
+
+
+@pytest.mark.parametrize("name", SETTINGS.recommender.candidates)
+def test_reports_are_complete(name: str, homes: dict[str, Path], rows_folder: Path) -> None:
+    report = evaluate_candidate(homes[name], rows_folder, SETTINGS)
+    assert report.name == name
+    assert report.artifact == homes[name] / "artifact"
+    for part in ("validation", "test"):
+        for metric in ("ndcg", "recall", "mrr", "hit_rate"):
+            for suffix in ("", "_repeat", "_explore", "_orders_5_19"):
+                interval = report.metrics[f"{part}_{metric}{suffix}"]
+                assert 0 <= interval.low <= interval.value <= interval.high <= 1
+        assert 0 < report.metrics[f"{part}_coverage"].value <= 1
+    assert set(report.figures) == {"recall_by_history.png"}
+    assert load_artifact(report.artifact).name == name
+    if name == "network":
+        assert len(report.curves["train_loss"]) == len(report.curves["validation_loss"]) == 2
+        assert report.params["best_epochs"] in (1, 2)
+
+
+@pytest.mark.parametrize("name", ["personal_frequency", "network"])
+def test_habits_beat_popularity(name: str, homes: dict[str, Path], rows_folder: Path) -> None:
+    challenger, rival = homes[name] / "artifact", homes["popularity"] / "artifact"
+    assert compare_models(challenger, rival, rows_folder, SETTINGS).low > 0
+    same = compare_models(rival, rival, rows_folder, SETTINGS)
+    assert same.low == same.value == same.high == 0
+
+
+def test_what_is_stored_is_not_trained_again(homes: dict[str, Path], rows_folder: Path) -> None:
+    home = homes["network"]
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
+    assert train_candidate("network", rows_folder, SETTINGS, home.parent, "events-1") == home
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
+    assert sorted(path.name for path in home.parent.iterdir()) == sorted(homes)  # no checkpoint is left
+
+
+def test_training_again_gives_the_same_weights(homes: dict[str, Path], rows_folder: Path, tmp_path: Path) -> None:
+    again = train_candidate("network", rows_folder, SETTINGS, tmp_path, "events-1")
+    weights = "artifact/weights.safetensors"
+    assert (again / weights).read_bytes() == (homes["network"] / weights).read_bytes()
+
+
+def test_the_key_names_what_matters() -> None:
+    key = candidate_key("network", SETTINGS, "events-1")
+    other = SETTINGS.model_copy(update={"recommender": Recommender(min_item_users=3)})
+    faster = SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"devices": "auto"})})
+    assert candidate_key("network", other, "events-1") != key
+    assert candidate_key("network", SETTINGS, "events-2") != key
+    assert candidate_key("popularity", SETTINGS, "events-1") != key
+    assert candidate_key("network", faster, "events-1") == key
+
+
+def test_the_validation_chooses(rows_folder: Path) -> None:
+    """Everybody goes back to what they bought long ago, so that a long memory is right."""
+    orders = {f"u{n}": [(200.0, ["old"]), (190.0, ["old"]), (2.0, [f"new-{n % 3}"])] for n in range(9)}
+    rows = basket_rows(orders, {user: ["old"] for user in orders})
+    vocabulary = Vocabulary.learn(rows, 1)
+
+    def make(config: PersonalFrequencyConfig) -> ListModel:
+        return ListModel("x", PersonalFrequencyRanker.fit(vocabulary, config), vocabulary, "keep")
+
+    configs = [PersonalFrequencyConfig(half_life_days=days, prior_orders=0.0) for days in (10.0, 50.0, 900.0)]
+    assert choose_config(configs, make, rows, 1) == (configs[2], 1.0)
+
+
+def test_rows_without_baskets_are_refused(tmp_path: Path) -> None:
+    rows = shop(6, 1)
+    nothing = rows.with_columns(pl.lit(None, pl.List(pl.String)).alias("target_item"))
+    with pytest.raises(NotReady, match="no next basket after 2024-06-01"):
+        BasketRows(rows, nothing).check()
+    with pytest.raises(NotReady, match="validation"):
+        BasketRows(rows.clear(), rows).check()
+
+
+def test_single_orders_teach_the_network_nothing(tmp_path: Path) -> None:
+    rows = basket_rows({f"u{n}": [(400.0, ["x", "y"])] for n in range(5)}, {f"u{n}": ["x"] for n in range(5)})
+    folder = BasketRows(rows, rows).write(tmp_path / "rows")
+    with pytest.raises(NotReady, match="nothing to learn"):
+        train_candidate("network", folder, SETTINGS, tmp_path, "events-1")
+
+
+def test_attention_heads_divide() -> None:
+    with pytest.raises(ValueError, match="heads must divide"):
+        NetworkConfig(dimensions=10, heads=3)
