@@ -49,7 +49,7 @@ class NetworkConfig(_Config):
     """Self-attention blocks."""
     heads: int = Field(default=1, gt=0)
     """Attention heads; divides `dimensions`."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
     """Share of activations that are dropped in training."""
     max_orders: int = Field(default=50, gt=0)
     """Latest orders the attention sees; the repeat head sees all."""
