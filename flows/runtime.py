@@ -65,6 +65,7 @@ def show_validation(reports: Sequence[ValidationReport], settings: Settings, nam
 def run(flow: Callable[..., Any], **parameters: Any) -> Any:
     """Run a flow from the command line: a person's mistake ends in its message and exit status 1, not a traceback."""
     hide_tracebacks_of_mistakes()
+    logging.getLogger("everstay").setLevel(logging.INFO)  # epochs; Prefect shows them by logging.extra_loggers
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

@@ -1,0 +1,49 @@
+"""How good are the recommender candidates on the next basket? Full ranking; intervals are over users."""
+
+from functools import partial
+
+from benchmarks.result import estimated, parse_arguments, show
+from everstay import tables as t
+from everstay.features.sequences import TARGET_ITEM
+from everstay.metrics.comparison import mean_interval, paired_mean_difference
+from everstay.recommender import BasketRows, load_artifact, per_user_metrics
+from everstay.registry.store import Registry
+from everstay.registry.versions import download
+from everstay.settings import load_settings
+from flows.ingest_events import ingest_events
+from flows.train_recommender import train_recommender
+
+_BASELINE = "personal_frequency"
+_METRICS = ("ndcg", "recall")
+_RESAMPLES = 2_000
+
+
+def main() -> None:
+    """Train what is not trained yet, then judge all candidates on the same users."""
+    arguments = parse_arguments(__doc__ or "")
+    settings = load_settings()
+    ingest_events()
+    training = train_recommender()
+    registry, k = Registry(settings.mlflow), settings.recommender.list_length
+    test = BasketRows.read(training.rows).test
+    histories, targets = test.drop(TARGET_ITEM), test.select(t.USER_ID, TARGET_ITEM)
+    judged = {
+        run.candidate: per_user_metrics(load_artifact(download(registry, run)), histories, targets, k)
+        for run in training.runs
+    }
+    confidence, seed = settings.promotion.confidence, settings.training.seed
+    interval = partial(mean_interval, resamples=_RESAMPLES, confidence=confidence, seed=seed)
+    difference = partial(paired_mean_difference, resamples=_RESAMPLES, confidence=confidence, seed=seed)
+    rows = []
+    for name, users in judged.items():
+        for metric in _METRICS:
+            rows.append(estimated(name, f"{metric}@{k}", interval(users[metric])))
+            if name != _BASELINE and _BASELINE in judged:
+                against = difference(users[metric], judged[_BASELINE][metric])
+                rows.append(estimated(name, f"{metric}@{k}, minus {_BASELINE}'s", against))
+    count = next(iter(judged.values())).height
+    show(f"Next basket after {test[t.AS_OF][0]:%Y-%m-%d}: {count:,} users", rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
