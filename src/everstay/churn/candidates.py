@@ -15,6 +15,8 @@ from everstay import tables as t
 from everstay.churn import config
 from everstay.churn.artifact import load_artifact, save_artifact
 from everstay.churn.blend import BLENDED
+from everstay.churn.config import MAX_TOKENS
+from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.evaluate import report_candidate
 from everstay.churn.fit import Fitted, fit_blend, fit_candidate
 from everstay.churn.rows import ChurnRows
@@ -40,6 +42,7 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
         "label": churn.definition,
         "slices": (churn.slice_step_days, churn.training_slices),
         "configs": configs,
+        "columns": (MODEL_COLUMNS, MAX_TOKENS),
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

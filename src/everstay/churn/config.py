@@ -49,5 +49,5 @@ class NetworkConfig(_Config):
     """Networks of different seeds whose log-odds are averaged."""
 
 
-MAX_TOKENS = NetworkConfig().max_tokens
-"""Day tokens that rows need to hold at least."""
+MAX_TOKENS = 128
+"""Day tokens that rows need to hold at least: the cadence reads so many, the network the latest of them."""

@@ -12,6 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay import tables as t
+from everstay.churn.cadence import CADENCE_COLUMNS, cadence
+from everstay.churn.config import MAX_TOKENS
 from everstay.features import FEATURES
 from everstay.features import sequences as s
 
@@ -20,6 +22,7 @@ FloatArray = NDArray[np.float64]
 TOKEN_NUMBERS = (s.TOKEN_DAYS_AGO, s.TOKEN_COUNT, s.TOKEN_AMOUNT, s.TOKEN_ITEMS, s.TOKEN_DISCOUNT, s.TOKEN_HOUR)
 TOKEN_COLUMNS = (s.TOKEN_TYPE, *TOKEN_NUMBERS)
 FEATURE_COLUMNS = tuple(feature.name for feature in FEATURES)
+MODEL_COLUMNS = (*FEATURE_COLUMNS, *CADENCE_COLUMNS)
 
 _LIMIT = 5.0  # standard deviations; a later value far outside the training range is no reason for a far-out score
 _TYPE_INDEX = {kind: index for index, kind in enumerate(t.EVENT_TYPES, start=1)}
@@ -27,15 +30,20 @@ TYPES = len(_TYPE_INDEX) + 1
 """Token types a network knows: the shop's event types, and 0 for any other."""
 
 
-def feature_matrix(rows: pl.DataFrame, columns: tuple[str, ...] = FEATURE_COLUMNS) -> FloatArray:
+def model_features(rows: pl.DataFrame) -> pl.DataFrame:
+    """`MODEL_COLUMNS` of N rows: the activity features beside the cadence of the order days."""
+    return rows.select(pl.col(FEATURE_COLUMNS).cast(pl.Float64)).hstack(cadence(rows, MAX_TOKENS))
+
+
+def feature_matrix(rows: pl.DataFrame, columns: tuple[str, ...] = MODEL_COLUMNS) -> FloatArray:
     """The features (N, F); NaN where undefined."""
-    return rows.select(pl.col(columns).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    return model_features(rows).select(pl.col(columns).fill_null(float("nan"))).to_numpy()
 
 
 def varying_columns(rows: pl.DataFrame) -> tuple[str, ...]:
     """Features with at least two different values in `rows`: a constant tells nothing and its scale is zero."""
-    counts = rows.select(pl.col(FEATURE_COLUMNS).drop_nulls().n_unique()).row(0)
-    return tuple(name for name, count in zip(FEATURE_COLUMNS, counts, strict=True) if count > 1)
+    counts = model_features(rows).select(pl.all().drop_nulls().n_unique()).row(0)
+    return tuple(name for name, count in zip(MODEL_COLUMNS, counts, strict=True) if count > 1)
 
 
 @dataclass(frozen=True)
