@@ -15,7 +15,7 @@ from everstay.partitions import open_cluster
 from everstay.settings import Settings
 from everstay.validation import ValidationReport, to_markdown, write_report
 
-_QUIET_LOGGERS = ("distributed", "dask")  # they tell of every connection; trouble is still told
+_QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they tell of every step; trouble is still told
 _ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
