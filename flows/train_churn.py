@@ -39,12 +39,19 @@ def train_churn(scheduler: str | None = None) -> Training:
         config = {"candidate": churn.candidate_key(name, settings, data_version), "features": features.key}
         return run_key("churn", name, config, data_version, features.split.test)
 
+    def train(name: str) -> Path:
+        if name == churn.BLEND:  # its members may have been found as runs while their folders are gone
+            for member in settings.churn.candidates:
+                if member != churn.BLEND:
+                    tasks.train_churn_candidate(member, rows, settings, folder, data_version)
+        return tasks.train_churn_candidate(name, rows, settings, folder, data_version)
+
     work = Work(
         model="churn",
         metric=settings.promotion.churn_metric,
         names=settings.churn.candidates,
         key=key,
-        train=lambda name: tasks.train_churn_candidate(name, rows, settings, folder, data_version),
+        train=train,
         judge=lambda home: tasks.judge_churn_candidate(home, rows, settings),
         example=partial(_example, rows),
         rows=rows,
@@ -54,7 +61,7 @@ def train_churn(scheduler: str | None = None) -> Training:
 
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
     """The folder of the training rows of a feature set; they are put together when they are not there."""
-    folder = runtime.work_folder(settings, "churn", features.key[:16], "rows")
+    folder = runtime.work_folder(settings, "churn", f"{features.key[:16]}-{churn.MAX_TOKENS}", "rows")
     if folder.exists():
         return folder
     tokens_folder = runtime.work_folder(settings, "day_tokens")

@@ -1,13 +1,14 @@
 """Who is about to leave: candidates fitted on the same rows, calibrated, judged, stored without pickle."""
 
 from everstay.churn.artifact import load_artifact, save_artifact
-from everstay.churn.candidates import candidate_key, evaluate_candidate, train_candidate
+from everstay.churn.candidates import BLEND, candidate_key, evaluate_candidate, train_candidate
 from everstay.churn.config import MAX_TOKENS
 from everstay.churn.model import CalibratedModel, ChurnModel
 from everstay.churn.prepare import compare_models, prepare_rows
 from everstay.churn.rows import ChurnRows, join_rows
 
 __all__ = [
+    "BLEND",
     "MAX_TOKENS",
     "CalibratedModel",
     "ChurnModel",
