@@ -4,15 +4,13 @@ Until `commit_staged` the lake's readers see nothing; a process that dies before
 version names, which a later staging removes. Running the same delivery again stores nothing twice.
 """
 
-import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
@@ -21,8 +19,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
-from everstay.lake.buckets import assign_bucket
-from everstay.lake.refusal import split_refused, to_quarantine
+from everstay.lake.staging import Chunk, StagedFile, resolve_bucket, stage_chunk
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
 from everstay.partitions import map_parts
 
@@ -30,28 +27,6 @@ _STAGING = "_staging"
 _TRANSACTION = "everstay-ingest"  # Delta's application transaction: two ingestions at once cannot both commit
 _EXAMPLES = 3
 _LEFTOVER_AGE_SECONDS = 24 * 3600
-
-
-class Chunk(Protocol):
-    """A unit of reading that a worker gets; `everstay.sources` makes them."""
-
-    @property
-    def origin(self) -> str:
-        """Name of the file."""
-
-    def read(self) -> Iterator[pl.DataFrame]:
-        """Yield staged events: the columns of `events`, `source_file`, `source_row`, `problem`, `content`."""
-
-
-@dataclass(frozen=True)
-class StagedFile:
-    """One bucket's new events, sorted and written, not yet visible."""
-
-    bucket: int
-    path: str  # relative to the events table
-    rows: int
-    size_bytes: int
-    statistics: str  # Delta's JSON
 
 
 @dataclass(frozen=True)
@@ -118,14 +93,14 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
     token = uuid.uuid4().hex
     folder = _staging_folder(lake) / token
     try:
-        outcomes = map_parts(partial(_stage_chunk, lake=lake, folder=folder), list(enumerate(chunks)), scheduler)
+        outcomes = map_parts(partial(stage_chunk, lake=lake, folder=folder), list(enumerate(chunks)), scheduler)
         rows_read = sum(outcome.rows_read for outcome in outcomes)
         refused = tuple(path for outcome in outcomes for path in outcome.quarantine_files)
         _check_share(refused, rows_read, max_quarantined_share)
         base_version = current.version() if current is not None else -1
         buckets = sorted({bucket for outcome in outcomes for bucket in outcome.buckets})
         resolved = map_parts(
-            partial(_resolve_bucket, lake=lake, folder=folder, version=base_version), buckets, scheduler
+            partial(resolve_bucket, lake=lake, folder=folder, version=base_version), buckets, scheduler
         )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -167,97 +142,6 @@ def discard_staged(staged: Staged) -> None:
     for file in staged.files:
         (Path(staged.lake.table_uri(t.EVENTS)) / file.path).unlink(missing_ok=True)
     shutil.rmtree(_staging_folder(staged.lake) / staged.token, ignore_errors=True)
-
-
-# ---- in the workers ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _ChunkOutcome:
-    rows_read: int
-    buckets: tuple[int, ...]
-    quarantine_files: tuple[str, ...]
-
-
-def _stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Path) -> _ChunkOutcome:
-    number, chunk = numbered
-    rows_read, buckets, refused = 0, set[int](), []
-    for part, frame in enumerate(chunk.read()):
-        name = f"{number:06d}-{part:06d}.parquet"
-        rows_read += len(frame)
-        good, bad = split_refused(frame)
-        if len(bad):
-            refused.append(str(_write(bad, folder / "refused" / name)))
-        for (bucket,), rows in (
-            assign_bucket(good, lake.bucket_count).partition_by(t.USER_BUCKET, as_dict=True, include_key=False).items()
-        ):
-            _write(rows, folder / f"bucket-{bucket}" / name)
-            buckets.add(int(bucket))
-    return _ChunkOutcome(rows_read, tuple(sorted(buckets)), tuple(refused))
-
-
-@dataclass(frozen=True)
-class _BucketOutcome:
-    file: StagedFile | None
-    rows_duplicate: int
-    quarantine_files: tuple[str, ...]
-
-
-def _resolve_bucket(bucket: int, *, lake: Lake, folder: Path, version: int) -> _BucketOutcome:
-    """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
-    delivered = pl.read_parquet(folder / f"bucket-{bucket}" / "*.parquet", hive_partitioning=False)
-    fresh = delivered.join(_stored_ids(lake, bucket, version), on=t.EVENT_ID, how="anti", maintain_order="left")
-    distinct = fresh.unique(list(t.EVENTS.columns), keep="first", maintain_order=True)
-    is_first = pl.int_range(pl.len()).over(t.EVENT_ID) == 0
-    conflicts = distinct.filter(~is_first).with_columns(
-        pl.lit("event_id: stands twice in this delivery with different content; the first was kept").alias(t.PROBLEM)
-    )
-    refused: tuple[str, ...] = ()
-    if len(conflicts):
-        path = _write(to_quarantine(conflicts), folder / "refused" / f"conflicts-{bucket}.parquet")
-        refused = (str(path),)
-    events = distinct.filter(is_first).select(*t.EVENTS.columns).sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
-    rows_duplicate = len(delivered) - len(events) - len(conflicts)
-    return _BucketOutcome(
-        _write_bucket(lake, folder.name, bucket, events) if len(events) else None, rows_duplicate, refused
-    )
-
-
-def _stored_ids(lake: Lake, bucket: int, version: int) -> pl.DataFrame:
-    if version < 0:
-        return pl.DataFrame(schema={t.EVENT_ID: pl.String})
-    files = DeltaTable(lake.table_uri(t.EVENTS), version=version).file_uris(
-        file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]
-    )
-    if not files:
-        return pl.DataFrame(schema={t.EVENT_ID: pl.String})
-    return pl.scan_parquet(files, hive_partitioning=False).select(t.EVENT_ID).collect()
-
-
-def _write_bucket(lake: Lake, token: str, bucket: int, events: pl.DataFrame) -> StagedFile:
-    relative = f"{t.USER_BUCKET}={bucket}/{token}.parquet"
-    path = _write(events, Path(lake.table_uri(t.EVENTS)) / relative)
-    times = (t.OCCURRED_AT, t.RECORDED_AT)
-    statistics = {
-        "numRecords": len(events),
-        "minValues": {name: _milliseconds(events[name].min()) for name in times},
-        "maxValues": {name: _milliseconds(events[name].max()) for name in times},
-        "nullCount": dict.fromkeys(times, 0),
-    }
-    return StagedFile(bucket, relative, len(events), path.stat().st_size, json.dumps(statistics))
-
-
-def _milliseconds(moment: object) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"  # type: ignore[attr-defined]
-
-
-def _write(frame: pl.DataFrame, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(path, compression="zstd", compression_level=1)
-    return path
-
-
-# ---- in the flow's process -----------------------------------------------------------------------------------------
 
 
 def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
