@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from prefect import get_run_logger
@@ -77,9 +76,9 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
             runs[name] = known
             continue
         logger.info("%s %s: training", work.model, name)
-        report = work.judge(work.train(name))
+        report, told = work.judge(work.train(name)), settings.model_dump(mode="json")
         runs[name] = tasks.log_candidate(
-            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=_told(settings)
+            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=told
         )
         trained.append(name)
         figure = runs[name].metrics[f"validation_{work.metric}"]
@@ -87,10 +86,6 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
     best = best_on_validation(tuple(runs.values()), work.metric)
     challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
     return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained))
-
-
-def _told(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json")
 
 
 def best_on_validation(runs: Sequence[RunRef], metric: str) -> RunRef:

@@ -46,7 +46,7 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     training = _TRAIN[model](scheduler=scheduler)
     registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
     current = champion(registry, model)
-    decision = _judge(training, training.challenger, current, settings)
+    decision = _judge(training, training.challenger, current, registry, settings)
     if current is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
         tasks.apply_decision(registry, lake, decision)
         decision = _put_baseline_forward(training, decision, registry, settings)
@@ -59,12 +59,14 @@ def _put_baseline_forward(training: Training, refused: Decision, registry: Regis
     baselines = [run for run in training.runs if run.candidate in BASELINES[training.model]]
     best = best_on_validation(baselines, training.metric)
     challenger = tasks.register_challenger(registry, training.model, best, metric=f"test_{training.metric}")
-    decision = _judge(training, challenger, None, settings)
+    decision = _judge(training, challenger, None, registry, settings)
     told = f"{training.challenger.candidate} (version {refused.challenger_version}) is set aside: "
     return replace(decision, reasons=(told + "; ".join(refused.reasons), *decision.reasons))
 
 
-def _judge(training: Training, challenger: ModelRef, current: ModelRef | None, settings: Settings) -> Decision:
+def _judge(
+    training: Training, challenger: ModelRef, current: ModelRef | None, registry: Registry, settings: Settings
+) -> Decision:
     """Measure the evidence and decide.
 
     Without a trained baseline among the candidates there is nothing to compare a first model with.
@@ -72,17 +74,20 @@ def _judge(training: Training, challenger: ModelRef, current: ModelRef | None, s
     Raises:
         SettingsError: there is no champion and no baseline among the candidates.
     """
-    registry = Registry(settings.mlflow)
     if current is None and not any(run.candidate in BASELINES[training.model] for run in training.runs):
         names = " or ".join(BASELINES[training.model])
         raise SettingsError(f"{training.model}.candidates names no baseline; the first model is judged against {names}")
     run = training.run_of(challenger.candidate)
     rolled_back = ledger.rolled_back(ledger.history(runtime.open_lake(settings), training.model))
     calibration, coverage = run.metrics.get(_CALIBRATION), run.metrics.get(_COVERAGE)
+    is_champion = current is not None and challenger.artifact_digest == current.artifact_digest
+    difference = None
+    if current is not None and not is_champion:
+        difference = _compare(training, challenger, current, registry, settings)
     evidence = Evidence(
         metric=training.metric,
         data_version=run.data_version,
-        difference=_difference(training, challenger, current, settings) if current is not None else None,
+        difference=difference,
         baselines=_against_baselines(training, run, registry, settings) if current is None else {},
         is_baseline=challenger.candidate in BASELINES[training.model],
         calibration_error=calibration.value if calibration else None,
@@ -90,12 +95,6 @@ def _judge(training: Training, challenger: ModelRef, current: ModelRef | None, s
         was_rolled_back=challenger.version in rolled_back,
     )
     return decide(current, challenger, evidence, settings.promotion)
-
-
-def _difference(training: Training, challenger: ModelRef, current: ModelRef, settings: Settings) -> Interval | None:
-    if challenger.artifact_digest == current.artifact_digest:
-        return None  # the champion itself: there is nothing to measure
-    return _compare(training, challenger, current, Registry(settings.mlflow), settings)
 
 
 def _against_baselines(training: Training, run: RunRef, registry: Registry, settings: Settings) -> dict[str, Interval]:

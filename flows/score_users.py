@@ -56,8 +56,9 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
+    population = (settings.churn.look_back_days, *settings.churn.tiers)
     keys = {
-        t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {settings.churn.tiers}",
+        t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {population}",
         t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_length}",
     }
     due = [

@@ -34,8 +34,8 @@ def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
     if ingestion.report is None:
         _CONSOLE.print("Validation: nothing new to judge.")
     else:
-        warnings = f"{len(ingestion.warnings)} warnings" if ingestion.warnings else "no warnings"
-        _CONSOLE.print(f"Validation: {ingestion.expectations} expectations held, {warnings}; {ingestion.report}")
+        held = ingestion.expectations - len(ingestion.warnings)
+        _CONSOLE.print(f"Validation: {held} of {ingestion.expectations} expectations held; {ingestion.report}")
         for warning in ingestion.warnings:
             _CONSOLE.print(f"  warning: {warning}")
     _CONSOLE.print(

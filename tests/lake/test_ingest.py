@@ -1,8 +1,10 @@
 """Ingestion: idempotent, atomic, quarantining, the same in one process and in several."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +13,8 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError, NotReady, SettingsError, SourceError
-from everstay.lake import Lake, assign_bucket, commit_staged, discard_staged, stage_events
+from everstay.lake import Lake, assign_bucket, commit_staged, discard_staged, stage_events, staging
+from everstay.lake import ingest as ingestion
 from everstay.partitions import IN_PROCESS, open_cluster
 from everstay.settings import Dask
 
@@ -254,3 +257,41 @@ def test_another_number_of_buckets_is_refused(lake: Lake):
 def test_buckets_are_the_same_for_ever():
     users = pl.DataFrame({t.USER_ID: ["anna", "bert", "清", "42"]})
     assert assign_bucket(users, 16)[t.USER_BUCKET].to_list() == [15, 3, 12, 12]
+
+
+def test_a_staging_that_fails_late_leaves_no_file(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    ingest(lake, purchases(0, 50))
+    files = set(Path(lake.uri).rglob("*.parquet"))
+    broken = Path(lake.uri, "_staging")
+    monkeypatch.setattr(ingestion, "resolve_bucket", partial(fail_at_last_bucket, last=lake.bucket_count - 1))
+    with pytest.raises(OSError, match="disk full"):
+        stage_events(lake, [FrameChunk("more", purchases(50, 200))], IN_PROCESS, max_quarantined_share=0.5)
+    assert set(Path(lake.uri).rglob("*.parquet")) == files
+    assert not list(broken.glob("*"))
+
+
+def fail_at_last_bucket(bucket: int, *, last: int, **rest):
+    if bucket == last:
+        raise OSError("disk full")
+    return staging.resolve_bucket(bucket, **rest)
+
+
+def test_a_leftover_of_a_process_that_died_is_removed_after_a_day(lake: Lake):
+    ingest(lake, purchases(0, 50))
+    dead = stage_events(lake, [FrameChunk("more", purchases(50, 50))], IN_PROCESS, max_quarantined_share=0.5)
+    orphans = [Path(lake.table_uri(t.EVENTS)) / file.path for file in dead.files]
+    folder = Path(lake.uri, "_staging", dead.token)
+    ingest(lake, purchases(50, 10))
+    assert all(path.exists() for path in orphans)
+    os.utime(folder, (0, 0))
+    ingest(lake, purchases(60, 10))
+    assert not any(path.exists() for path in orphans)
+    assert not folder.exists()
+    assert len(everything(lake)) == 70
+
+
+def test_a_delivery_of_refused_rows_alone_makes_no_empty_lake(lake: Lake):
+    result = ingest(lake, purchases(0, 5, quantity=pl.lit(-1)), share=1.0)
+    assert (result.rows_added, result.rows_quarantined) == (0, 5)
+    with pytest.raises(NotReady):
+        lake.snapshot()

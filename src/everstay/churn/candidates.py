@@ -7,7 +7,6 @@ A candidate's folder holds `artifact` (the model that serves), `early` (the one 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +97,6 @@ def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> Can
         params=fitted.params,
         curves=fitted.curves,
     )
-
-
-def best_candidate(reports: Iterable[CandidateReport], settings: Settings) -> CandidateReport:
-    """The challenger: best on the validation rows by the metric of the promotion gate; the first of equals."""
-    metric = f"validation_{settings.promotion.churn_metric}"
-    return max(reports, key=lambda report: report.metrics[metric].value)
 
 
 def _store(fitted: Fitted, home: Path, key: str, rows: ChurnRows, data_version: str) -> None:

@@ -7,7 +7,7 @@ version names, which a later staging removes. Running the same delivery again st
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,6 +103,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
             partial(resolve_bucket, lake=lake, folder=folder, version=base_version), buckets, scheduler
         )
     except BaseException:
+        for path in _bucket_files(lake, token):
+            path.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         raise
     conflicts = tuple(path for bucket in resolved for path in bucket.quarantine_files)
@@ -129,7 +131,7 @@ def commit_staged(staged: Staged) -> IngestResult:
     if (current.version() if current is not None else -1) != staged.base_version:
         discard_staged(staged)
         raise EverstayError("another ingestion was committed meanwhile; nothing was stored: run this one again")
-    if staged.files or current is None:
+    if staged.files:
         _commit(lake, current, staged)
     if staged.quarantine_files:
         lake.append(t.QUARANTINE, pl.read_parquet(list(staged.quarantine_files)))
@@ -195,6 +197,11 @@ def _staging_folder(lake: Lake) -> Path:
     return Path(lake.uri) / _STAGING
 
 
+def _bucket_files(lake: Lake, token: str) -> Iterator[Path]:
+    """What one staging wrote into the table's folder, visible or not."""
+    return Path(lake.table_uri(t.EVENTS)).glob(f"*/{token}.parquet")
+
+
 def _remove_leftovers(lake: Lake) -> None:
     """Remove stagings of processes that died long ago; a young one may belong to a process that still works."""
     current = lake.open(t.EVENTS)
@@ -202,7 +209,7 @@ def _remove_leftovers(lake: Lake) -> None:
     oldest = time.time() - _LEFTOVER_AGE_SECONDS
     for folder in _staging_folder(lake).glob("*"):
         if folder.stat().st_mtime < oldest:
-            for path in Path(lake.table_uri(t.EVENTS)).glob(f"*/{folder.name}*.parquet"):
+            for path in _bucket_files(lake, folder.name):
                 if path.name not in visible:
                     path.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

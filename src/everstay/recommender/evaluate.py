@@ -30,9 +30,6 @@ METRICS = {
 }
 """Judged per user at k = the length of the list."""
 
-KINDS = ("repeat", "explore")
-"""Targets the user had bought before, and those new to the user; each judged among the users who have some."""
-
 ORDERS = "orders"
 LENGTHS = ((0, 0), (1, 4), (5, 19), (20, 49), (50, None))
 """Slices of users by their orders before the as-of, bounds included."""
