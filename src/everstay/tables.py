@@ -98,6 +98,8 @@ EVENT_TYPES = (
 )  # fmt: skip
 
 TIME = pl.Datetime("us", "UTC")
+MADE_ID = "~"
+"""An event id that begins so was made from the row's content, and can come again only at the same time."""
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,19 @@
-"""The lake's Delta tables: replace, publish and append in one commit each; a snapshot names the versions read."""
+"""The lake's Delta tables: replace, publish and append in one commit each; a snapshot names their versions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from datetime import UTC, datetime
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
+from everstay.lake.snapshot import Snapshot, event_files
 from everstay.partitions import Parts
 
 _KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is known
 _AS_OF = "everstay.as_of"
 _VERSIONED = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
-_STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,11 @@ class Lake:
             return None
         return pl.scan_delta(self.table_uri(table), version=version).collect()
 
-    def snapshot(self) -> "Snapshot":
+    def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
+        """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""
+        return event_files(DeltaTable(self.table_uri(t.EVENTS), version=version), bucket, times)
+
+    def snapshot(self) -> Snapshot:
         """Name the versions that are stored now.
 
         Raises:
@@ -168,83 +170,3 @@ def check_bucket_count(events: DeltaTable, bucket_count: int) -> None:
             f"data.buckets is {bucket_count}, but the lake was made with {stored}: "
             "set it back, or use another data.folder"
         )
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Fixed versions of the lake's tables. Small and picklable: Dask workers get one and read for themselves.
-
-    Attributes:
-        uri: the lake's.
-        bucket_count: the lake's.
-        versions: pairs of table name and Delta version.
-    """
-
-    uri: str
-    bucket_count: int
-    versions: tuple[tuple[str, int], ...]
-
-    @property
-    def data_version(self) -> str:
-        """Names all versions in one word, for runs, models and published rows."""
-        return ".".join(f"{name}-{version}" for name, version in self.versions)
-
-    @property
-    def buckets(self) -> range:
-        """The numbers of the user buckets."""
-        return range(self.bucket_count)
-
-    @property
-    def recorded_until(self) -> datetime:
-        """When the newest event was recorded, rounded up to a millisecond."""
-        newest: datetime = max(self._statistics["max.recorded_at"])
-        return newest + _STATISTICS_PRECISION
-
-    @property
-    def first_event_at(self) -> datetime:
-        """When the oldest event occurred, rounded down to a millisecond."""
-        oldest: datetime = min(self._statistics["min.occurred_at"])
-        return oldest
-
-    @property
-    def event_count(self) -> int:
-        """Number of stored events."""
-        return int(self._statistics["num_records"].sum())
-
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """What was known of one bucket's users at a moment.
-
-        Args:
-            bucket: number of the user bucket.
-            as_of: only events that occurred and were recorded before are read.
-            columns: the ones wanted; all when None.
-
-        Returns:
-            Events sorted by user, time and event id.
-        """
-        events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
-        files = events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))])
-        wanted = list(columns or t.EVENTS.columns)
-        if not files:
-            return t.EVENTS.empty().select(wanted)
-        return (
-            pl.scan_parquet(files, hive_partitioning=False)
-            .filter(pl.col(t.OCCURRED_AT) < as_of, pl.col(t.RECORDED_AT) < as_of)
-            .sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
-            .select(wanted)
-            .collect()
-        )
-
-    def read(self, table: t.Table) -> pl.DataFrame:
-        """A small table (items, users, treatments) as it was; no rows when it was never written."""
-        if table.name not in dict(self.versions):
-            return table.empty()
-        return pl.scan_delta(f"{self.uri.rstrip('/')}/{table.name}", version=self._version(table)).collect()
-
-    def _version(self, table: t.Table) -> int:
-        return dict(self.versions)[table.name]
-
-    @cached_property
-    def _statistics(self) -> pl.DataFrame:
-        events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
-        return pl.DataFrame(events.get_add_actions(flatten=True))
