@@ -75,7 +75,8 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
 
 
 def _feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
-    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, FEATURES)
+    definitions = [feature.definition for feature in FEATURES]
+    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, definitions)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

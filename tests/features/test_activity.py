@@ -24,6 +24,7 @@ WORDS = {
     "coupons": t.COUPON_REDEEMED,
     "returns": t.RETURN,
     "messages_opened": t.MESSAGE_OPENED,
+    "purchases": t.PURCHASE,
 }
 
 
@@ -62,6 +63,8 @@ def reference(rows: list[dict]) -> dict[str, float | None]:
     values["weekend_share_364d"] = sum(moment.weekday() >= 5 for moment in habit) / len(habit) if habit else None
     values["hour_mean_364d"] = statistics.mean(map(hour, habit)) if habit else None
     for word, kind in WORDS.items():
+        if kind == t.PURCHASE:
+            continue
         moments = [row[t.OCCURRED_AT] for row in rows if row[t.EVENT_TYPE] == kind]
         values[f"{word}_recency_days"] = since([max(moments, default=None)])
     return values
@@ -80,6 +83,7 @@ def window_reference(rows: list[dict], placed: list, window: int) -> dict[str, f
         "spend": spend,
         "items": pieces,
         "distinct_items": len(bought),
+        "distinct_items_seen": len({row[t.ITEM_ID] for row in inside} - {None}),
         "distinct_categories": len({CATEGORY[item] for item in bought if item in CATEGORY}),
         "active_days": len({row[t.OCCURRED_AT].date() for row in inside if row[t.EVENT_TYPE] != t.MESSAGE_SENT}),
         "discount": discount,

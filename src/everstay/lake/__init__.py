@@ -3,7 +3,8 @@
 from everstay.lake.buckets import assign_bucket
 from everstay.lake.entities import ENTITY_TABLES, StagedEntities, commit_entities, content_key, stage_entities
 from everstay.lake.ingest import IngestResult, Staged, commit_staged, discard_staged, stage_events
-from everstay.lake.store import Lake, Snapshot
+from everstay.lake.snapshot import Snapshot
+from everstay.lake.store import Lake
 
 __all__ = [
     "ENTITY_TABLES",

@@ -7,6 +7,7 @@ count on it: whatever is summed up per user is one pass over neighbouring rows.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -70,7 +71,8 @@ def _drop_stored(delivered: pl.DataFrame, lake: Lake, bucket: int, version: int)
     if version < 0:
         return delivered
     are_made = bool(delivered[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
-    times = (delivered[t.OCCURRED_AT].min(), delivered[t.OCCURRED_AT].max()) if are_made else None
+    span = delivered.select(first=pl.col(t.OCCURRED_AT).min(), last=pl.col(t.OCCURRED_AT).max()).row(0)
+    times: tuple[datetime, datetime] | None = span if are_made else None  # type: ignore[assignment]  # two moments
     files = lake.event_files(bucket, version, times)
     if not files:
         return delivered
