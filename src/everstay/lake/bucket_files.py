@@ -72,7 +72,7 @@ def _drop_stored(delivered: pl.DataFrame, lake: Lake, bucket: int, version: int)
         return delivered
     are_made = bool(delivered[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
     span = delivered.select(first=pl.col(t.OCCURRED_AT).min(), last=pl.col(t.OCCURRED_AT).max()).row(0)
-    times: tuple[datetime, datetime] | None = span if are_made else None  # type: ignore[assignment]  # two moments
+    times: tuple[datetime, datetime] | None = span if are_made else None
     files = lake.event_files(bucket, version, times)
     if not files:
         return delivered
