@@ -63,8 +63,6 @@ def reference(rows: list[dict]) -> dict[str, float | None]:
     values["weekend_share_364d"] = sum(moment.weekday() >= 5 for moment in habit) / len(habit) if habit else None
     values["hour_mean_364d"] = statistics.mean(map(hour, habit)) if habit else None
     for word, kind in WORDS.items():
-        if kind == t.PURCHASE:
-            continue
         moments = [row[t.OCCURRED_AT] for row in rows if row[t.EVENT_TYPE] == kind]
         values[f"{word}_recency_days"] = since([max(moments, default=None)])
     return values

@@ -130,8 +130,7 @@ def _overall() -> Iterator[Feature]:
     meaning = "mean time of day (UTC) of orders; null without an order"
     yield Feature(f"hour_mean_{HABIT_DAYS}d", "hours", HABIT_DAYS, meaning, _ratio(hours, orders * HOUR))
     for word, kind in COUNTED.items():
-        if kind != t.PURCHASE:
-            yield since(f"{word}_recency_days", f"{word}_age", f"since the last {kind}; null without")
+        yield since(f"{word}_recency_days", f"{word}_age", f"since the last {kind}; null without")
 
 
 def declare_features(windows: Sequence[int] = WINDOWS) -> tuple[Feature, ...]:
