@@ -58,8 +58,13 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         except BaseException:
             discard_staged(staged)
             raise
-    tasks.commit_entities(entities)
-    result = tasks.commit_events(staged)
+        tasks.commit_entities(entities)
+        result = tasks.commit_events(staged)
+        if result.rows_added:
+            compacted = tasks.compact_events(lake, address)
+            logger.info("%d of %d buckets compacted", compacted, lake.bucket_count)
+    if settings.data.keep_days is not None:
+        tasks.vacuum(lake, settings.data.keep_days)
     data_version = lake.snapshot().data_version
     logger.info("%s events added; the data is %s", f"{result.rows_added:,}", data_version)
     warnings = tuple(warning.describe() for each in reports for warning in each.warnings)

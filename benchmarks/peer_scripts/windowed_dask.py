@@ -5,9 +5,9 @@ import sys
 import time
 from datetime import datetime
 
-import dask
 import dask.dataframe as dd
 import pandas as pd
+from dask.base import compute
 from distributed import Client, LocalCluster
 
 TYPES = {"views": "view", "carts": "cart", "searches": "search", "purchases": "purchase"}
@@ -41,7 +41,7 @@ def table(raw: str, as_of: datetime) -> pd.DataFrame:
     parts["purchases_recency_days"] = events[is_purchase].groupby("user_id").age.min() / 86_400
     parts["tenure_days"] = events.groupby("user_id").age.max() / 86_400
     parts["inactive_days"] = events.groupby("user_id").age.min() / 86_400
-    computed = pd.DataFrame(dict(zip(parts, dask.compute(*parts.values()), strict=True)))
+    computed = pd.DataFrame(dict(zip(parts, compute(*parts.values()), strict=True)))
     filled = {name: computed[name].fillna(0) for name in computed if name != "purchases_recency_days"}
     return computed.assign(**filled).rename_axis("user_id").reset_index()
 

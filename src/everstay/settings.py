@@ -73,6 +73,8 @@ class Data(_Section):
     """Folder or URI of the lake's Delta tables."""
     buckets: int = Field(default=16, gt=0)
     """User buckets; fixed once data is stored."""
+    keep_days: int | None = Field(default=None, gt=0)
+    """Files that only versions older than this name are deleted after an ingestion; none: every version is kept."""
 
 
 class Churn(_Section):
