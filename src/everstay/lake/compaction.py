@@ -82,8 +82,8 @@ def vacuum(lake: Lake, keep_days: int) -> int:
     return deleted
 
 
-def choose_smallest(sizes: list[int]) -> int:
-    """How many of `sizes`, ascending, are merged: up to the first that is larger than all before it together.
+def choose_smallest(rows: list[int]) -> int:
+    """How many files of so many `rows`, ascending, are merged: up to the first larger than all before it.
 
     >>> choose_smallest([1, 1, 2, 3, 900])
     4
@@ -91,19 +91,19 @@ def choose_smallest(sizes: list[int]) -> int:
     2
     """
     total = 0
-    for count, size in enumerate(sizes):
+    for count, size in enumerate(rows):
         if count >= 2 and size > total:
             return count
         total += size
-    return len(sizes)
+    return len(rows)
 
 
 def _choose(events: DeltaTable) -> list[Merge]:
-    adds = pl.DataFrame(events.get_add_actions(flatten=True)).sort("size_bytes", "path")
+    adds = pl.DataFrame(events.get_add_actions(flatten=True)).sort("num_records", "path")
     merges = []
     for (bucket,), files in adds.partition_by(f"partition.{t.USER_BUCKET}", as_dict=True).items():
         if len(files) > MOST_FILES:
-            chosen = files.head(choose_smallest(files["size_bytes"].to_list()))
+            chosen = files.head(choose_smallest(files["num_records"].to_list()))
             merges.append(Merge(int(bucket), tuple(chosen["path"]), tuple(chosen["size_bytes"])))
     return sorted(merges, key=lambda merge: merge.bucket)
 
