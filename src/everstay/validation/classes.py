@@ -94,7 +94,9 @@ def _bound(end: Any, dtype: pl.DataType) -> Any:
     if isinstance(end, bool) or not isinstance(end, int | float):
         return None
     is_exact = abs(end) < _EXACT
-    is_comparable = (dtype in SMALL_NUMBERS and (is_exact or isinstance(end, float))) or (dtype == pl.Int64 and is_exact)
+    is_comparable = (dtype in SMALL_NUMBERS and (is_exact or isinstance(end, float))) or (
+        dtype == pl.Int64 and is_exact
+    )
     return float(end) if is_comparable else None
 
 

@@ -75,7 +75,9 @@ def evaluate(
             it is none that counts rows.
     """
     return tuple(
-        Tally(found.rows, len(found.unexpected), describe_rows(frame[found.unexpected[:MAX_EXAMPLES]], one.columns, key))
+        Tally(
+            found.rows, len(found.unexpected), describe_rows(frame[found.unexpected[:MAX_EXAMPLES]], one.columns, key)
+        )
         for one, found in zip(expectations, find_unexpected(frame, expectations, file), strict=True)
     )
 

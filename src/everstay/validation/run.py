@@ -10,10 +10,11 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import DataRejected
 from everstay.partitions import map_parts
-from everstay.validation.aggregates import ROW_COUNT, PartAggregates, aggregate_part, merge_aggregates
+from everstay.validation.aggregates import PartAggregates, aggregate_part, merge_aggregates
 from everstay.validation.counting import ClassCounts, merge_counts
 from everstay.validation.evaluation import Tally, describe_rows, evaluate, merge_tallies
 from everstay.validation.judging import count_alike, judge_classes
+from everstay.validation.recipes import ROW_COUNT
 from everstay.validation.report import ExpectationOutcome, ValidationReport
 from everstay.validation.suites import Expectation, Suite, load_suite
 from everstay.validation.uniqueness import evaluate_uniqueness, is_of_uniqueness
