@@ -6,7 +6,7 @@ Classes are as fine as any argument could need (a value at a bound has its own, 
 expectation whose type, argument or column type is not known here has no classes and is evaluated row by row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -23,6 +23,7 @@ Masks: TypeAlias = dict[str, pl.Expr]
 _MISSING = "missing"
 _REST = "rest"
 _ELSEWHERE = "beyond the row condition"
+_IN_SET = "expect_column_values_to_be_in_set"
 _FEW_WORDS = 16  # for which as many comparisons, shared with row conditions, are faster than a look-up
 _EXACT = 2**53  # bounds below it divide whole numbers alike before and after they became floats
 
@@ -58,6 +59,16 @@ def split_rows(expectation: Expectation, facts: Facts) -> tuple[RowClass, ...]:
         holds = _holds(condition, facts)
         masks = {_ELSEWHERE: ~holds, **{name: holds & mask for name, mask in masks.items()}}
     return tuple(RowClass(name, mask, name not in unapplied) for name, mask in masks.items())
+
+
+def code_words(frame: pl.DataFrame, expectations: Iterable[Expectation]) -> pl.DataFrame:
+    """Code the texts that expectations compare with words: each further comparison then is one of small numbers."""
+    compared = {
+        name
+        for one in expectations
+        for name in (*one.condition_columns, *(one.columns if one.config["type"] == _IN_SET else ()))
+    }
+    return frame.with_columns(pl.col(name).cast(pl.Categorical) for name in compared if frame.schema[name] == pl.String)
 
 
 def _nullity(arguments: Arguments, facts: Facts) -> Masks:
@@ -103,14 +114,15 @@ def _bound(end: Any, dtype: pl.DataType) -> Any:
 def _in_set(arguments: Arguments, facts: Facts) -> Masks:
     """The usual text is in the set: comparing with each word is fast, and row conditions share the facts."""
     column, words = arguments["column"], arguments["value_set"]
-    if facts.schema[column] != pl.String or not _are_words(words) or len(words) > _FEW_WORDS:
+    if not facts.holds_text(column) or not _are_words(words) or len(words) > _FEW_WORDS:
         return _not_in_set(arguments, facts)
     return {_MISSING: facts.is_missing(column), "in the set": _is_one_of(column, words, facts)}
 
 
 def _not_in_set(arguments: Arguments, facts: Facts) -> Masks:
     column, words = arguments["column"], arguments["value_set"]
-    if not isinstance(facts.schema[column], pl.String | pl.List) or not _are_words(words):
+    is_text = facts.holds_text(column) or isinstance(facts.schema[column], pl.List)
+    if not is_text or not _are_words(words):
         return {}
     return {_MISSING: facts.is_missing(column), "in the set": facts.is_in(column, words)}
 
@@ -135,7 +147,7 @@ def _is_known(condition: Any, facts: Facts) -> bool:
     if not isinstance(condition, dict) or condition.get("type") != "comparison":
         return False
     words = _condition_words(condition)
-    return _are_words(words) and facts.schema[condition["column"]["name"]] == pl.String
+    return _are_words(words) and facts.holds_text(condition["column"]["name"])
 
 
 def _condition_words(condition: Mapping[str, Any]) -> Any:
@@ -164,7 +176,7 @@ _TYPES: Mapping[str, tuple[_Split, set[str]]] = {
         _bounds,
         {*_OF_COLUMN, "min_value", "max_value", "strict_min", "strict_max"},
     ),
-    "expect_column_values_to_be_in_set": (_in_set, {*_OF_COLUMN, "value_set"}),
+    _IN_SET: (_in_set, {*_OF_COLUMN, "value_set"}),
     "expect_column_values_to_not_be_in_set": (_not_in_set, {*_OF_COLUMN, "value_set"}),
     "expect_column_pair_values_a_to_be_greater_than_b": (
         _order,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import polars as pl
+import polars.selectors as cs
 
 from everstay.validation.classes import RowClass
 from everstay.validation.evaluation import MAX_EXAMPLES
@@ -44,7 +45,8 @@ def count_classes(frame: pl.DataFrame, classes: Mapping[int, Sequence[RowClass]]
     places = _find_first(known, {place: members[place].is_member for place in counts}, counts)
     numbers, kept = _renumber(places)
     applies = frozenset(place for place in counts if members[place].applies)
-    return ClassCounts(frozenset(classes), counts, applies, kept, frame[numbers])
+    rows = frame[numbers].with_columns((cs.categorical() | cs.enum()).cast(pl.String))  # codes differ between parts
+    return ClassCounts(frozenset(classes), counts, applies, kept, rows)
 
 
 def _count_each(known: pl.DataFrame, classes: Mapping[int, Sequence[RowClass]]) -> dict[Place, int]:

@@ -18,6 +18,10 @@ class Facts:
         self.schema = schema
         self._named: dict[str, pl.Expr] = {}
 
+    def holds_text(self, column: str) -> bool:
+        """Whether a column holds texts, coded or not."""
+        return isinstance(self.schema[column], pl.String | pl.Categorical | pl.Enum)
+
     def compute(self, frame: pl.DataFrame) -> pl.DataFrame:
         """All facts of all rows."""
         return frame.lazy().select(**self._named).collect()
@@ -36,7 +40,7 @@ class Facts:
 
     def is_in(self, column: str, words: Iterable[str]) -> pl.Expr:
         """A text, or a list as one, is among these."""
-        value = as_text(column) if isinstance(self.schema[column], pl.List) else pl.col(column)
+        value = as_text(column) if isinstance(self.schema[column], pl.List) else pl.col(column).cast(pl.String)
         return self._name(f"{column} in {sorted(words)}", value.is_in(list(words)))
 
     def compare(self, column: str, sign: str, other: Any) -> pl.Expr:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 
 Hashes = npt.NDArray[np.uint64]
 
 
 def hash_rows(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """One hash a row of `columns`, the same in every process and part."""
+    texts = frame.select(columns).with_columns(cs.categorical().cast(pl.String))  # codes differ between processes
     what = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
-    return frame.select(what.hash(seed=0)).to_series()
+    return texts.select(what.hash(seed=0)).to_series()
 
 
 def find_doubles(hashes: pl.Series) -> pl.Series:

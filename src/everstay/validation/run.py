@@ -1,6 +1,6 @@
 """Validate a table part by part in Dask workers, and merge what they found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from everstay import tables as t
 from everstay.errors import DataRejected
 from everstay.partitions import map_parts
 from everstay.validation.aggregates import PartAggregates, aggregate_part, merge_aggregates
+from everstay.validation.classes import code_words
 from everstay.validation.counting import ClassCounts, merge_counts
 from everstay.validation.evaluation import Tally, describe_rows, evaluate, merge_tallies
 from everstay.validation.judging import count_alike, judge_classes
@@ -102,11 +103,13 @@ def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], p
     aggregates: list[PartAggregates] = []
     found: list[tuple[tuple[Tally, ...], ClassCounts]] = []
     batch: list[pl.DataFrame] = []
+    needed = list(dict.fromkeys((*suite.table.key, *_looked_at(suite))))
     for part in parts:
         frame = read(part)
-        needed = _select_needed(frame, suite, part)
+        _check_columns(frame, suite, part)
+        frame = code_words(frame, suite.of_rows)
         aggregates.append(aggregate_part(suite.table, frame))
-        batch.append(needed)
+        batch.append(frame.select(needed))
         if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
             found.append(examine_rows(pl.concat(batch), suite))
             batch = []
@@ -136,14 +139,14 @@ def judge_totals(
     return of_rows, evaluate(aggregates, suite.of_table, (), suite.file)
 
 
-def _select_needed(frame: pl.DataFrame, suite: Suite, part: int) -> pl.DataFrame:
-    """Columns of the key and of the suite, after a check that all columns of the table are there."""
-    table = suite.table
-    looked_at = [name for one in suite.of_rows for name in (*one.columns, *one.condition_columns)]
-    missing = sorted({*table.columns, *looked_at}.difference(frame.columns))
+def _check_columns(frame: pl.DataFrame, suite: Suite, part: int) -> None:
+    missing = sorted({*suite.table.columns, *_looked_at(suite)}.difference(frame.columns))
     if missing:
-        raise DataRejected(f"table {table.name}, part {part}: column(s) {', '.join(missing)} are missing")
-    return frame.select(list(dict.fromkeys((*table.key, *looked_at))))
+        raise DataRejected(f"table {suite.table.name}, part {part}: column(s) {', '.join(missing)} are missing")
+
+
+def _looked_at(suite: Suite) -> Iterator[str]:
+    return (name for one in suite.of_rows for name in (*one.columns, *one.condition_columns))
 
 
 def _merge_each(tallies: Sequence[Sequence[Tally]]) -> tuple[Tally, ...]:

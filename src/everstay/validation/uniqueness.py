@@ -10,7 +10,7 @@ from everstay.validation.suites import Expectation
 
 _OF_COLUMN = "expect_column_values_to_be_unique"
 _OF_COLUMNS = "expect_compound_columns_to_be_unique"
-_HASHABLE = (pl.String, pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Datetime)
+_HASHABLE = (pl.String, pl.Categorical, pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Datetime)
 
 
 def is_of_uniqueness(expectation: Expectation, frame: pl.DataFrame) -> bool:
