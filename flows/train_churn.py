@@ -64,7 +64,7 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
     folder = runtime.work_folder(settings, "churn", f"{features.key[:16]}-{churn.MAX_TOKENS}", "rows")
     if folder.exists():
         return folder
-    tokens_folder = runtime.work_folder(settings, "day_tokens")
+    tokens_folder = runtime.parts_folder(settings, "day_tokens")
     as_ofs = features.split.as_ofs
     tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler)
     return tasks.prepare_churn_rows(runtime.open_lake(settings), tokens, features.split, folder)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
@@ -15,6 +14,7 @@ from everstay.features.churn_labels import churn_labels
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
+from everstay.storage import Folder
 
 
 class EventReader(Protocol):
@@ -54,7 +54,7 @@ def bucket_labels(
 def compute_features(
     reader: EventReader,
     as_ofs: Sequence[datetime],
-    folder: Path,
+    folder: Folder,
     scheduler: str,
     features: Sequence[Feature] = FEATURES,
 ) -> Parts:
@@ -64,7 +64,7 @@ def compute_features(
 
 
 def compute_labels(
-    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Path, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Folder, scheduler: str
 ) -> Parts:
     """`churn_labels` of all buckets, written to `folder`."""
     function = partial(bucket_labels, reader=reader, as_ofs=as_ofs, churn=churn, known_at=known_at)
@@ -78,7 +78,7 @@ def bucket_tokens(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime
 
 
 def compute_tokens(
-    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Path, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str
 ) -> Parts:
     """Day tokens of all buckets, written to `folder`."""
     function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens)
@@ -95,7 +95,7 @@ def bucket_baskets(
 
 
 def compute_baskets(
-    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Path, scheduler: str
+    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Folder, scheduler: str
 ) -> Parts:
     """Histories and next baskets of all buckets, written to `folder`."""
     function = partial(bucket_baskets, reader=reader, as_of=as_of, horizon_days=horizon_days, known_at=known_at)
