@@ -7,7 +7,6 @@ import polars as pl
 from prefect import flow
 
 from everstay import churn
-from everstay import tables as t
 from everstay.registry.identity import run_key
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
@@ -71,7 +70,7 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
 
 
 def _example(rows: Path) -> pl.DataFrame:
-    return churn.ChurnRows.read(rows).test.drop(t.CHURNED).head(_EXAMPLE_ROWS)
+    return churn.ChurnRows.read(rows).test.drop(churn.LABEL_COLUMNS).head(_EXAMPLE_ROWS)
 
 
 if __name__ == "__main__":

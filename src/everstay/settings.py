@@ -92,6 +92,8 @@ class Churn(_Section):
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
     """At most this many training as-ofs."""
+    validation_slices: int = Field(default=3, gt=0)
+    """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
     candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
         "recency", "logistic", "boosting", "network", "blend",
     )  # fmt: skip

@@ -54,6 +54,8 @@ COST = "cost"
 USER_BUCKET = "user_bucket"  # stable hash of user_id modulo the lake's bucket count
 AS_OF = "as_of"
 CHURNED = "churned"
+RETURN_DAYS = "return_days"
+ORDER_DAYS = "order_days"
 HORIZON_DAYS = "horizon_days"
 MATURED_AT = "matured_at"
 
@@ -228,7 +230,15 @@ USER_FEATURES = _table("user_features", (USER_ID, AS_OF), {USER_ID: pl.String, A
 CHURN_LABELS = _table(
     "churn_labels",
     (USER_ID, AS_OF),
-    {USER_ID: pl.String, AS_OF: TIME, CHURNED: pl.Boolean, HORIZON_DAYS: pl.Int32, MATURED_AT: TIME},
+    {
+        USER_ID: pl.String,
+        AS_OF: TIME,
+        CHURNED: pl.Boolean,
+        RETURN_DAYS: pl.Int32,
+        ORDER_DAYS: pl.Int32,
+        HORIZON_DAYS: pl.Int32,
+        MATURED_AT: TIME,
+    },
 )
 CHURN_SCORES = _table(
     "churn_scores",

@@ -32,6 +32,8 @@ def labels(as_of: datetime, *churned: bool) -> pl.DataFrame:
                 t.USER_ID: [f"u{n}" for n in range(len(churned))],
                 t.AS_OF: as_of,
                 t.CHURNED: churned,
+                t.RETURN_DAYS: [None if left else 3 for left in churned],
+                t.ORDER_DAYS: [0 if left else 1 for left in churned],
                 t.HORIZON_DAYS: 28,
                 t.MATURED_AT: as_of,
             }
