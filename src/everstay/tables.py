@@ -99,6 +99,18 @@ EVENT_TYPES = (
 
 TIME = pl.Datetime("us", "UTC")
 
+ANONYMOUS = "anonymous:"
+"""Begins the `user_id` of events of nobody known; the rest names the order, or else the event. It is no user."""
+
+
+def is_anonymous() -> pl.Expr:
+    """Condition on rows with a `user_id`: they belong to nobody known, count for items and for no user.
+
+    >>> pl.DataFrame({USER_ID: ["ann", "anonymous:17"]}).filter(is_anonymous()).height
+    1
+    """
+    return pl.col(USER_ID).str.starts_with(ANONYMOUS)
+
 
 @dataclass(frozen=True)
 class Table:

@@ -81,9 +81,9 @@ def _problems(raw: pl.Series, value: pl.Series, before: str, after: str) -> pl.S
 
 
 def _texts(raw: pl.Series) -> pl.Series:
-    """Text as it is; whole floats without their fraction, for pandas makes floats of ids when one is missing."""
+    """Text as it is; whole floats and decimals without their fraction, for pandas makes floats of ids with gaps."""
     text = raw.cast(pl.String)
-    if not raw.dtype.is_float():
+    if not (raw.dtype.is_float() or raw.dtype.is_decimal()):
         return text
     whole = raw.cast(pl.Int64, strict=False)
     return whole.cast(pl.String).zip_with((whole == raw).fill_null(value=False), text)
