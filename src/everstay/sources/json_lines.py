@@ -63,19 +63,19 @@ def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]
 def _block(lines: Sequence[bytes], first: int, columns: Sequence[str]) -> Block:
     rows, numbers, unread = [], [], []
     for number, line in enumerate(lines, first):
-        if not line.strip():
-            continue
-        row = _parsed(line)
-        problem = "the line is not a JSON object" if row is None else _nested(row, columns)
-        if row is None or problem:
-            unread.append((number, problem, line.decode(errors="replace")))
-        else:
+        if (row := _parsed(line)) is not None:
             rows.append(row)
             numbers.append(number)
-    raw = pl.DataFrame(
-        {name: [_text(row.get(name)) for row in rows] for name in columns}, dict.fromkeys(columns, pl.String)
-    )
-    return Block(pl.Series(t.SOURCE_ROW, numbers, pl.Int64), raw, unread_rows(unread))
+        elif line.strip():
+            unread.append((number, "the line is not a JSON object", line.decode(errors="replace")))
+    values = {name: [row.get(name) for row in rows] for name in columns}
+    if told := _nested(values):
+        unread += [(numbers[at], problem, orjson.dumps(rows[at]).decode()) for at, problem in told.items()]
+        kept = [at for at in range(len(rows)) if at not in told]
+        numbers = [numbers[at] for at in kept]
+        values = {name: [column[at] for at in kept] for name, column in values.items()}
+    raw = pl.DataFrame([_texts(name, column) for name, column in values.items()])
+    return Block(pl.Series(t.SOURCE_ROW, numbers, pl.Int64), raw, unread_rows(sorted(unread)))
 
 
 def _parsed(line: bytes) -> dict[str, object] | None:
@@ -87,16 +87,25 @@ def _parsed(line: bytes) -> dict[str, object] | None:
     return row if isinstance(row, dict) else None
 
 
-def _nested(row: dict[str, object], columns: Sequence[str]) -> str:
-    """Words for the wanted values that are lists or objects."""
-    nested = [name for name in columns if isinstance(row.get(name), list | dict)]
-    return "; ".join(
-        f"{name}: '{orjson.dumps(row[name]).decode()[:_SHOWN_CHARACTERS]}' is not a plain value" for name in nested
-    )
+def _nested(values: dict[str, list[object]]) -> dict[int, str]:
+    """Words for the rows that have a list or an object where a value should be, by their position."""
+    told: dict[int, str] = {}
+    for name, column in values.items():
+        if {list, dict}.intersection(map(type, column)):
+            for index, value in enumerate(column):
+                if isinstance(value, list | dict):
+                    shown = orjson.dumps(value).decode()[:_SHOWN_CHARACTERS]
+                    told[index] = f"{told[index]}; " if index in told else ""
+                    told[index] += f"{name}: '{shown}' is not a plain value"
+    return told
 
 
-def _text(value: object) -> str | None:
-    """A plain value as text, as JSON writes it."""
-    if value is None or type(value) is str:
-        return value
+def _texts(name: str, column: list[object]) -> pl.Series:
+    """Plain values as text, as JSON writes them."""
+    if set(map(type, column)) - {str, type(None)}:
+        column = [value if value is None or type(value) is str else _text(value) for value in column]
+    return pl.Series(name, column, pl.String)
+
+
+def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
