@@ -21,7 +21,7 @@ SETTINGS = """
 kind = "files"
 currency = "EUR"
 max_quarantined_share = 0.5
-files = {{events = "{folder}/events.csv", items = "{items}", without_user = "keep", chunk_rows = 2}}
+files = {{events = "{folder}/events.csv", items = "{items}", without_user = "keep", chunk_rows = {chunk_rows}}}
 
 [churn]
 look_back_days = 28
@@ -47,7 +47,7 @@ ROWS = (
 def settings_of(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str = ROWS, items: str = "") -> Settings:
     (folder / "events.csv").write_text(content)
     file = folder / "shop.toml"
-    file.write_text(SETTINGS.format(folder=folder, items=items))
+    file.write_text(SETTINGS.format(folder=folder, items=items, chunk_rows=2 if len(content) < 2_000 else 5_000))
     monkeypatch.setenv("EVERSTAY_SETTINGS", str(file))
     return load_settings()
 
