@@ -89,8 +89,8 @@ def _sentences(survey: Survey, currency: str) -> list[str]:
         lines.append(f"{survey.rows_anonymous:,} rows ({share:.1%}) are of nobody known: they count for items only.")
     if survey.repeated_share:
         lines.append(
-            f"{survey.repeated_share:.2%} of the users' rows repeat another one in everything: each is stored once. Where "
-            "two such rows are two events, map event_id to a column that tells them apart."
+            f"{survey.repeated_share:.2%} of the users' rows repeat another one in everything: each is stored once. "
+            "Where two such rows are two events, map event_id to a column that tells them apart."
         )
     return lines
 
