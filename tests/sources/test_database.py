@@ -252,6 +252,18 @@ def test_a_table_that_went_away_before_it_was_read(shop: sa.URL) -> None:
         list(chunk.read())
 
 
+def test_a_type_that_cannot_be_read_has_to_be_cast(shop: sa.URL) -> None:
+    is_postgresql = shop.drivername == "postgresql"
+    kind, cast = ("money", "CAST(odd AS numeric)") if is_postgresql else ("point", "ST_AsText(odd)")
+    run_sql(shop, f"ALTER TABLE order_lines ADD COLUMN odd {kind}")
+    message = refusal_of(settings_of(columns={**COLUMNS, t.ITEM_ID: "odd"}))
+    assert "order_lines cannot be read from the database" in message
+    assert "has to be cast: name a SELECT instead of the table" in message
+    query = f"SELECT line, customer, what, happened, pieces, total, {cast} AS odd FROM order_lines"
+    columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.RECORDED_AT}
+    assert read_database(settings_of(events=query, columns={**columns, t.ITEM_ID: "odd"})).height == 3
+
+
 # ---- settings that cannot be used ----------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("value", "words"),

@@ -17,6 +17,8 @@ from everstay.sources.columns import nearest
 _EXAMPLE = "postgresql://user:password@host:5432/shop or mysql://user:password@host:3306/shop"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _CONNECT_SECONDS = 10
+_PANIC = "PanicException"  # how ConnectorX says that it does not know a type or value; no exception it exports
+_CAST = "a column of a type that cannot be read has to be cast: name a SELECT instead of the table"
 _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
 
@@ -96,8 +98,10 @@ def read_rows(query: str, origin: str) -> pl.DataFrame:
     plain = url.set(drivername="postgresql" if url.get_backend_name() == "postgresql" else "mysql")
     try:
         return frame_of(connectorx.read_sql(plain.render_as_string(hide_password=False), query, return_type="arrow"))
-    except RuntimeError as error:
-        raise SourceError(f"{origin} cannot be read from the database: {_first_line(error)}") from None
+    except BaseException as error:
+        if not isinstance(error, RuntimeError) and type(error).__name__ != _PANIC:
+            raise
+        raise SourceError(f"{origin} cannot be read from the database: {_first_line(error)}; {_CAST}") from None
 
 
 def select(columns: Sequence[str], relation: str) -> str:
@@ -124,5 +128,5 @@ def _as_it_is(query: str) -> sa.TextClause:
     return sa.text(query.replace(":", r"\:"))
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
