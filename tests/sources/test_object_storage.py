@@ -33,6 +33,7 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> BaseClient:
     """A client of it, with a bucket `shop`; the environment names it as a shop's would."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": endpoint}.items():
         monkeypatch.setenv(name, value)
     client = get_session().create_client("s3")

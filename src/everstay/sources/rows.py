@@ -59,12 +59,15 @@ def _with_quantities(events: pl.DataFrame) -> pl.DataFrame:
 
 def _with_returns(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
     """Cancelled orders and negative quantities as returns; their pieces, amounts and discounts become positive."""
-    is_return = pl.lit(False)
+    signs = []
     if settings.negative_quantity == "return":
-        is_return |= pl.col(t.QUANTITY) < 0
-    if settings.cancelled_order_prefix and t.ORDER_ID in events.columns:
-        is_return |= pl.col(t.ORDER_ID).str.starts_with(settings.cancelled_order_prefix)
-    is_return = (is_return & _needs_value()).fill_null(value=False)
+        signs.append(pl.col(t.QUANTITY) < 0)
+    if settings.cancelled_order_prefix:
+        signs.append(pl.col(t.ORDER_ID).str.starts_with(settings.cancelled_order_prefix))
+    if not signs:
+        return events
+    is_return = pl.any_horizontal(sign.fill_null(value=False) for sign in signs) & _needs_value()
+    is_return = is_return.fill_null(value=False)
     signed = [name for name in (t.QUANTITY, t.AMOUNT, t.DISCOUNT) if name in events.columns]
     return events.with_columns(
         pl.when(is_return).then(pl.lit(t.RETURN)).otherwise(t.EVENT_TYPE).alias(t.EVENT_TYPE),
@@ -85,13 +88,16 @@ def _with_amounts(events: pl.DataFrame) -> pl.DataFrame:
 
 def _with_users(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
     """Rows of nobody known get an id of their order, visit or content, when they are kept; see decision 8."""
-    taken = pl.lit(f"user_id: begins with '{t.ANONYMOUS}', which stands for rows without user")
-    told = pl.when(t.is_anonymous()).then(pl.concat_str(t.PROBLEM, taken, separator="; ", ignore_nulls=True))
     if t.PROBLEM not in events.columns:
         events = events.with_columns(pl.lit(None, pl.String).alias(t.PROBLEM))
-    events = events.with_columns(told.otherwise(t.PROBLEM).alias(t.PROBLEM))
+    if events.select(t.is_anonymous().any()).item():
+        taken = pl.lit(f"user_id: begins with '{t.ANONYMOUS}', which stands for rows without user")
+        told = pl.when(t.is_anonymous()).then(pl.concat_str(t.PROBLEM, taken, separator="; ", ignore_nulls=True))
+        events = events.with_columns(told.otherwise(t.PROBLEM).alias(t.PROBLEM))
+    if settings.without_user == "refuse":
+        return events
     is_nobody = pl.col(t.USER_ID).is_null() & pl.col(t.PROBLEM).is_null()
-    if settings.without_user == "refuse" or not events.select(is_nobody.any()).item():
+    if not events.select(is_nobody.any()).item():
         return events
     names = [pl.col(name) for name in (t.ORDER_ID, t.SESSION_ID) if name in events.columns]
     nobody = pl.concat_str(pl.lit(t.ANONYMOUS), pl.coalesce(*names, pl.lit(content_ids(events))))

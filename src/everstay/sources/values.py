@@ -113,7 +113,8 @@ def _booleans(raw: pl.Series) -> pl.Series:
 
 def _datable(times: pl.Series) -> pl.Series:
     """Times that a calendar has: a database's `infinity` is none."""
-    return pl.select(pl.when(times.is_between(_FIRST_TIME, _LAST_TIME)).then(times)).to_series()
+    is_datable = times.is_between(_FIRST_TIME, _LAST_TIME)
+    return times if is_datable.all() else pl.select(pl.when(is_datable).then(times)).to_series()
 
 
 def _times(raw: pl.Series, time_zone: str) -> pl.Series:
