@@ -31,13 +31,14 @@ class Database:
 
     def __init__(self) -> None:
         url = _url()
-        self._place = f"the database {url.render_as_string(hide_password=True)}"
+        self._place = f"the {url.get_backend_name()} database '{url.database}' at {url.host}"
         self._engine = sa.create_engine(
             url.set(drivername=_DRIVERS[url.get_backend_name()]),
             poolclass=sa.NullPool,
             connect_args={"connect_timeout": _CONNECT_SECONDS},
         )
-        self.fetch("SELECT 1")
+        with self._explained("does not answer", f"; check {DATABASE_VARIABLE}"), self._engine.connect():
+            pass
 
     def fetch(self, query: str) -> list[tuple[object, ...]]:
         """The rows of a query whose result is small."""
@@ -63,10 +64,10 @@ class Database:
             return f"({events.strip().rstrip(';')}) AS everstay_rows"
         *schema, table = events.strip().split(".")
         with self._explained():
-            inspector = sa.inspect(self._engine)
-            within = schema[-1] if schema else None
-            known = [*inspector.get_table_names(within), *inspector.get_view_names(within)]
-        if table not in known:
+            inspector, within = sa.inspect(self._engine), schema[-1] if schema else None
+            is_there = inspector.has_table(table, within)
+            known = [] if is_there else [*inspector.get_table_names(within), *inspector.get_view_names(within)]
+        if not is_there:
             words = nearest(table, known) or (f"; there are {', '.join(sorted(known)[:20])}" if known else "")
             raise SourceError(f"{self._place} has no table '{events}'{words}; correct {key} in everstay.toml")
         return ".".join(self.quoted(part) for part in (*schema, table))
@@ -76,16 +77,12 @@ class Database:
         return str(self._engine.dialect.identifier_preparer.quote_identifier(name))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, what: str = "refuses a query", advice: str = "") -> Iterator[None]:
         """Turn what the driver says into words for a person."""
         try:
             yield
-        except sa.exc.OperationalError as error:
-            raise SourceError(
-                f"{self._place} does not answer: {_first_line(error)}; check {DATABASE_VARIABLE}"
-            ) from None
         except sa.exc.SQLAlchemyError as error:
-            raise SourceError(f"{self._place} refuses a query: {_first_line(error)}") from None
+            raise SourceError(f"{self._place} {what}: {_first_line(error)}{advice}") from None
 
 
 def read_rows(query: str, origin: str) -> pl.DataFrame:
@@ -96,6 +93,7 @@ def read_rows(query: str, origin: str) -> pl.DataFrame:
     """
     url = _url()
     plain = url.set(drivername="postgresql" if url.get_backend_name() == "postgresql" else "mysql")
+    plain = plain.difference_update_query(["charset"])  # a usual option of Python's drivers that ConnectorX refuses
     try:
         return frame_of(connectorx.read_sql(plain.render_as_string(hide_password=False), query, return_type="arrow"))
     except BaseException as error:
