@@ -15,6 +15,7 @@ from everstay.errors import EverstayError
 from everstay.lake import Lake
 from everstay.partitions import open_cluster
 from everstay.settings import Settings
+from everstay.storage import Folder
 from everstay.validation import ValidationReport, to_markdown, write_report
 
 _QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they tell of every step; trouble is still told
@@ -32,8 +33,14 @@ def recorded_until(lake: Lake) -> datetime | None:
 
 
 def work_folder(settings: Settings, *names: str) -> Path:
-    """A folder for what lies between two steps of a run; everything in it can be computed again."""
-    return Path(settings.data.folder, "_work", *names)
+    """A folder of this machine for what lies between two steps of a run; everything in it can be computed again."""
+    lake = Folder(settings.data.folder)
+    return Path(lake.uri if lake.is_local else ".work", "_work", *names)
+
+
+def parts_folder(settings: Settings, name: str) -> Folder:
+    """A folder beside the lake's tables, where every worker can write and read the parts of a table."""
+    return Folder(settings.data.folder) / "_work" / name
 
 
 @contextmanager

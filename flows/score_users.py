@@ -69,7 +69,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
         ref = churn if table is t.CHURN_SCORES else recommender
         logger.info("scoring %s as of %s with version %s", table.name, f"{as_of:%Y-%m-%d}", ref.version)
         work = Work(snapshot, tasks.download_artifact(registry, ref), ref.version, as_of)
-        folder = runtime.work_folder(settings, table.name)
+        folder = runtime.parts_folder(settings, table.name)
         if table is t.CHURN_SCORES:
             parts = tasks.compute_churn_scores(work, settings.churn, folder, scheduler)
         else:

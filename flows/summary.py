@@ -40,8 +40,9 @@ def print_data(ingestion: Ingestion, features: FeatureSet, currency: str) -> Non
         _CONSOLE.print(f"Validation: {held} of {ingestion.expectations} expectations held; {ingestion.report}")
         for warning in ingestion.warnings:
             _CONSOLE.print(f"  warning: {warning}")
+    chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in split.validation)
     _CONSOLE.print(
-        f"Judged as of {split.test:%Y-%m-%d}, chosen as of {split.validation[-1]:%Y-%m-%d}, "
+        f"Judged as of {split.test:%Y-%m-%d}, chosen as of {chosen}, "
         f"learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
         f"then from {len(split.refit)} up to {split.refit[-1]:%Y-%m-%d}."
     )

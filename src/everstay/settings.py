@@ -46,6 +46,8 @@ class Data(Section):
     """Folder or URI of the lake's Delta tables."""
     buckets: int = Field(default=16, gt=0)
     """User buckets; fixed once data is stored."""
+    keep_days: int | None = Field(default=None, gt=0)
+    """Files that only versions older than this name are deleted after an ingestion; none: every version is kept."""
 
 
 class Churn(Section):
@@ -63,6 +65,8 @@ class Churn(Section):
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
     """At most this many training as-ofs."""
+    validation_slices: int = Field(default=3, gt=0)
+    """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
     candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
         "recency", "logistic", "boosting", "network", "blend",
     )  # fmt: skip
