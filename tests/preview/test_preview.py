@@ -143,7 +143,13 @@ def shop(users: int, days: int, every: int) -> str:
         ),
         (shop(50, 60, 5), "Is the history long enough?", "stop", "too short to train"),
         (shop(50, 200, 5), "Is the history long enough?", "good", "judged as of 2024-07-04"),
-        (shop(30, 200, 5), "Are there enough users?", "stop", "0 left and 15 stayed: too few to learn from"),
+        (
+            shop(30, 200, 5),
+            "Are there enough users?",
+            "stop",
+            "0 left and 15 stayed: too few to learn from; bring more",
+        ),
+        (shop(1_200, 120, 5), "Are there enough users?", "stop", "too few to learn from; shorten churn.horizon_days"),
     ],
 )
 def test_what_is_missing_is_told(

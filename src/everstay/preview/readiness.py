@@ -91,7 +91,11 @@ def _check_labels(survey: Survey, as_of: datetime, ends_at: datetime, churn: Chu
     fewest = min(left, users - left)
     question = "Are there enough users?"
     if fewest < _FEWEST_OF_A_KIND:
-        advice = f"{left:,} left and {users - left:,} stayed: too few to learn from; bring more users or more history"
+        advice = f"{left:,} left and {users - left:,} stayed: too few to learn from; "
+        if users * survey.sample_of < _FEW_USERS:
+            advice += "bring more users or more history"
+        else:
+            advice += f"{'shorten' if left < users - left else 'lengthen'} churn.horizon_days"
         return [Check(question, "stop", f"{words}; {advice}")]
     is_few = users * survey.sample_of < _FEW_USERS
     verdict: Literal["good", "look"] = "look" if is_few else "good"
