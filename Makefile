@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score ingest features deploy ui rollback test check format bench clean
+.PHONY: help train score preview ingest features deploy ui rollback test check format bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ train: $(READY)  ## from the source's events to two champion models and publishe
 
 score: $(READY)  ## publish who is about to leave and what each user wants next, by the champions
 	$(BIN)/python -m flows.score_users
+
+preview: $(READY)  ## show what would be read, and whether it is enough, before anything is stored (SOURCE=settings.toml)
+	$(if $(SOURCE),EVERSTAY_SETTINGS=$(SOURCE)) $(BIN)/python -m everstay.preview
 
 ingest: $(READY)  ## only read the source into the event lake
 	$(BIN)/python -m flows.ingest_events

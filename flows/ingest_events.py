@@ -44,7 +44,8 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         DataRejected: an expectation of severity *fail* does not hold; the lake is as before.
     """
     settings, logger = load_settings(), get_run_logger()
-    lake, source = runtime.open_lake(settings), open_source(settings.source)
+    lake = runtime.open_lake(settings)
+    source = open_source(settings.source, runtime.recorded_until(lake))
     logger.info("reading %s", settings.source.kind)
     with runtime.dask_scheduler(settings, scheduler) as address:
         chunks = source.event_chunks()

@@ -4,11 +4,13 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
+from everstay import tables as t
 from everstay.errors import EverstayError
 from everstay.lake import Lake
 from everstay.partitions import open_cluster
@@ -23,6 +25,11 @@ _ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 def open_lake(settings: Settings) -> Lake:
     """The lake that the settings name."""
     return Lake(settings.data.folder, settings.data.buckets)
+
+
+def recorded_until(lake: Lake) -> datetime | None:
+    """When the newest event that is stored was recorded; None in a new lake."""
+    return None if lake.open(t.EVENTS) is None else lake.snapshot().recorded_until
 
 
 def work_folder(settings: Settings, *names: str) -> Path:

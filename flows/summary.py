@@ -22,8 +22,8 @@ _EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
 _SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
 
 
-def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
-    """Counts, validation outcome, and the as-ofs of the split."""
+def print_data(ingestion: Ingestion, features: FeatureSet, currency: str) -> None:
+    """Counts, validation outcome, and the as-ofs of the split; `currency` is what amounts are in, if the shop says."""
     result, snapshot, split = ingestion.result, features.snapshot, features.split
     _CONSOLE.rule("Data")
     _CONSOLE.print(
@@ -31,6 +31,8 @@ def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
         f"{result.rows_quarantined:,} quarantined. The lake holds {snapshot.event_count:,} events "
         f"from {snapshot.first_event_at:%Y-%m-%d} to {snapshot.recorded_until:%Y-%m-%d} ({snapshot.data_version})."
     )
+    if currency:
+        _CONSOLE.print(f"Amounts are in {currency}.")
     if ingestion.report is None:
         _CONSOLE.print("Validation: nothing new to judge.")
     else:

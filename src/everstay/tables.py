@@ -103,6 +103,18 @@ TIME = pl.Datetime("us", "UTC")
 MADE_ID = "~"
 """An event id that begins so was made from the row's content, and can come again only at the same time."""
 
+ANONYMOUS = "anonymous:"
+"""Begins the `user_id` of events of nobody known; the rest names the order, or else the event. It is no user."""
+
+
+def is_anonymous() -> pl.Expr:
+    """Condition on rows with a `user_id`: they belong to nobody known, count for items and for no user.
+
+    >>> pl.DataFrame({USER_ID: ["ann", "anonymous:17"]}).filter(is_anonymous()).height
+    1
+    """
+    return pl.col(USER_ID).str.starts_with(ANONYMOUS)
+
 
 @dataclass(frozen=True)
 class Table:
