@@ -24,7 +24,9 @@ class EventReader(Protocol):
     def buckets(self) -> range:
         """Numbers of the user buckets."""
 
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
 
     def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
@@ -89,7 +91,7 @@ def bucket_baskets(
     bucket: int, *, reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime
 ) -> pl.DataFrame:
     """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one."""
-    history = purchase_history(reader.read_events(bucket, as_of), as_of)
+    history = purchase_history(reader.read_events(bucket, as_of, with_anonymous=True), as_of)
     baskets = next_basket(reader.read_events(bucket, known_at), as_of, horizon_days, known_at)
     return history.join(baskets, on=[t.USER_ID, t.AS_OF], how="full", coalesce=True).sort(t.USER_ID)
 

@@ -61,13 +61,16 @@ class Snapshot:
         """Number of stored events."""
         return int(self._statistics["num_records"].sum())
 
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
         """What was known of one bucket's users at a moment.
 
         Args:
             bucket: number of the user bucket.
             as_of: only events that occurred and were recorded before are read.
             columns: the ones wanted; all when None.
+            with_anonymous: whether events of nobody known are wanted, where items are counted and not users.
 
         Returns:
             Events sorted by user, time and event id.
@@ -78,6 +81,8 @@ class Snapshot:
             return t.EVENTS.empty().select(wanted)
         needed = wanted if len(files) == 1 else list(dict.fromkeys((*wanted, *_ORDER)))
         known = (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
+        if not with_anonymous:
+            known &= ~t.is_anonymous()
         events = pl.scan_parquet(files, hive_partitioning=False).filter(known).select(needed).collect()
         return (sort_events(events).cast({t.USER_ID: pl.String}) if len(files) > 1 else events).select(wanted)
 
@@ -91,7 +96,7 @@ class Snapshot:
         if not files:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
         needed = wanted if len(files) == 1 else [*wanted, t.EVENT_ID]
-        tables = [_known(_read_file(self._folder, file, needed), as_of) for file in files]
+        tables = [_of_users(_known(_read_file(self._folder, file, needed), as_of)) for file in files]
         return sort_coded(tables).select(wanted) if len(files) > 1 else tables[0].unify_dictionaries()
 
     def read(self, table: t.Table) -> pl.DataFrame:
@@ -150,6 +155,14 @@ def _known(events: pa.Table, as_of: datetime) -> pa.Table:
     if latest < as_of:
         return events
     return events.filter((pc.field(t.OCCURRED_AT) < as_of) & (pc.field(t.RECORDED_AT) < as_of))
+
+
+def _of_users(events: pa.Table) -> pa.Table:
+    """Rows that belong to a user; usually all, and then nothing is copied. Only the dictionary's text is looked at."""
+    users = events[t.USER_ID].unify_dictionaries()
+    if not users.num_chunks or not pc.any(pc.starts_with(users.chunk(0).dictionary, t.ANONYMOUS)).as_py():
+        return events
+    return events.filter(pc.invert(pc.starts_with(users.cast(pa.large_string()), t.ANONYMOUS)))
 
 
 def _coded(events: pa.Table) -> pa.Table:
