@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score preview ingest features deploy ui rollback test check format bench clean
+.PHONY: help train score preview ingest features deploy ui prove-as-of rollback test check format bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ deploy: $(READY)  ## Prefect server, deployments with their schedules, and a wor
 
 ui: $(READY)  ## the MLflow UI on this project's store
 	$(BIN)/python -m everstay.registry ui
+
+prove-as-of: $(READY)  ## prove on a sample of the lake that what comes later changes nothing
+	$(BIN)/python -m flows.prove_as_of
 
 rollback: $(READY)  ## give MODEL=churn or MODEL=recommender its previous champion back
 	$(BIN)/python -m everstay.registry rollback $(MODEL)

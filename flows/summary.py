@@ -10,6 +10,7 @@ from everstay import tables as t
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
+from everstay.scoring.proof import Proof
 from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
@@ -98,6 +99,18 @@ def print_published(lake: Lake, as_of: datetime) -> None:
     for row in riskiest.iter_rows(named=True):
         items = lists.filter(pl.col(t.USER_ID) == row[t.USER_ID]).sort(t.RANK)[t.ITEM_ID].head(_SHOWN_ITEMS)
         table.add_row(row[t.USER_ID], f"{row[t.CHURN_PROBABILITY]:.3f}", "; ".join(row[t.REASONS]), ", ".join(items))
+    _CONSOLE.print(table)
+
+
+def print_proof(proof: Proof) -> None:
+    """Each table's digest in the real future, and in which others it is the same."""
+    table = Table(title=f"As of {proof.as_of:%Y-%m-%d}: the same bits whatever came later?")
+    for heading in ("table", "rows", "digest as it is", *list(next(iter(proof.digests.values())))[1:]):
+        table.add_column(heading)
+    for name, by_future in proof.digests.items():
+        first, *others = by_future.values()
+        marks = ("same" if digest == first else f"DIFFERS: {digest[:12]}" for digest in others)
+        table.add_row(name, f"{proof.rows[name]:,}", first[:12], *marks)
     _CONSOLE.print(table)
 
 
