@@ -97,7 +97,7 @@ class Snapshot:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
         needed = wanted if len(files) == 1 else [*wanted, t.EVENT_ID]
         tables = [_of_users(_known(_read_file(self._folder, file, needed), as_of)) for file in files]
-        return sort_coded(tables).select(wanted) if len(files) > 1 else tables[0].unify_dictionaries()
+        return sort_coded(tables).select(wanted) if len(files) > 1 else _one_dictionary(tables[0])
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
@@ -159,10 +159,15 @@ def _known(events: pa.Table, as_of: datetime) -> pa.Table:
 
 def _of_users(events: pa.Table) -> pa.Table:
     """Rows that belong to a user; usually all, and then nothing is copied. Only the dictionary's text is looked at."""
-    users = events[t.USER_ID].unify_dictionaries()
-    if not users.num_chunks or not pc.any(pc.starts_with(users.chunk(0).dictionary, t.ANONYMOUS)).as_py():
+    users = events[t.USER_ID]
+    if not any(pc.any(pc.starts_with(chunk.dictionary, t.ANONYMOUS)).as_py() for chunk in users.chunks):
         return events
     return events.filter(pc.invert(pc.starts_with(users.cast(pa.large_string()), t.ANONYMOUS)))
+
+
+def _one_dictionary(events: pa.Table) -> pa.Table:
+    """Give every column one dictionary; a file of one row group has no other."""
+    return events.unify_dictionaries() if any(column.num_chunks > 1 for column in events.columns) else events
 
 
 def _coded(events: pa.Table) -> pa.Table:
