@@ -3,7 +3,6 @@
 The other flow tests use the baselines, which take no time.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,9 +83,7 @@ def runs_of(registry: Registry, model: ModelName) -> dict[str, RunRef]:
 
 
 @pytest.mark.parametrize(("model", "names"), [("churn", CHURN), ("recommender", RECOMMENDER)])
-def test_every_learned_candidate_is_judged_and_serves(
-    registry: Registry, model: ModelName, names: tuple[str, ...]
-):
+def test_every_learned_candidate_is_judged_and_serves(registry: Registry, model: ModelName, names: tuple[str, ...]):
     runs = runs_of(registry, model)
     assert sorted(runs) == sorted(names)
     losses = registry.client.get_metric_history(runs["network"].run_id, "train_loss")
@@ -131,7 +128,7 @@ def other_future(events: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def otherwise(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def otherwise(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another lake of the same shop, in which everything after `AS_OF` is different; the registry is the same."""
     folder = tmp_path_factory.mktemp("otherwise")
     exports = folder / "exports"
@@ -149,7 +146,7 @@ def otherwise(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("EVERSTAY_SETTINGS", str(settings))
         ingest_events()
         score_users()
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize("table", PUBLISHED, ids=lambda table: table.name)

@@ -30,8 +30,8 @@ from tests.registry.conftest import report_toy
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PATIENCE_MS = 90_000  # the machine may be busy
 
@@ -69,7 +69,9 @@ def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory, churn_row
     for name, value in (("recency", 0.3125), ("network", 0.4375)):
         plot = Figure()
         plot.add_subplot().plot([0, 1], [0, value])
-        figures = {f"{part}_average_precision": Interval(value, value - 0.1, value + 0.1) for part in ("validation", "test")}
+        figures = {
+            f"{part}_average_precision": Interval(value, value - 0.1, value + 0.1) for part in ("validation", "test")
+        }
         report = replace(report_toy(folder / "fitted", name), metrics=figures, figures={"calibration.png": plot})
         runs[name] = log_candidate(registry, "churn", report, run_key=name, example=churn_rows, settings={})
     challenger = register_challenger(registry, "churn", runs["network"], metric="test_average_precision")

@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve_ui(settings: Settings) -> int:
     """Say where to look, then run MLflow's own server until it is interrupted."""
     registry = Registry(settings.mlflow)
-    for name in DESCRIPTIONS:
-        describe_experiment(registry, name)
+    for model in DESCRIPTIONS:
+        describe_experiment(registry, model)
     for name, address in addresses(registry, settings.mlflow.port).items():
         print(f"{name:22} {address}")
     print("The server is up in a few seconds and listens on this machine only. Ctrl-C stops it.", flush=True)

@@ -75,10 +75,9 @@ def describe_experiment(registry: Registry, name: str) -> None:
 
 def addresses(registry: Registry, port: int) -> dict[str, str]:
     """Where the UI shows what, by what a person calls it: candidates of each model, champions."""
-    page = f"http://127.0.0.1:{port}/#"
+    page, view = f"http://127.0.0.1:{port}/#", f"{_MODE}&viewStateShareKey={_VIEW}"
     views = {
-        f"{name} candidates": f"{page}/experiments/{registry.experiment_id(name)}/runs?{_MODE}&viewStateShareKey={_VIEW}"
-        for name in _EXPERIMENTS
+        f"{name} candidates": f"{page}/experiments/{registry.experiment_id(name)}/runs?{view}" for name in _EXPERIMENTS
     }
     return views | {"champions": f"{page}/models?{_MODE}"}
 
