@@ -96,16 +96,21 @@ def test_every_learned_candidate_is_judged_and_serves(registry: Registry, model:
         assert len(answers.predict(answers.input_example)) >= 5
 
 
-def test_the_champion_s_churn_scores_rank_the_planted_hazard(trained: Path, settings: Settings):
+def test_learned_churn_scores_rank_the_planted_hazard(
+    trained: Path, registry: Registry, settings: Settings, tmp_path: Path
+):
     truth = open_source(settings.source).truth()
     hazard = truth.visible_churn_probability(AS_OF, horizon_days=settings.churn.horizon_days)
-    scores = published(trained, t.CHURN_SCORES)
+    assert rank_correlation(published(trained, t.CHURN_SCORES), hazard) > 0.75
+    snapshot, runs = lake_of(trained).snapshot(), runs_of(registry, "churn")
+    for name in ("boosting", "network", "blend"):
+        work = Work(snapshot, versions.download(registry, runs[name]), "0", AS_OF)
+        assert rank_correlation(scored(work, "churn", settings, tmp_path), hazard) > 0.75, name
+
+
+def rank_correlation(scores: pl.DataFrame, hazard: pl.DataFrame) -> float:
     both = scores.join(hazard, on=t.USER_ID, suffix="_true")
     assert both.height == scores.height > 200
-    assert rank_correlation(both) > 0.5
-
-
-def rank_correlation(both: pl.DataFrame) -> float:
     return float(both.select(pl.corr(t.CHURN_PROBABILITY, f"{t.CHURN_PROBABILITY}_true", method="spearman")).item())
 
 
