@@ -9,7 +9,12 @@ _FOLDER = HERE / ".peers"
 
 
 def run_peer(script: str, *arguments: str) -> None:
-    """Run `benchmarks/peer_scripts/<script>` in the peers' environment, which is made from `peers.txt` when needed."""
+    """Run `benchmarks/peer_scripts/<script>` in the peers' environment."""
+    subprocess.run(peer_command(script, *arguments), check=True)
+
+
+def peer_command(script: str, *arguments: str) -> list[str]:
+    """The command that runs a peer's script in their environment, which is made from `peers.txt` when needed."""
     python = _FOLDER / "bin" / "python"
     stamp, wanted = _FOLDER / "peers.txt", (HERE / "peers.txt").read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -17,4 +22,4 @@ def run_peer(script: str, *arguments: str) -> None:
         install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(HERE / "peers.txt")]
         subprocess.run([*install, "-c", str(HERE.parent / "constraints.txt")], check=True)
         stamp.write_text(wanted)
-    subprocess.run([str(python), str(HERE / "peer_scripts" / script), *arguments], check=True)
+    return [str(python), str(HERE / "peer_scripts" / script), *arguments]

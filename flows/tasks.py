@@ -8,13 +8,17 @@ from prefect import task
 from everstay import churn, lake, recommender, scoring
 from everstay.features import buckets
 from everstay.lake import Lake
+from everstay.lake import futures as lake_futures
 from everstay.registry import rollout, tracking, versions
+from everstay.scoring import proof
 from everstay.validation import validate
 
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
 stage_events = task(name="stage-events")(lake.stage_events)
 commit_entities = task(name="commit-entities", retries=2)(lake.commit_entities)
 commit_events = task(name="commit-events")(lake.commit_staged)
+compact_events = task(name="compact-events", retries=2)(lake.compact_events)
+vacuum = task(name="vacuum", retries=2)(lake.vacuum)
 validate_table = task(name="validate", task_run_name="validate-{table.name}")(validate)
 compute_features = task(name="compute-features", retries=2)(buckets.compute_features)
 compute_labels = task(name="compute-labels", retries=2)(buckets.compute_labels)
@@ -32,6 +36,8 @@ judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
 judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
 compare_churn = task(name="compare-churn")(churn.compare_models)
 compare_recommender = task(name="compare-recommender")(recommender.compare_models)
+write_futures = task(name="write-futures")(lake_futures.write_futures)
+prove_tables = task(name="prove-tables")(proof.prove_as_of)
 find_run = task(name="find-run", retries=2)(tracking.find_run)
 log_candidate = task(name="log-candidate")(tracking.log_candidate)
 download_artifact = task(name="download-artifact", retries=2)(versions.download)

@@ -24,6 +24,7 @@ WORDS = {
     "coupons": t.COUPON_REDEEMED,
     "returns": t.RETURN,
     "messages_opened": t.MESSAGE_OPENED,
+    "purchases": t.PURCHASE,
 }
 
 
@@ -80,6 +81,7 @@ def window_reference(rows: list[dict], placed: list, window: int) -> dict[str, f
         "spend": spend,
         "items": pieces,
         "distinct_items": len(bought),
+        "distinct_items_seen": len({row[t.ITEM_ID] for row in inside} - {None}),
         "distinct_categories": len({CATEGORY[item] for item in bought if item in CATEGORY}),
         "active_days": len({row[t.OCCURRED_AT].date() for row in inside if row[t.EVENT_TYPE] != t.MESSAGE_SENT}),
         "discount": discount,

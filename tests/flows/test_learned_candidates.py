@@ -21,6 +21,7 @@ from everstay.scoring import Work, compute_churn_scores, compute_recommendations
 from everstay.settings import Settings, load_settings
 from everstay.sources import open_source
 from everstay.sources.store_twin import write_parquet
+from everstay.storage import Folder
 from flows.ingest_events import ingest_events
 from flows.retention_pipeline import retention_pipeline
 from flows.score_users import score_users
@@ -179,7 +180,7 @@ def test_another_future_changes_no_candidate_s_scores(
 
 def scored(work: Work, model: ModelName, settings: Settings, folder: Path) -> pl.DataFrame:
     if model == "churn":
-        parts = compute_churn_scores(work, settings.churn, folder, IN_PROCESS)
+        parts = compute_churn_scores(work, settings.churn, Folder(str(folder)), IN_PROCESS)
     else:
-        parts = compute_recommendations(work, settings.recommender.list_length, folder, IN_PROCESS)
+        parts = compute_recommendations(work, settings.recommender.list_length, Folder(str(folder)), IN_PROCESS)
     return parts.read_all().drop(t.DATA_VERSION)

@@ -1,6 +1,6 @@
 """What is known about users at a point in time: pure functions of one user bucket's events and an as-of."""
 
-from everstay.features.activity import FEATURES, Feature, activity_features, activity_slices
+from everstay.features.activity import FEATURES, Feature, activity_features, activity_slices, declare_features
 from everstay.features.buckets import EventReader, compute_features, compute_labels
 from everstay.features.churn_labels import churn_labels
 from everstay.features.orders import net_purchases
@@ -18,6 +18,7 @@ __all__ = [
     "compute_features",
     "compute_labels",
     "day_tokens",
+    "declare_features",
     "last_mature_as_of",
     "midnight_before",
     "net_purchases",

@@ -1,6 +1,7 @@
-"""Activity features: what a user did in the last 7, 28, 84 and 364 days before an as-of, how regularly, and how lately.
+"""Activity features: what a user did in the last days, weeks and months before an as-of, how regularly, how lately.
 
-Sums are exact (see `sums`); floats appear only in the last step, at most two divisions per cell.
+Each is declared once, with its value as an expression over exact sums (see `sums`): floats appear only in this last
+step, at most two divisions per cell. A count or sum is 0 where nothing happened; what is undefined is null, never NaN.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,24 +9,28 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
-from polars import selectors as cs
+import pyarrow as pa
 
 from everstay import tables as t
+from everstay.features.ledger import DAY, HOUR, MONEY, Ledger
 from everstay.features.sums import (
+    ACTIVE,
     COUNTED,
-    DAY,
-    HABIT_DAYS,
-    HOUR,
-    MONEY,
-    TREND_WINDOWS,
-    WINDOWS,
-    condense,
-    exactly,
+    FIRST,
+    GAPS,
+    LAST_ORDER,
+    divide,
+    event_columns,
+    longest_window,
     user_sums,
 )  # fmt: skip
 
+WINDOWS = (7, 28, 84, 364)
+TREND_WINDOWS = (28, 84)
+HABIT_DAYS = 364  # the window that weekday and hour are taken from
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Feature:
     """One declared feature.
 
@@ -34,116 +39,146 @@ class Feature:
         unit: of the value.
         window_days: days before the as-of that it looks at; None: the whole history.
         meaning: in words, with the condition under which it is null.
+        value: over the columns of `user_sums`.
     """
 
     name: str
     unit: str
     window_days: int | None
     meaning: str
+    value: pl.Expr
 
+    @property
+    def definition(self) -> str:
+        """What it is in one line that is the same in every process; it changes when the value's formula does."""
+        return f"{self.name} = {self.value}"
 
-_PER_WINDOW = (
-    ("orders", "orders", "orders placed, returned or not"),
-    ("spend", "currency", "paid for purchases"),
-    ("items", "pieces", "pieces bought"),
-    ("distinct_items", "items", "different items bought"),
-    ("distinct_categories", "categories", "different categories bought from; items without category do not count"),
-    ("active_days", "days", "different UTC days with an event of the user's own; a message sent to them is none"),
-    ("discount", "currency", "taken off purchases"),
-    ("discount_share", "share", "discount / (spend + discount); null without either"),
-    ("basket", "currency per order", "spend / orders; null without an order"),
-    *((word, "events", f"events of type {kind}") for kind, word in COUNTED),
-)
-_PER_TREND = (
-    ("orders_trend", "share", "(orders in the window - orders in the one before) / (orders in both); null without any"),
-    ("spend_trend", "share", "(spend in the window - spend in the one before) / (spend in both); null without any"),
-)
-_OVERALL = (
-    Feature("recency_days", "days", None, "since the last order; null without an order"),
-    Feature("tenure_days", "days", None, "since the first event"),
-    Feature("inactive_days", "days", None, "since the last event of the user's own; null when there is none"),
-    Feature("gap_mean_days", "days", None, "mean gap between successive days with an order; null below two such days"),
-    Feature("gap_median_days", "days", None, "median of these gaps"),
-    Feature("gap_std_days", "days", None, "sample standard deviation of these gaps; null below two gaps"),
-    Feature("gap_last_days", "days", None, "the latest of these gaps"),
-    Feature("gap_max_days", "days", None, "the longest of these gaps"),
-    Feature("recency_to_mean_gap", "ratio", None, "recency_days / gap_mean_days; null where that is"),
-    Feature("recency_to_median_gap", "ratio", None, "recency_days / gap_median_days; null where that is"),
-    Feature(
-        f"weekend_share_{HABIT_DAYS}d", "share", HABIT_DAYS, "orders on Saturday or Sunday (UTC); null without one"
-    ),
-    Feature(f"hour_mean_{HABIT_DAYS}d", "hours", HABIT_DAYS, "mean time of day (UTC) of orders; null without an order"),
-    *(Feature(f"{word}_recency_days", "days", None, f"since the last {kind}; null without") for kind, word in COUNTED),
-)
-FEATURES: tuple[Feature, ...] = (
-    *(Feature(f"{name}_{days}d", unit, days, text) for name, unit, text in _PER_WINDOW for days in WINDOWS),
-    *(Feature(f"{name}_{days}d", unit, 2 * days, text) for name, unit, text in _PER_TREND for days in TREND_WINDOWS),
-    *_OVERALL,
-)
-"""All columns of `activity_features`, in order. Counts and sums are 0 where nothing happened; never NaN."""
-
-
-def activity_features(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Compute `FEATURES` for every user of one bucket with an event before `as_of`.
-
-    Uses only events that occurred and were recorded before the as-of; a window of n days is `[as_of - n days, as_of)`.
-
-    Args:
-        events: `tables.EVENTS`, in any row order; users of one bucket or of many.
-        items: `tables.ITEMS`; an item that is not there has no category.
-        as_of: a midnight UTC.
-
-    Returns:
-        `USER_ID`, `AS_OF`, then one Float64 column per feature (null: undefined), sorted by user.
-    """
-    return activity_slices(events, items, [as_of])
-
-
-def activity_slices(events: pl.DataFrame, items: pl.DataFrame, as_ofs: Sequence[datetime]) -> pl.DataFrame:
-    """Stack `activity_features` of several as-ofs, in the order given."""
-    ledger = condense(events, items)
-    tables = [_features(user_sums(ledger, as_of), as_of).collect() for as_of in as_ofs]
-    return pl.concat(tables)
-
-
-def _features(sums: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    """Turn sums into features: zeros where nothing happened, money in currency, shares, trends and times since."""
-    table = sums.with_columns(cs.matches(r"_[0-9]+d$").fill_null(0)).with_columns(*_RATIOS)
-    table = table.with_columns(*_UNITS).with_columns(
-        (pl.col("recency_days") / pl.col("gap_mean_days")).alias("recency_to_mean_gap"),
-        (pl.col("recency_days") / pl.col("gap_median_days")).alias("recency_to_median_gap"),
-    )
-    user = pl.col(t.USER_ID).cast(pl.String)
-    return table.select(user, pl.lit(as_of, t.TIME).alias(t.AS_OF), *_VALUES).sort(t.USER_ID)
-
-
-def _ratios() -> Iterator[pl.Expr]:
-    """Shares, baskets, trends and habits, from sums that are still exact."""
-    for days in WINDOWS:
-        discount, spend, orders = (pl.col(f"{name}_{days}d") for name in ("discount", "spend", "orders"))
-        yield _ratio(discount, spend + discount).alias(f"discount_share_{days}d")
-        yield _ratio(spend, orders * MONEY).alias(f"basket_{days}d")
-    for days in TREND_WINDOWS:
-        for name in ("orders", "spend"):
-            recent, both = pl.col(f"{name}_{days}d"), pl.col(f"{name}_{2 * days}d")
-            yield _ratio(2 * recent - both, both).alias(f"{name}_trend_{days}d")
-    orders = pl.col(f"orders_{HABIT_DAYS}d")
-    yield _ratio(pl.col("weekend_orders"), orders).alias(f"weekend_share_{HABIT_DAYS}d")
-    yield _ratio(pl.col("time_of_day"), orders * HOUR).alias(f"hour_mean_{HABIT_DAYS}d")
-
-
-def _units() -> Iterator[pl.Expr]:
-    """Money in the currency, ages in days."""
-    yield from (exactly(pl.col(f"{name}_{days}d"), MONEY) for name in ("spend", "discount") for days in WINDOWS)
-    ages = {"recency_days": "last_order_age", "tenure_days": "first_age", "inactive_days": "active_age"}
-    ages |= {f"{word}_recency_days": f"{word}_age" for _, word in COUNTED}
-    yield from (exactly(pl.col(age), DAY).alias(name) for name, age in ages.items())
+    @property
+    def sums(self) -> list[str]:
+        """The sums that it is made of."""
+        return self.value.meta.root_names()
 
 
 def _ratio(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     """Quotient, null where the divisor is zero."""
-    return pl.when(whole != 0).then(part / whole)
+    return pl.when(whole != 0).then(divide(part, whole))
 
 
-_RATIOS, _UNITS = tuple(_ratios()), tuple(_units())
-_VALUES = tuple(pl.col(feature.name).cast(pl.Float64) for feature in FEATURES)
+def _in_window(days: int) -> Iterator[Feature]:
+    """What happened in one window."""
+    orders, spend, discount = (pl.col(f"{name}_{days}d") for name in ("orders", "spend", "discount"))
+
+    def feature(name: str, unit: str, meaning: str, value: pl.Expr | None = None) -> Feature:
+        return Feature(f"{name}_{days}d", unit, days, meaning, pl.col(f"{name}_{days}d") if value is None else value)
+
+    yield feature("orders", "orders", "orders placed, returned or not")
+    yield feature("spend", "currency", "paid for purchases", divide(spend, MONEY))
+    yield feature("items", "pieces", "pieces bought")
+    yield feature("distinct_items", "items", "different items bought")
+    yield feature(
+        "distinct_categories", "categories", "different categories bought from; items without category do not count"
+    )
+    yield feature(
+        "active_days", "days", "different UTC days with an event of the user's own; a message sent to them is none"
+    )
+    yield feature("discount", "currency", "taken off purchases", divide(discount, MONEY))
+    yield feature(
+        "discount_share",
+        "share",
+        "discount / (spend + discount); null without either",
+        _ratio(discount, spend + discount),
+    )
+    yield feature(
+        "basket", "currency per order", "spend / orders; null without an order", _ratio(spend, orders * MONEY)
+    )
+    yield from (feature(word, "events", f"events of type {kind}") for word, kind in COUNTED.items())
+    yield feature("distinct_items_seen", "items", "different items of any event")
+
+
+def _trends(days: int) -> Iterator[Feature]:
+    """A window beside the one before it."""
+    words = "(in the window - in the one before) / (in both); null without any"
+    for name in ("orders", "spend"):
+        recent, both = pl.col(f"{name}_{days}d"), pl.col(f"{name}_{2 * days}d")
+        change = _ratio(2 * recent - both, both)
+        yield Feature(f"{name}_trend_{days}d", "share", 2 * days, f"{name}: {words}", change)
+
+
+def _overall() -> Iterator[Feature]:
+    """Times since, and the rhythm of orders."""
+
+    def since(name: str, age: str, meaning: str) -> Feature:
+        return Feature(name, "days", None, meaning, divide(pl.col(age), DAY))
+
+    recency = since("recency_days", LAST_ORDER, "since the last order; null without an order")
+    yield recency
+    yield since("tenure_days", FIRST, "since the first event")
+    yield since("inactive_days", ACTIVE, "since the last event of the user's own; null when there is none")
+    words = (
+        "mean gap between successive days with an order; null below two such days", "median of these gaps",
+        "sample standard deviation of these gaps; null below two gaps", "the latest of these gaps",
+        "the longest of these gaps",
+    )  # fmt: skip
+    yield from (Feature(f"{gap}_days", "days", None, words[place], pl.col(gap)) for place, gap in enumerate(GAPS))
+    for kind in ("mean", "median"):
+        meaning = f"recency_days / gap_{kind}_days; null where that is"
+        yield Feature(f"recency_to_{kind}_gap", "ratio", None, meaning, divide(recency.value, pl.col(f"gap_{kind}")))
+    orders = pl.col(f"orders_{HABIT_DAYS}d")
+    weekend, hours = _ratio(pl.col(f"weekend_orders_{HABIT_DAYS}d"), orders), pl.col(f"time_of_day_{HABIT_DAYS}d")
+    meaning = "orders on Saturday or Sunday (UTC); null without one"
+    yield Feature(f"weekend_share_{HABIT_DAYS}d", "share", HABIT_DAYS, meaning, weekend)
+    meaning = "mean time of day (UTC) of orders; null without an order"
+    yield Feature(f"hour_mean_{HABIT_DAYS}d", "hours", HABIT_DAYS, meaning, _ratio(hours, orders * HOUR))
+    for word, kind in COUNTED.items():
+        yield since(f"{word}_recency_days", f"{word}_age", f"since the last {kind}; null without")
+
+
+def declare_features(windows: Sequence[int] = WINDOWS) -> tuple[Feature, ...]:
+    """All features, with these windows in days for what is counted in windows."""
+    counted = (feature for days in windows for feature in _in_window(days))
+    return (*counted, *(feature for days in TREND_WINDOWS for feature in _trends(days)), *_overall())
+
+
+FEATURES = declare_features()
+"""The columns of `activity_features`, in order."""
+
+
+def activity_features(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Compute `FEATURES` for every user of one bucket with an event before `as_of`: see `activity_slices`."""
+    return activity_slices(events, items, [as_of])
+
+
+def activity_slices(
+    events: pa.Table | pl.DataFrame,
+    items: pl.DataFrame,
+    as_ofs: Sequence[datetime],
+    features: Sequence[Feature] = FEATURES,
+) -> pl.DataFrame:
+    """Compute features for every user of one bucket at several as-ofs, in one pass over the events.
+
+    Uses only events that occurred and were recorded before the as-of; a window of n days is `[as_of - n days, as_of)`.
+
+    Args:
+        events: `tables.EVENTS` in any row order, or as `Snapshot.read_coded` gives them; of one bucket or of many.
+        items: `tables.ITEMS`; an item that is not there has no category.
+        as_ofs: midnights UTC.
+        features: the ones wanted.
+
+    Returns:
+        `USER_ID`, `AS_OF`, then one Float64 column per feature; the as-ofs in the order given, within each the users
+        with an event before it, by id.
+    """
+    names = {name for feature in features for name in feature.sums}
+    ascending = sorted(set(as_ofs))
+    sums = user_sums(Ledger.of(events, ascending, longest_window(names)), items, names)
+    values = (feature.value.cast(pl.Float64).alias(feature.name) for feature in features)
+    table = sums.select(pl.col(t.USER_ID).cast(pl.String), t.AS_OF, *values)
+    if list(as_ofs) == ascending:
+        return table
+    by_as_of = table.partition_by(t.AS_OF, as_dict=True)
+    return pl.concat([by_as_of.get((as_of,), table.clear()) for as_of in as_ofs])
+
+
+def needed_columns(features: Sequence[Feature] = FEATURES) -> list[str]:
+    """The columns of `tables.EVENTS` that `activity_slices` reads."""
+    return event_columns({name for feature in features for name in feature.sums})

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+import pyarrow as pa
 
 from everstay import tables as t
-from everstay.features.activity import activity_slices
+from everstay.features.activity import FEATURES, Feature, activity_slices, needed_columns
 from everstay.features.churn_labels import churn_labels
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
+from everstay.storage import Folder
 
 
 class EventReader(Protocol):
@@ -23,17 +24,24 @@ class EventReader(Protocol):
     def buckets(self) -> range:
         """Numbers of the user buckets."""
 
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
+
+    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+        """The same with ids and types as dictionaries, users' codes ascending."""
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table."""
 
 
-def bucket_features(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime]) -> pl.DataFrame:
+def bucket_features(
+    bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], features: Sequence[Feature] = FEATURES
+) -> pl.DataFrame:
     """`user_features` of one bucket at several as-ofs."""
-    events = reader.read_events(bucket, max(as_ofs))
-    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs))
+    events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
+    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features))
 
 
 def bucket_labels(
@@ -45,13 +53,20 @@ def bucket_labels(
     return pl.concat([churn_labels(events, as_of, churn, known_at) for as_of in as_ofs])
 
 
-def compute_features(reader: EventReader, as_ofs: Sequence[datetime], folder: Path, scheduler: str) -> Parts:
+def compute_features(
+    reader: EventReader,
+    as_ofs: Sequence[datetime],
+    folder: Folder,
+    scheduler: str,
+    features: Sequence[Feature] = FEATURES,
+) -> Parts:
     """`user_features` of all buckets, written to `folder`."""
-    return compute_parts(partial(bucket_features, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
+    function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features)
+    return compute_parts(function, reader.buckets, folder, scheduler)
 
 
 def compute_labels(
-    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Path, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Folder, scheduler: str
 ) -> Parts:
     """`churn_labels` of all buckets, written to `folder`."""
     function = partial(bucket_labels, reader=reader, as_ofs=as_ofs, churn=churn, known_at=known_at)
@@ -65,7 +80,7 @@ def bucket_tokens(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime
 
 
 def compute_tokens(
-    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Path, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str
 ) -> Parts:
     """Day tokens of all buckets, written to `folder`."""
     function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens)
@@ -76,13 +91,13 @@ def bucket_baskets(
     bucket: int, *, reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime
 ) -> pl.DataFrame:
     """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one."""
-    history = purchase_history(reader.read_events(bucket, as_of), as_of)
+    history = purchase_history(reader.read_events(bucket, as_of, with_anonymous=True), as_of)
     baskets = next_basket(reader.read_events(bucket, known_at), as_of, horizon_days, known_at)
     return history.join(baskets, on=[t.USER_ID, t.AS_OF], how="full", coalesce=True).sort(t.USER_ID)
 
 
 def compute_baskets(
-    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Path, scheduler: str
+    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Folder, scheduler: str
 ) -> Parts:
     """Histories and next baskets of all buckets, written to `folder`."""
     function = partial(bucket_baskets, reader=reader, as_of=as_of, horizon_days=horizon_days, known_at=known_at)

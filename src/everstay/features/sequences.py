@@ -6,9 +6,10 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.errors import NotReady
+from everstay.features.ledger import DAY, HOUR, MONEY
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
 from everstay.features.slices import known_before
-from everstay.features.sums import DAY, HOUR, MONEY, exactly
+from everstay.features.sums import divide
 
 TOKEN_TYPE = "token_type"
 TOKEN_DAYS_AGO = "token_days_ago"
@@ -53,7 +54,7 @@ def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.Dat
         .sort(t.USER_ID, "day", TOKEN_TYPE)
         .with_columns(
             _days_ago("day", as_of).alias(TOKEN_DAYS_AGO),
-            *(exactly(pl.col(name), MONEY).cast(pl.Float32) for name in (TOKEN_AMOUNT, TOKEN_DISCOUNT)),
+            *(divide(pl.col(name), MONEY).cast(pl.Float32) for name in (TOKEN_AMOUNT, TOKEN_DISCOUNT)),
         )
     )
     columns = (TOKEN_TYPE, TOKEN_DAYS_AGO, TOKEN_COUNT, TOKEN_AMOUNT, TOKEN_ITEMS, TOKEN_DISCOUNT, TOKEN_HOUR)
@@ -132,7 +133,7 @@ def _money(column: str) -> pl.Expr:
 
 
 def _days_ago(moment: str, as_of: datetime) -> pl.Expr:
-    return exactly((pl.lit(as_of, t.TIME) - pl.col(moment)).dt.total_microseconds(), DAY).cast(pl.Float32)
+    return divide((pl.lit(as_of, t.TIME) - pl.col(moment)).dt.total_microseconds(), DAY).cast(pl.Float32)
 
 
 def _listed(table: pl.LazyFrame, columns: tuple[str, ...], as_of: datetime) -> pl.LazyFrame:

@@ -1,184 +1,218 @@
-"""What activity features are divided from: exact integer sums, counts and last times of one bucket's users.
+"""What features are divided from: exact integer sums, counts and times of one bucket's users at many as-ofs.
 
-Every sum runs over integers (pieces, whole days, microseconds, ten-thousandths of the currency), so its bits depend on
-neither the order of rows nor the number of threads.
+Sums run over integers (pieces, whole days, microseconds, ten-thousandths of the currency), so their bits depend on
+neither the order of rows nor the number of threads. Only what is asked for is computed, and only the columns that it
+needs are read. A name ends in its window: `views_28d`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everstay import tables as t
-from everstay.features.orders import ORDER_DAY, ORDER_KEY, order_day
-from everstay.features.slices import known_before
+from everstay.features import kernels
+from everstay.features.kernels import Days
+from everstay.features.ledger import Ledger
+from everstay.features.order_rows import PURCHASED, order_rows
 
-WINDOWS = (7, 28, 84, 364)
-TREND_WINDOWS = (28, 84)
-ORDER_WINDOWS = tuple(sorted({*WINDOWS, *(2 * days for days in TREND_WINDOWS)}))
-HABIT_DAYS = 364  # the window that weekday and hour are taken from
-COUNTED = (
-    (t.VIEW, "views"),
-    (t.CLICK, "clicks"),
-    (t.SEARCH, "searches"),
-    (t.CART, "carts"),
-    (t.COUPON_REDEEMED, "coupons"),
-    (t.RETURN, "returns"),
-    (t.MESSAGE_OPENED, "messages_opened"),
-)
-"""Event types that are counted as such, and the word for them in feature names."""
-MONEY = 10_000  # parts of the currency that sums are exact in
-DAY = 86_400_000_000  # microseconds
-HOUR = 3_600_000_000
-
-_COUNT = "count"
-_SUMS = ("spend", "discount", "items")
-_THING = "thing"
-_AGE = "age"  # microseconds from the event to the as-of
-_DAY_NUMBER = "day"
-_GAP = "gap"
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """One bucket's events, condensed once for any number of as-ofs; what was known when can still be told.
-
-    Attributes:
-        moments: one row per user, event type, order and time (occurred and recorded): number of events, sums.
-        items: one row per user, item and time of purchase, sorted by these.
-        categories: the same for the items' categories.
-    """
-
-    moments: pl.LazyFrame
-    items: pl.LazyFrame
-    categories: pl.LazyFrame
-
-
-def condense(events: pl.DataFrame, items: pl.DataFrame) -> Ledger:
-    """Build the ledger from `tables.EVENTS` and `tables.ITEMS`; users and order ids become categoricals."""
-    named = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE)
-    times = (t.OCCURRED_AT, t.RECORDED_AT)
-    lines = events.lazy().select(pl.col(*named).cast(pl.Categorical), *times, t.AMOUNT, t.DISCOUNT, t.QUANTITY)
-    moments = (
-        lines.with_columns(order_day())
-        .group_by(*named, ORDER_DAY, *times)
-        .agg(
-            pl.len().cast(pl.Int64).alias(_COUNT),
-            (pl.col(t.AMOUNT) * MONEY).round().cast(pl.Int64).sum().alias("spend"),
-            (pl.col(t.DISCOUNT) * MONEY).round().cast(pl.Int64).sum().alias("discount"),
-            pl.col(t.QUANTITY).cast(pl.Int64).sum().alias("items"),
-        )
-    )
-    purchases = events.lazy().filter(pl.col(t.EVENT_TYPE) == t.PURCHASE)
-    bought = purchases.select(pl.col(t.USER_ID).cast(pl.Categorical), t.ITEM_ID, *times)
-    categorised = bought.join(items.lazy().select(t.ITEM_ID, t.CATEGORY), on=t.ITEM_ID, how="left")
-    frames = pl.collect_all([moments, _sorted_things(bought, t.ITEM_ID), _sorted_things(categorised, t.CATEGORY)])
-    return Ledger(*(frame.lazy() for frame in frames))
-
-
-def _sorted_things(bought: pl.LazyFrame, thing: str) -> pl.LazyFrame:
-    """Different (user, thing, times), users and things in any order but together, times ascending."""
-    code = pl.col(thing).cast(pl.Categorical).to_physical().alias(_THING)
-    rows = bought.filter(pl.col(thing).is_not_null()).select(t.USER_ID, code, t.OCCURRED_AT, t.RECORDED_AT).unique()
-    return rows.sort(pl.col(t.USER_ID).to_physical(), _THING, t.OCCURRED_AT)
-
-
-def user_sums(ledger: Ledger, as_of: datetime) -> pl.LazyFrame:
-    """One row for every user with an event before `as_of`: counts and sums per window, ages in microseconds.
-
-    A count or sum is null where the user has no such event at all.
-    """
-    moments, items, categories = (
-        part.filter(known_before(as_of)).with_columns(_age(as_of))
-        for part in (ledger.moments, ledger.items, ledger.categories)
-    )
-    orders = moments.filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).group_by(ORDER_KEY).agg(*_ORDER)
-    days = orders.select(t.USER_ID, _day().alias(_DAY_NUMBER)).unique().sort(t.USER_ID, _DAY_NUMBER)
-    gaps = days.with_columns(pl.col(_DAY_NUMBER).diff().over(t.USER_ID).alias(_GAP))
-    own_days = moments.filter(_is_own()).group_by(t.USER_ID, _day()).agg(pl.min(_AGE))
-    table = moments.group_by(t.USER_ID).agg(*_EVENT_SUMS)
-    for part, sums in (
-        (orders, _ORDER_SUMS),
-        (gaps, _GAP_SUMS),
-        (own_days, _DISTINCT["active_days"]),
-        (items.filter(_is_last_of_thing()), _DISTINCT["distinct_items"]),
-        (categories.filter(_is_last_of_thing()), _DISTINCT["distinct_categories"]),
-    ):
-        table = table.join(part.group_by(t.USER_ID).agg(*sums), on=t.USER_ID, how="left")
-    return table
-
-
-def _age(as_of: datetime) -> pl.Expr:
-    return (pl.lit(as_of, t.TIME) - pl.col(t.OCCURRED_AT)).dt.total_microseconds().alias(_AGE)
-
-
-def _inside(days: int) -> pl.Expr:
-    """Whether an event lies in the last `days` days before the as-of."""
-    return pl.col(_AGE) <= days * DAY
-
-
-def _is_own() -> pl.Expr:
-    """Whether the user did it; a message sent to them is not their doing."""
-    return pl.col(t.EVENT_TYPE) != t.MESSAGE_SENT
-
-
-def _day() -> pl.Expr:
-    return pl.col(t.OCCURRED_AT).dt.epoch("d").cast(pl.Int64)
-
-
-def _is_last_of_thing() -> pl.Expr:
-    """Whether a row is the last of its run of one user and thing, which is the last time the thing was bought."""
-    return pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in (t.USER_ID, _THING))
-
-
-def _event_sums() -> Iterator[pl.Expr]:
-    """Per user: ages of the first and last event; per counted type the age of the last, and the number per window."""
-    yield pl.max(_AGE).alias("first_age")
-    yield pl.col(_AGE).filter(_is_own()).min().alias("active_age")
-    for kind, word in COUNTED:
-        is_kind = pl.col(t.EVENT_TYPE) == kind
-        yield pl.col(_AGE).filter(is_kind).min().alias(f"{word}_age")
-        for days in WINDOWS:
-            yield pl.col(_COUNT).filter(is_kind & _inside(days)).sum().alias(f"{word}_{days}d")
-
-
-def _order_sums() -> Iterator[pl.Expr]:
-    """Per user with an order: age of the last one, orders, money and pieces per window, and the habits' sums."""
-    moment, is_late = pl.col(t.OCCURRED_AT), _inside(HABIT_DAYS)
-    yield pl.min(_AGE).alias("last_order_age")
-    yield (is_late & (moment.dt.weekday() >= 6)).sum().cast(pl.Int64).alias("weekend_orders")
-    yield (moment.dt.epoch("us") % DAY).filter(is_late).sum().alias("time_of_day")
-    for days in ORDER_WINDOWS:
-        yield _inside(days).sum().cast(pl.Int64).alias(f"orders_{days}d")
-        yield from (pl.col(name).filter(_inside(days)).sum().alias(f"{name}_{days}d") for name in _SUMS)
-
-
-def _gap_sums() -> Iterator[pl.Expr]:
-    """Per user with an order: the whole days between successive days with an order."""
-    gap = pl.col(_GAP)
-    count, total, squares = gap.count().cast(pl.Int64), gap.sum(), (gap * gap).sum()
-    variance = (count * squares - total * total) / (count * (count - 1))
-    yield pl.when(count > 0).then(total / count).alias("gap_mean_days")
-    yield gap.median().alias("gap_median_days")
-    yield pl.when(count > 1).then(variance.sqrt()).alias("gap_std_days")
-    yield gap.last().alias("gap_last_days")
-    yield gap.max().alias("gap_max_days")
-
-
-# An order lies where its first line is. Expressions are built once: building them takes longer than a small bucket.
-_ORDER = (pl.min(t.OCCURRED_AT), pl.max(_AGE), pl.col(_SUMS).sum())
-_EVENT_SUMS, _ORDER_SUMS, _GAP_SUMS = tuple(_event_sums()), tuple(_order_sums()), tuple(_gap_sums())
-_DISTINCT = {
-    name: tuple(_inside(days).sum().alias(f"{name}_{days}d") for days in WINDOWS)
-    for name in ("active_days", "distinct_items", "distinct_categories")
+COUNTED: Mapping[str, str] = {
+    "views": t.VIEW,
+    "clicks": t.CLICK,
+    "searches": t.SEARCH,
+    "carts": t.CART,
+    "coupons": t.COUPON_REDEEMED,
+    "returns": t.RETURN,
+    "messages_opened": t.MESSAGE_OPENED,
+    "purchases": t.PURCHASE,
 }
+"""Word for events of a type in names, and the type."""
+GAPS = ("gap_mean", "gap_median", "gap_std", "gap_last", "gap_max")
+FIRST, ACTIVE, LAST_ORDER = "first_age", "active_age", "last_order_age"
+
+_ORDER_SUMS = {
+    "orders": "one",
+    "spend": "spend",
+    "discount": "discount",
+    "items": "items",
+    "weekend_orders": "is_weekend",
+    "time_of_day": "time_of_day",
+}
+_DISTINCT = ("active_days", "distinct_items", "distinct_categories", "distinct_items_seen")
+_WINDOW = re.compile(r"(.+)_(\d+)d")
+_MONEY_COLUMNS = (t.AMOUNT, t.DISCOUNT, t.QUANTITY, t.ORDER_ID)
+
+Columns = Iterator[tuple[str, NDArray[np.generic]]]
 
 
-def exactly(number: pl.Expr, divisor: int) -> pl.Expr:
-    """Integer `number / divisor`, rounded once.
+def event_columns(names: Collection[str]) -> list[str]:
+    """The columns of `tables.EVENTS` that the sums `names` are made of."""
+    bases = {_split(name)[0] for name in names}
+    columns = [t.USER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT]
+    if bases.intersection({*_ORDER_SUMS, *GAPS, LAST_ORDER}):
+        columns += _MONEY_COLUMNS
+    if bases.intersection(_DISTINCT[1:]):
+        columns.append(t.ITEM_ID)
+    return columns
 
-    Polars divides a column by a constant through the constant's reciprocal unless the column has one row: other bits
-    in a bucket of one user than in a bucket of two. A divisor that varies in form, but not in value, has no reciprocal.
+
+def longest_window(names: Collection[str]) -> int:
+    """The longest window in `names`, in days."""
+    return max((_split(name)[1] for name in names), default=0)
+
+
+def user_sums(ledger: Ledger, items: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    """Compute the sums `names` of every user at every as-of of the ledger's calendar.
+
+    Args:
+        ledger: of one bucket.
+        items: `tables.ITEMS`; an item that is not there has no category.
+        names: counts and sums with their window, and ages in microseconds.
+
+    Returns:
+        One row for every as-of and user with an event known by then, as-ofs first: `USER_ID`, `AS_OF`, then `names`;
+        an age or gap is null where there is nothing to take it from.
     """
-    return number / (number * 0 + divisor)
+    wanted = {FIRST, *names}
+    blocks = (_event_counts, _distinct_counts, _order_sums, _ages)
+    arrays = {name: array for block in blocks for name, array in block(ledger, items, wanted)}
+    as_ofs = ledger.calendar.as_ofs
+    frame = pl.DataFrame({name: pl.Series(array.reshape(-1), nan_to_null=True) for name, array in arrays.items()})
+    keys = pl.DataFrame({t.AS_OF: pl.Series(as_ofs, dtype=t.TIME)}).join(ledger.users.to_frame(), how="cross")
+    ages = [name for name in arrays if name.endswith("_age")]
+    known = pl.col(FIRST) != kernels.NEVER
+    rows = pl.concat([keys, frame], how="horizontal").lazy().filter(known)
+    age = (pl.col(t.AS_OF).to_physical() - pl.col(name) for name in ages)
+    is_some = (pl.col(name) != kernels.NEVER for name in ages)
+    with_ages = [pl.when(some).then(value).alias(name) for name, some, value in zip(ages, is_some, age, strict=True)]
+    return rows.with_columns(with_ages).select(t.USER_ID, t.AS_OF, *sorted(wanted)).collect()
+
+
+def _event_counts(ledger: Ledger, items: pl.DataFrame, names: Collection[str]) -> Columns:  # noqa: ARG001
+    words, windows = _asked(names, COUNTED)
+    if not words:
+        return
+    table = np.full(len(t.EVENT_TYPES) + 1, -1, np.int8)  # its last cell is for any other type
+    for number, word in enumerate(words):
+        table[t.EVENT_TYPES.index(COUNTED[word])] = number
+    sums = _zeros(ledger, len(words), len(windows))
+    value = np.ones(len(ledger.day), np.int64)
+    always = np.full(len(ledger.day), ledger.calendar.never, np.int32)
+    kernels.window_sums(
+        ledger.starts, table[ledger.kind], value, ledger.day, ledger.begin, always,
+        ledger.calendar.table, windows, sums,
+    )  # fmt: skip
+    yield from _windowed(words, windows, sums)
+
+
+def _distinct_counts(ledger: Ledger, items: pl.DataFrame, names: Collection[str]) -> Columns:
+    words, windows = _asked(names, _DISTINCT)
+    for word in words:
+        code, codes = _codes_of(word, ledger, items)
+        counts = _zeros(ledger, 1, len(windows))
+        kernels.window_distinct(
+            ledger.starts, code, codes, ledger.day, ledger.begin, ledger.calendar.table, windows, counts[0]
+        )
+        yield from _windowed([word], windows, counts)
+
+
+def _codes_of(word: str, ledger: Ledger, items: pl.DataFrame) -> tuple[Days, int]:
+    """What is counted: (N,) codes, negative where a row does not count, and how many codes there are."""
+    if word == "active_days":
+        return np.where(_is_own(ledger), ledger.day, -1).astype(np.int32), len(ledger.calendar.table)
+    item, names = ledger.codes(t.ITEM_ID)
+    if word == "distinct_items_seen":
+        return item, len(names)
+    bought = np.where(ledger.kind == PURCHASED, item, -1).astype(np.int32)
+    if word == "distinct_items":
+        return bought, len(names)
+    known = items.select(t.ITEM_ID, pl.col(t.CATEGORY).rank("dense").cast(pl.Int32) - 1)
+    category = (
+        names.alias(t.ITEM_ID).cast(pl.String).to_frame().join(known, on=t.ITEM_ID, how="left", maintain_order="left")
+    )
+    table = np.append(category[t.CATEGORY].fill_null(-1).to_numpy(), np.int32(-1)).astype(np.int32)
+    return table[bought], int(table.max(initial=-1)) + 1
+
+
+def _order_sums(ledger: Ledger, items: pl.DataFrame, names: Collection[str]) -> Columns:  # noqa: ARG001
+    words, windows = _asked(names, _ORDER_SUMS)
+    gaps = [name for name in GAPS if name in names]
+    if not (words or gaps or LAST_ORDER in names):
+        return
+    orders, calendar = order_rows(ledger), ledger.calendar.table
+    for word in words:
+        sums = _zeros(ledger, 1, len(windows))
+        value = getattr(orders, _ORDER_SUMS[word])
+        kernels.window_sums(
+            orders.starts, orders.kind, value, orders.day, orders.begin, orders.end, calendar, windows, sums
+        )
+        yield from _windowed([word], windows, sums)
+    described = np.full((6, len(ledger.calendar.as_ofs), len(ledger.users)), np.nan)
+    if gaps or LAST_ORDER in names:
+        kernels.gaps(orders.starts, orders.moment, orders.day, orders.begin, orders.end, calendar, described)
+    yield from ((name, described[GAPS.index(name)]) for name in gaps)
+    if LAST_ORDER in names:
+        last = described[5]
+        yield LAST_ORDER, np.where(np.isnan(last), kernels.NEVER, np.nan_to_num(last)).astype(np.int64)
+
+
+def _ages(ledger: Ledger, items: pl.DataFrame, names: Collection[str]) -> Columns:  # noqa: ARG001
+    """Moments of the first event, the last of the user's own, and the last of each counted type; not ages yet."""
+    everything = np.zeros(len(ledger.day), np.int8)
+    yield FIRST, _negated(_latest(ledger, everything, -ledger.moment))
+    if ACTIVE in names:
+        yield ACTIVE, _latest(ledger, np.where(_is_own(ledger), 0, -1).astype(np.int8), ledger.moment)
+    for word, kind in COUNTED.items():
+        if f"{word}_age" in names:
+            is_kind = ledger.kind == t.EVENT_TYPES.index(kind)
+            yield f"{word}_age", _latest(ledger, np.where(is_kind, 0, -1).astype(np.int8), ledger.moment)
+
+
+def _latest(ledger: Ledger, kind: NDArray[np.int8], moment: kernels.Ints) -> kernels.Ints:
+    shape = (1, len(ledger.calendar.as_ofs), len(ledger.users))
+    result = np.full(shape, kernels.NEVER)
+    kernels.latest(ledger.starts, kind, moment, ledger.begin, ledger.calendar.table, result)
+    return result[0]
+
+
+def _negated(moments: kernels.Ints) -> kernels.Ints:
+    return np.where(moments == kernels.NEVER, kernels.NEVER, -moments)
+
+
+def _is_own(ledger: Ledger) -> NDArray[np.bool_]:
+    """Whether the user did it; a message sent to them is not their doing."""
+    return ledger.kind != t.EVENT_TYPES.index(t.MESSAGE_SENT)
+
+
+def _asked(names: Collection[str], words: Collection[str]) -> tuple[list[str], Days]:
+    """Which of `words` are asked for in `names`, and all the windows in which any of them is."""
+    pairs = [_split(name) for name in names]
+    asked = {base: days for base, days in pairs if base in words and days}
+    windows = sorted({days for base, days in pairs if base in asked and days})
+    return [word for word in words if word in asked], np.array(windows, np.int32)
+
+
+def _windowed(words: Sequence[str], windows: Days, sums: kernels.Ints) -> Columns:
+    for number, word in enumerate(words):
+        yield from ((f"{word}_{days}d", sums[number, place]) for place, days in enumerate(windows))
+
+
+def _zeros(ledger: Ledger, kinds: int, windows: int) -> kernels.Ints:
+    return np.zeros((kinds, windows, len(ledger.calendar.as_ofs), len(ledger.users)), np.int64)
+
+
+def _split(name: str) -> tuple[str, int]:
+    """`views_28d` -> views, 28; a name without a window has window 0."""
+    match = _WINDOW.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, 0)
+
+
+def divide(part: pl.Expr, whole: pl.Expr | int) -> pl.Expr:
+    """`part / whole`, rounded once.
+
+    Polars divides by what is the same in every row through its reciprocal: other bits in a bucket of one user than in a
+    bucket of two. A divisor that varies in form, but not in value, has no reciprocal.
+    """
+    return part / (part * 0 + whole)

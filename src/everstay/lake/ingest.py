@@ -4,13 +4,11 @@ Until `commit_staged` the lake's readers see nothing; a process that dies before
 version names, which a later staging removes. Running the same delivery again stores nothing twice.
 """
 
-import shutil
-import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
@@ -19,14 +17,17 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
-from everstay.lake.staging import Chunk, StagedFile, resolve_bucket, stage_chunk
+from everstay.lake.bucket_files import StagedFile, resolve_bucket
+from everstay.lake.staging import Chunk, stage_chunk
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
 from everstay.partitions import map_parts
+from everstay.storage import Folder
 
 _STAGING = "_staging"
 _TRANSACTION = "everstay-ingest"  # Delta's application transaction: two ingestions at once cannot both commit
+_STARTED = "started"  # an empty file whose time tells how old a staging is
 _EXAMPLES = 3
-_LEFTOVER_AGE_SECONDS = 24 * 3600
+_LEFTOVER_AGE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Staged:
         files: the new events by bucket.
         rows_read: rows of the delivery.
         rows_duplicate: rows that are stored already or stand twice in the delivery.
-        quarantine_files: Parquet files of refused rows.
+        quarantine_files: Parquet files of refused rows, in the staging's folder.
         rows_quarantined: number of refused rows.
     """
 
@@ -63,10 +64,14 @@ class Staged:
         """The buckets that get new events."""
         return tuple(file.bucket for file in self.files)
 
-    def read(self, bucket: int) -> pl.DataFrame:
-        """The new events of one bucket, as they would be stored."""
-        paths = [self.lake.table_uri(t.EVENTS) + "/" + file.path for file in self.files if file.bucket == bucket]
-        return pl.read_parquet(paths, hive_partitioning=False) if paths else t.EVENTS.empty()
+    def read(self, bucket: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The new events of one bucket, as they would be stored; all columns when None."""
+        wanted = list(columns or t.EVENTS.columns)
+        events = Folder(self.lake.table_uri(t.EVENTS))
+        paths = [events.path(file.path) for file in self.files if file.bucket == bucket]
+        if not paths:
+            return t.EVENTS.empty().select(wanted)
+        return pl.read_parquet(paths, columns=wanted, hive_partitioning=False)
 
 
 @dataclass(frozen=True)
@@ -91,23 +96,24 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         check_bucket_count(current, lake.bucket_count)
     _remove_leftovers(lake)
     token = uuid.uuid4().hex
-    folder = _staging_folder(lake) / token
+    folder = _staging(lake) / token
+    base_version = current.version() if current is not None else -1
+    with folder.writing(_STARTED):
+        pass
     try:
         outcomes = map_parts(partial(stage_chunk, lake=lake, folder=folder), list(enumerate(chunks)), scheduler)
         rows_read = sum(outcome.rows_read for outcome in outcomes)
-        refused = tuple(path for outcome in outcomes for path in outcome.quarantine_files)
-        _check_share(refused, rows_read, max_quarantined_share)
-        base_version = current.version() if current is not None else -1
-        buckets = sorted({bucket for outcome in outcomes for bucket in outcome.buckets})
-        resolved = map_parts(
-            partial(resolve_bucket, lake=lake, folder=folder, version=base_version), buckets, scheduler
-        )
+        refused = tuple(name for outcome in outcomes for name in outcome.refused)
+        _check_share(folder, refused, rows_read, max_quarantined_share)
+        frames = [frame for outcome in outcomes for frame in outcome.frames]
+        resolve = partial(resolve_bucket, lake=lake, frames=frames, folder=folder, token=token, version=base_version)
+        resolved = map_parts(resolve, sorted({bucket for frame in frames for bucket in frame.buckets}), scheduler)
     except BaseException:
-        for path in _bucket_files(lake, token):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(lake, token)
         raise
-    conflicts = tuple(path for bucket in resolved for path in bucket.quarantine_files)
+    for frame in frames:
+        folder.remove(frame.name)
+    conflicts = tuple(name for bucket in resolved for name in bucket.refused)
     return Staged(
         lake=lake,
         token=token,
@@ -116,7 +122,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         rows_read=rows_read,
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
         quarantine_files=refused + conflicts,
-        rows_quarantined=_count_rows(refused + conflicts),
+        rows_quarantined=sum(len(folder.read_parquet(name)) for name in refused + conflicts),
     )
 
 
@@ -134,16 +140,15 @@ def commit_staged(staged: Staged) -> IngestResult:
     if staged.files:
         _commit(lake, current, staged)
     if staged.quarantine_files:
-        lake.append(t.QUARANTINE, pl.read_parquet(list(staged.quarantine_files)))
-    shutil.rmtree(_staging_folder(lake) / staged.token, ignore_errors=True)
+        folder = _staging(lake) / staged.token
+        lake.append(t.QUARANTINE, pl.concat(folder.read_parquet(name) for name in staged.quarantine_files))
+    (_staging(lake) / staged.token).clear()
     return IngestResult(staged.rows_read, staged.rows_new, staged.rows_duplicate, staged.rows_quarantined)
 
 
 def discard_staged(staged: Staged) -> None:
     """Remove what `stage_events` wrote; the lake is as before."""
-    for file in staged.files:
-        (Path(staged.lake.table_uri(t.EVENTS)) / file.path).unlink(missing_ok=True)
-    shutil.rmtree(_staging_folder(staged.lake) / staged.token, ignore_errors=True)
+    _remove(staged.lake, staged.token)
 
 
 def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
@@ -173,10 +178,10 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
         ) from None
 
 
-def _check_share(refused: Sequence[str], rows_read: int, max_share: float) -> None:
+def _check_share(folder: Folder, refused: Sequence[str], rows_read: int, max_share: float) -> None:
     if not refused:
         return
-    rows = pl.read_parquet(list(refused))
+    rows = pl.concat(folder.read_parquet(name) for name in refused)
     if len(rows) <= max_share * rows_read:
         return
     examples = "\n".join(
@@ -189,27 +194,26 @@ def _check_share(refused: Sequence[str], rows_read: int, max_share: float) -> No
     )
 
 
-def _count_rows(paths: Sequence[str]) -> int:
-    return int(pl.scan_parquet(list(paths)).select(pl.len()).collect().item()) if paths else 0
+def _staging(lake: Lake) -> Folder:
+    return Folder(lake.uri) / _STAGING
 
 
-def _staging_folder(lake: Lake) -> Path:
-    return Path(lake.uri) / _STAGING
-
-
-def _bucket_files(lake: Lake, token: str) -> Iterator[Path]:
-    """What one staging wrote into the table's folder, visible or not."""
-    return Path(lake.table_uri(t.EVENTS)).glob(f"*/{token}.parquet")
+def _remove(lake: Lake, token: str) -> None:
+    """Remove all that one staging wrote and no version names."""
+    events = Folder(lake.table_uri(t.EVENTS))
+    for bucket in range(lake.bucket_count):
+        events.remove(f"{t.USER_BUCKET}={bucket}/{token}.parquet")
+    (_staging(lake) / token).clear()
 
 
 def _remove_leftovers(lake: Lake) -> None:
     """Remove stagings of processes that died long ago; a young one may belong to a process that still works."""
+    oldest = datetime.now(UTC) - _LEFTOVER_AGE
+    started = {file.name.split("/")[0]: file.modified_at for file in _staging(lake).files() if _STARTED in file.name}
     current = lake.open(t.EVENTS)
-    visible = {Path(uri).name for uri in current.file_uris()} if current is not None else set()
-    oldest = time.time() - _LEFTOVER_AGE_SECONDS
-    for folder in _staging_folder(lake).glob("*"):
-        if folder.stat().st_mtime < oldest:
-            for path in _bucket_files(lake, folder.name):
-                if path.name not in visible:
-                    path.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
+    visible = {uri.rsplit("/", 1)[-1] for uri in current.file_uris()} if current is not None else set()
+    for token, started_at in started.items():
+        if started_at < oldest and f"{token}.parquet" in visible:
+            (_staging(lake) / token).clear()
+        elif started_at < oldest:
+            _remove(lake, token)

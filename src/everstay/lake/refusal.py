@@ -6,6 +6,9 @@ from everstay import tables as t
 
 _RATING_RANGE = (1, 5)
 _MONEY = (t.AMOUNT, t.DISCOUNT)
+_IDS = (t.EVENT_ID, t.USER_ID)
+
+Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and words
 
 
 def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -18,11 +21,15 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Returns:
         The good rows (columns of `events`, `source_file`, `source_row`), and the refused ones as `quarantine`.
     """
-    problems = pl.concat_str([pl.col(t.PROBLEM), *_rules()], separator="; ", ignore_nulls=True)
-    judged = staged.with_columns(problems.alias(t.PROBLEM))
-    is_bad = pl.col(t.PROBLEM).is_not_null() & (pl.col(t.PROBLEM) != "")
-    good = judged.filter(~is_bad).drop(t.PROBLEM, t.CONTENT)
-    return good, to_quarantine(judged.filter(is_bad))
+    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in _rules())
+    verdict = staged.select(is_bad.alias(t.PROBLEM)).to_series()
+    good = staged.drop(t.PROBLEM, t.CONTENT)
+    if not verdict.any():
+        return good, t.QUARANTINE.empty()
+    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules()]
+    problems = pl.concat_str([pl.col(t.PROBLEM), *words], separator="; ", ignore_nulls=True)
+    refused = staged.filter(verdict).with_columns(problems.alias(t.PROBLEM))
+    return good.filter(~verdict), to_quarantine(refused)
 
 
 def to_quarantine(refused: pl.DataFrame) -> pl.DataFrame:
@@ -34,32 +41,31 @@ def to_quarantine(refused: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _rules() -> list[pl.Expr]:
-    """One expression a rule: null where the rule holds, else words."""
+def _has_problem(staged: pl.DataFrame) -> pl.Expr:
+    """Whether the source had something to say of a row; seldom is there a row of which it has."""
+    if staged[t.PROBLEM].null_count() == staged.height:
+        return pl.lit(value=False)
+    return pl.col(t.PROBLEM).is_not_null() & (pl.col(t.PROBLEM) != "")
+
+
+def _rules() -> list[Rule]:
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
-        _when(pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
-        for name in sorted(t.EVENTS.required)
+        (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing")) for name in sorted(t.EVENTS.required)
     ]
-    empty_ids = [
-        _when(pl.col(name).str.strip_chars() == "", pl.lit(f"{name}: is empty")) for name in (t.EVENT_ID, t.USER_ID)
-    ]
+    blank = [(~pl.col(name).str.contains(r"\S"), pl.lit(f"{name}: is empty")) for name in _IDS]
     money = [
-        _when(~pl.col(name).is_finite() | (pl.col(name) < 0), pl.format(f"{name}: {{}} is not zero or more", name))
+        (~pl.col(name).is_between(0, float("inf"), closed="left"), pl.format(f"{name}: {{}} is not zero or more", name))
         for name in _MONEY
     ]
     return [
         *missing,
-        *empty_ids,
+        *blank,
         *money,
-        _when(~pl.col(t.EVENT_TYPE).is_in(t.EVENT_TYPES),
-              pl.format("event_type: '{}' is unknown; map it in source.files.event_types", t.EVENT_TYPE)),
-        _when(pl.col(t.QUANTITY) < 0,
-              pl.format("quantity: {} is negative; a return is an event of type return", t.QUANTITY)),
-        _when(~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
-        _when(pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
+        (~pl.col(t.EVENT_TYPE).is_in(t.EVENT_TYPES),
+         pl.format("event_type: '{}' is unknown; map it in source.files.event_types", t.EVENT_TYPE)),
+        (pl.col(t.QUANTITY) < 0,
+         pl.format("quantity: {} is negative; a return is an event of type return", t.QUANTITY)),
+        (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
+        (pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
     ]  # fmt: skip
-
-
-def _when(broken: pl.Expr, words: pl.Expr) -> pl.Expr:
-    return pl.when(broken.fill_null(value=False)).then(words).otherwise(None)

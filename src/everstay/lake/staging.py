@@ -1,18 +1,25 @@
-"""What workers do for an ingestion: read and refuse a chunk; de-duplicate, sort and write a bucket. All invisible."""
+"""What workers do with a delivery's chunks: read, refuse, and lay the rows of every bucket side by side. Invisible.
 
-import json
-from collections.abc import Iterator
+A frame of a chunk becomes one Arrow file of a record batch per bucket, so that a worker that resolves a bucket maps
+just its own batches, and the number of files does not grow with the number of buckets.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import polars as pl
-from deltalake import DeltaTable
+import pyarrow as pa
 
 from everstay import tables as t
 from everstay.lake.buckets import assign_bucket
-from everstay.lake.refusal import split_refused, to_quarantine
+from everstay.lake.refusal import split_refused
 from everstay.lake.store import Lake
+from everstay.storage import Folder
+
+_KIND = pl.Enum(t.EVENT_TYPES)
+_PLAIN = pl.CompatLevel.oldest()  # offsets instead of views: a slice then holds its own text only
 
 
 class Chunk(Protocol):
@@ -27,101 +34,64 @@ class Chunk(Protocol):
 
 
 @dataclass(frozen=True)
-class StagedFile:
-    """One bucket's new events, sorted and written, not yet visible."""
+class StagedFrame:
+    """A frame's good rows, bucket by bucket, in an Arrow file of the staging's folder.
 
-    bucket: int
-    path: str  # relative to the events table
-    rows: int
-    size_bytes: int
-    statistics: str  # Delta's JSON
+    Attributes:
+        name: of the file.
+        buckets: bucket of each record batch, ascending.
+    """
+
+    name: str
+    buckets: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class ChunkOutcome:
-    """What became of a chunk: its rows, the buckets that got some, and the files of refused rows."""
+    """What became of a chunk: its rows, its good rows' files, and the files of refused rows."""
 
     rows_read: int
-    buckets: tuple[int, ...]
-    quarantine_files: tuple[str, ...]
+    frames: tuple[StagedFrame, ...]
+    refused: tuple[str, ...]
 
 
-def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Path) -> ChunkOutcome:
-    """Read a chunk, refuse what cannot be stored and write the rest to `folder`, one file a bucket and frame."""
+def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> ChunkOutcome:
+    """Read a chunk, refuse what cannot be stored and write the rest to `folder`."""
     number, chunk = numbered
-    rows_read, buckets, refused = 0, set[int](), []
+    rows_read, frames, refused = 0, [], []
     for part, frame in enumerate(chunk.read()):
-        name = f"{number:06d}-{part:06d}.parquet"
+        name = f"{number:06d}-{part:06d}"
         rows_read += len(frame)
         good, bad = split_refused(frame)
         if len(bad):
-            refused.append(str(_write(bad, folder / "refused" / name)))
-        for (bucket,), rows in (
-            assign_bucket(good, lake.bucket_count).partition_by(t.USER_BUCKET, as_dict=True, include_key=False).items()
-        ):
-            _write(rows, folder / f"bucket-{bucket}" / name)
-            buckets.add(int(bucket))
-    return ChunkOutcome(rows_read, tuple(sorted(buckets)), tuple(refused))
+            folder.write_parquet(f"refused/{name}.parquet", bad)
+            refused.append(f"refused/{name}.parquet")
+        if len(good):
+            frames.append(_write_frame(good, lake.bucket_count, folder, f"{name}.arrow"))
+    return ChunkOutcome(rows_read, tuple(frames), tuple(refused))
 
 
-@dataclass(frozen=True)
-class BucketOutcome:
-    """What became of a bucket: its new file, the rows known already, and the files of refused rows."""
-
-    file: StagedFile | None
-    rows_duplicate: int
-    quarantine_files: tuple[str, ...]
-
-
-def resolve_bucket(bucket: int, *, lake: Lake, folder: Path, version: int) -> BucketOutcome:
-    """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
-    delivered = pl.read_parquet(folder / f"bucket-{bucket}" / "*.parquet", hive_partitioning=False)
-    fresh = delivered.join(_stored_ids(lake, bucket, version), on=t.EVENT_ID, how="anti", maintain_order="left")
-    distinct = fresh.unique(list(t.EVENTS.columns), keep="first", maintain_order=True)
-    is_first = pl.int_range(pl.len()).over(t.EVENT_ID) == 0
-    conflicts = distinct.filter(~is_first).with_columns(
-        pl.lit("event_id: stands twice in this delivery with different content; the first was kept").alias(t.PROBLEM)
-    )
-    refused: tuple[str, ...] = ()
-    if len(conflicts):
-        path = _write(to_quarantine(conflicts), folder / "refused" / f"conflicts-{bucket}.parquet")
-        refused = (str(path),)
-    events = distinct.filter(is_first).select(*t.EVENTS.columns).sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
-    rows_duplicate = len(delivered) - len(events) - len(conflicts)
-    return BucketOutcome(
-        _write_bucket(lake, folder.name, bucket, events) if len(events) else None, rows_duplicate, refused
-    )
+def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: str) -> StagedFrame:
+    """Write rows in the order of their buckets, without the columns in which there is nothing."""
+    bucket = assign_bucket(good.select(t.USER_ID), bucket_count)[t.USER_BUCKET].to_numpy()
+    order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
+    kept = [column.name for column in good if column.null_count() < len(good)]
+    table = good.select(kept).with_columns(pl.col(t.EVENT_TYPE).cast(_KIND))[order].to_arrow(compat_level=_PLAIN)
+    buckets, starts = np.unique(bucket[order], return_index=True)
+    with folder.writing(name) as file, pa.ipc.new_file(file, table.schema) as writer:
+        for low, high in zip(starts, [*starts[1:], len(order)], strict=True):
+            (batch,) = table.slice(low, high - low).combine_chunks().to_batches()
+            writer.write_batch(batch)
+    return StagedFrame(name, tuple(int(number) for number in buckets))
 
 
-def _stored_ids(lake: Lake, bucket: int, version: int) -> pl.DataFrame:
-    if version < 0:
-        return pl.DataFrame(schema={t.EVENT_ID: pl.String})
-    files = DeltaTable(lake.table_uri(t.EVENTS), version=version).file_uris(
-        file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]
-    )
-    if not files:
-        return pl.DataFrame(schema={t.EVENT_ID: pl.String})
-    return pl.scan_parquet(files, hive_partitioning=False).select(t.EVENT_ID).collect()
-
-
-def _write_bucket(lake: Lake, token: str, bucket: int, events: pl.DataFrame) -> StagedFile:
-    relative = f"{t.USER_BUCKET}={bucket}/{token}.parquet"
-    path = _write(events, Path(lake.table_uri(t.EVENTS)) / relative)
-    times = (t.OCCURRED_AT, t.RECORDED_AT)
-    statistics = {
-        "numRecords": len(events),
-        "minValues": {name: _milliseconds(events[name].min()) for name in times},
-        "maxValues": {name: _milliseconds(events[name].max()) for name in times},
-        "nullCount": dict.fromkeys(times, 0),
-    }
-    return StagedFile(bucket, relative, len(events), path.stat().st_size, json.dumps(statistics))
-
-
-def _milliseconds(moment: object) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"  # type: ignore[attr-defined]
-
-
-def _write(frame: pl.DataFrame, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(path, compression="zstd", compression_level=1)
-    return path
+def read_bucket(bucket: int, frames: Sequence[StagedFrame], folder: Folder) -> pl.DataFrame:
+    """All staged rows of a bucket, in the order of the delivery; a column in which there is nothing is absent."""
+    batches = []
+    for frame in frames:
+        if bucket in frame.buckets:
+            with folder.reading(frame.name) as file:
+                batch = pa.ipc.open_file(file).get_batch(frame.buckets.index(bucket))
+                batches.append(pa.Table.from_batches([batch]))
+    rows = pa.concat_tables(batches, promote_options="default")
+    return pl.DataFrame(pl.from_arrow(rows.combine_chunks()))  # in one piece, for what picks rows from many is slow

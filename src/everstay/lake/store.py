@@ -1,21 +1,20 @@
-"""The lake's Delta tables: replace, publish and append in one commit each; a snapshot names the versions read."""
+"""The lake's Delta tables: replace, publish and append in one commit each; a snapshot names their versions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from datetime import UTC, datetime
 
 import polars as pl
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
+from everstay.lake.snapshot import Snapshot, event_files
 from everstay.partitions import Parts
 
 _KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is known
 _AS_OF = "everstay.as_of"
 _VERSIONED = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
-_STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,22 @@ class Lake:
 
     def replace_parts(self, table: t.Table, parts: Parts, *, key: str) -> bool:
         """Replace the whole table by what the workers computed, and remove their files."""
-        changed = self.replace(table, parts.read_all(), key=key)
+        changed = not self.holds(table, key)
+        if changed:
+            write_deltalake(
+                self.table_uri(table),
+                _stream(table, parts),
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=CommitProperties(custom_metadata={_KEY: key}),
+            )
         parts.remove()
         return changed
 
     def holds(self, table: t.Table, key: str) -> bool:
         """Whether the table's last replacement had this key."""
         current = self.open(table)
-        return current is not None and current.history(1)[0].get(_KEY) == key
+        return current is not None and next((x[_KEY] for x in current.history() if _KEY in x), None) == key
 
     def publish(self, table: t.Table, frame: pl.DataFrame, *, as_of: datetime, key: str) -> bool:
         """Replace the rows of one `as_of` in one commit; readers see the old rows or the new ones, never a mixture.
@@ -132,7 +139,11 @@ class Lake:
             return None
         return pl.scan_delta(self.table_uri(table), version=version).collect()
 
-    def snapshot(self) -> "Snapshot":
+    def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
+        """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""
+        return event_files(DeltaTable(self.table_uri(t.EVENTS), version=version), bucket, times)
+
+    def snapshot(self) -> Snapshot:
         """Name the versions that are stored now.
 
         Raises:
@@ -149,6 +160,14 @@ class Lake:
             if current is not None:
                 versions.append((table.name, current.version()))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
+
+
+def _stream(table: t.Table, parts: Parts) -> pa.RecordBatchReader:
+    """The rows of all parts, one part in memory at a time."""
+    first = table.conform(parts.read(parts.numbers[0])).to_arrow(compat_level=pl.CompatLevel.oldest())
+    frames = (table.conform(parts.read(number)) for number in parts.numbers)
+    batches = (b for frame in frames for b in frame.to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
 
 
 def describe_buckets(bucket_count: int) -> str:
@@ -168,83 +187,3 @@ def check_bucket_count(events: DeltaTable, bucket_count: int) -> None:
             f"data.buckets is {bucket_count}, but the lake was made with {stored}: "
             "set it back, or use another data.folder"
         )
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Fixed versions of the lake's tables. Small and picklable: Dask workers get one and read for themselves.
-
-    Attributes:
-        uri: the lake's.
-        bucket_count: the lake's.
-        versions: pairs of table name and Delta version.
-    """
-
-    uri: str
-    bucket_count: int
-    versions: tuple[tuple[str, int], ...]
-
-    @property
-    def data_version(self) -> str:
-        """Names all versions in one word, for runs, models and published rows."""
-        return ".".join(f"{name}-{version}" for name, version in self.versions)
-
-    @property
-    def buckets(self) -> range:
-        """The numbers of the user buckets."""
-        return range(self.bucket_count)
-
-    @property
-    def recorded_until(self) -> datetime:
-        """When the newest event was recorded, rounded up to a millisecond."""
-        newest: datetime = max(self._statistics["max.recorded_at"])
-        return newest + _STATISTICS_PRECISION
-
-    @property
-    def first_event_at(self) -> datetime:
-        """When the oldest event occurred, rounded down to a millisecond."""
-        oldest: datetime = min(self._statistics["min.occurred_at"])
-        return oldest
-
-    @property
-    def event_count(self) -> int:
-        """Number of stored events."""
-        return int(self._statistics["num_records"].sum())
-
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """What was known of one bucket's users at a moment.
-
-        Args:
-            bucket: number of the user bucket.
-            as_of: only events that occurred and were recorded before are read.
-            columns: the ones wanted; all when None.
-
-        Returns:
-            Events sorted by user, time and event id.
-        """
-        events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
-        files = events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))])
-        wanted = list(columns or t.EVENTS.columns)
-        if not files:
-            return t.EVENTS.empty().select(wanted)
-        return (
-            pl.scan_parquet(files, hive_partitioning=False)
-            .filter(pl.col(t.OCCURRED_AT) < as_of, pl.col(t.RECORDED_AT) < as_of)
-            .sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
-            .select(wanted)
-            .collect()
-        )
-
-    def read(self, table: t.Table) -> pl.DataFrame:
-        """A small table (items, users, treatments) as it was; no rows when it was never written."""
-        if table.name not in dict(self.versions):
-            return table.empty()
-        return pl.scan_delta(f"{self.uri.rstrip('/')}/{table.name}", version=self._version(table)).collect()
-
-    def _version(self, table: t.Table) -> int:
-        return dict(self.versions)[table.name]
-
-    @cached_property
-    def _statistics(self) -> pl.DataFrame:
-        events = DeltaTable(f"{self.uri.rstrip('/')}/{t.EVENTS.name}", version=self._version(t.EVENTS))
-        return pl.DataFrame(events.get_add_actions(flatten=True))

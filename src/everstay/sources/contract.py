@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 import polars as pl
+import polars_hash
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from everstay import tables as t
 
@@ -21,9 +23,8 @@ STAGED: Mapping[str, pl.DataType | type[pl.DataType]] = MappingProxyType(
 )
 """Columns of staged events: those of `EVENTS`, where each row came from, and what is wrong with it."""
 
-# Two independent keys make two 64-bit hashes into one of 128 bits. They are part of the stored ids: never change them.
-_HASH_KEYS = ("everstay-event-0", "everstay-event-1")
-_FIELD_END, _NAME_END = "\x1e", "\x1f"  # record and unit separator: control characters that no shop's text holds
+
+_NULL = np.uint64(0x9E3779B97F4A7C15)  # part of the stored ids: never change it
 
 
 class Chunk(Protocol):
@@ -85,10 +86,9 @@ def stage(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
 
 
 def content_ids(events: pl.DataFrame) -> pl.Series:
-    """Derive `event_id` from a row's content: 32 hex digits, the same in every process and year.
+    """Derive `event_id` from a row's content: `~` and 32 hex digits of XXH3, the same in every process and year.
 
-    Rows that agree in every column of `EVENTS` are one event; a null column counts as absent, so that a column added
-    later leaves older ids as they are.
+    Rows that agree in every column of `EVENTS` are one event; a null column counts as absent.
 
     Args:
         events: columns of `EVENTS`; `EVENT_ID` is ignored.
@@ -96,19 +96,32 @@ def content_ids(events: pl.DataFrame) -> pl.Series:
     >>> rows = pl.DataFrame({t.USER_ID: ["a", "a", "b"], t.QUANTITY: [1, 1, 1]})
     >>> ids = content_ids(rows)
     >>> ids[0] == ids[1], ids[0] == ids[2], len(ids[0])
-    (True, False, 32)
+    (True, False, 33)
     """
-    names = [name for name in t.EVENTS.columns if name != t.EVENT_ID and name in events.columns]
-    fields = [pl.lit(name + _NAME_END) + _as_text(events, name) for name in names]
-    text = events.select(pl.concat_str(fields, separator=_FIELD_END, ignore_nulls=True)).to_series()
-    content = text.to_numpy().astype(object)
-    halves = [pd.util.hash_array(content, hash_key=key, categorize=False) for key in _HASH_KEYS]
-    digits = np.stack(halves, axis=1).astype(">u8").tobytes().hex()
-    ids = np.frombuffer(digits.encode(), dtype="S32").astype(str)
-    return pl.Series(t.EVENT_ID, ids, dtype=pl.String)
+    names = [name for name in t.EVENTS.columns if name != t.EVENT_ID]
+    words = np.full((events.height, len(names)), _NULL)
+    for place, name in enumerate(names):
+        if name in events.columns and events[name].null_count() < events.height:
+            words[:, place] = _words(events[name])
+    digest = polars_hash.col(t.EVENT_ID).nchash.xxh3_128(return_binary=True, byte_order="big")
+    rows = pl.DataFrame({t.EVENT_ID: _as_binary(words)})
+    return rows.select((t.MADE_ID + digest.bin.encode("hex")).alias(t.EVENT_ID)).to_series()
 
 
-def _as_text(events: pl.DataFrame, name: str) -> pl.Expr:
-    """Write a column as text; times as microseconds, for their text is a matter of taste."""
-    column = pl.col(name)
-    return (column.to_physical() if events.schema[name].is_temporal() else column).cast(pl.String)
+def _words(column: pl.Series) -> NDArray[np.uint64]:
+    """Each value as 64 bits (n,): XXH3 of text, the bits of a number or time, `_NULL` where there is none."""
+    if column.dtype == pl.String:
+        hashed = polars_hash.col(column.name).nchash.xxh3_64()
+        bits = column.to_frame().select(hashed.fill_null(0)).to_series().to_numpy()
+    else:
+        numbers = column.to_physical().cast(pl.Float64 if column.dtype.is_float() else pl.Int64)
+        bits = numbers.fill_null(0).to_numpy().view(np.uint64)
+    return np.where(column.is_null().to_numpy(), _NULL, bits) if column.null_count() else bits
+
+
+def _as_binary(words: NDArray[np.uint64]) -> pl.Series:
+    """Rows (n, k) of 64-bit words, little-endian, as n binary values."""
+    width = words.shape[1] * words.itemsize
+    ends = np.arange(0, len(words) * width + 1, max(width, 1), dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(words.astype("<u8", copy=False))]
+    return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.large_binary(), len(words), buffers)))

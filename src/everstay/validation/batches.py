@@ -20,5 +20,10 @@ def to_batch(frame: pl.DataFrame) -> Any:
         pl.col(with_gaps).cast(pl.Float64),
         cs.float().cast(pl.Float64),
         (cs.categorical() | cs.enum()).cast(pl.String),
-        pl.col(lists).cast(pl.List(pl.String)).list.join("; ", ignore_nulls=True),
+        as_text(*lists),
     ).to_pandas()
+
+
+def as_text(*lists: str) -> pl.Expr:
+    """The elements of a list as one text."""
+    return pl.col(lists).cast(pl.List(pl.String)).list.join("; ", ignore_nulls=True)

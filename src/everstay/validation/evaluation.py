@@ -43,6 +43,14 @@ class Tally:
     examples: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Found:
+    """Rows of a frame that an expectation applies to, and the numbers of those that are unexpected, ascending."""
+
+    rows: int
+    unexpected: Sequence[int]
+
+
 def merge_tallies(tallies: Sequence[Tally]) -> Tally:
     """Add up the counts and keep the first few examples."""
     examples = [example for tally in tallies for example in tally.examples]
@@ -66,20 +74,30 @@ def evaluate(
         SettingsError: Great Expectations does not know an expectation, or cannot evaluate it on these columns, or
             it is none that counts rows.
     """
+    return tuple(
+        Tally(
+            found.rows, len(found.unexpected), describe_rows(frame[found.unexpected[:MAX_EXAMPLES]], one.columns, key)
+        )
+        for one, found in zip(expectations, find_unexpected(frame, expectations, file), strict=True)
+    )
+
+
+def find_unexpected(frame: pl.DataFrame, expectations: Sequence[Expectation], file: str) -> list[Found]:
+    """Find the unexpected rows of `frame` of each expectation; raises as `evaluate`."""
     if not expectations or frame.is_empty():
-        return tuple(Tally() for _ in expectations)
+        return [Found(0, ()) for _ in expectations]
     with _lock:
         batch = _batch_definition().get_batch({"dataframe": to_batch(frame)})
         counts = _run(batch, expectations, _COUNTS, file)
         broken = [one for one, found in zip(expectations, counts, strict=True) if found["unexpected_count"]]
         row_numbers = iter(_run(batch, broken, _ROW_NUMBERS, file) if broken else [])
-    tallies = []
-    for expectation, found in zip(expectations, counts, strict=True):
-        numbers = next(row_numbers)["unexpected_index_list"][:MAX_EXAMPLES] if found["unexpected_count"] else []
-        examples = describe_rows(frame[numbers], expectation.columns, key)
-        rows = found["element_count"] - found.get("missing_count", 0)
-        tallies.append(Tally(rows, found["unexpected_count"], examples))
-    return tuple(tallies)
+    return [
+        Found(
+            found["element_count"] - found.get("missing_count", 0),
+            next(row_numbers)["unexpected_index_list"] if found["unexpected_count"] else (),
+        )
+        for found in counts
+    ]
 
 
 def _run(

@@ -1,6 +1,6 @@
-"""Validate a table part by part in Dask workers, and merge what they found."""
+"""Validate a table part by part in Dask workers, and merge what they found (docs/decisions/0009)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,22 +10,34 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import DataRejected
 from everstay.partitions import map_parts
-from everstay.validation.aggregates import ROW_COUNT, PartAggregates, aggregate_part, merge_aggregates
+from everstay.validation.aggregates import PartAggregates, aggregate_part, merge_aggregates
+from everstay.validation.classes import code_words
+from everstay.validation.counting import ClassCounts, merge_counts
 from everstay.validation.evaluation import Tally, describe_rows, evaluate, merge_tallies
+from everstay.validation.judging import count_alike, judge_classes
+from everstay.validation.recipes import ROW_COUNT
 from everstay.validation.report import ExpectationOutcome, ValidationReport
 from everstay.validation.suites import Expectation, Suite, load_suite
+from everstay.validation.uniqueness import evaluate_uniqueness, is_of_uniqueness
 
 BATCH_ROWS = 250_000
-"""Small parts are put together up to this many rows: Great Expectations takes 10 ms an expectation before any row."""
+"""Small parts are put together up to this many rows, for each query and each evaluation has a cost before any row."""
 
 _MAX_GROUP = 4  # parts that one task reads at most, so that a cluster's workers all get some
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a worker found in some parts: a tally for each expectation of rows, and each part's aggregates."""
+    """What a worker found in some parts.
+
+    Attributes:
+        tallies: one for each expectation of rows; empty where its rows are counted by classes.
+        counts: rows by class, not yet judged.
+        aggregates: of each part.
+    """
 
     tallies: tuple[Tally, ...]
+    counts: ClassCounts
     aggregates: tuple[PartAggregates, ...]
 
 
@@ -56,9 +68,10 @@ def validate(
     suite = load_suite(table, expectations)
     findings = map_parts(partial(examine_parts, suite=suite, read=read), group_parts(parts), scheduler)
     aggregates = merge_aggregates(table, [one for found in findings for one in found.aggregates])
+    totals = (merge_counts([found.counts for found in findings]), aggregates)
     # In a worker as well, for this process has no need to import Great Expectations.
-    (of_table,) = map_parts(partial(examine_aggregates, suite=suite), [aggregates], scheduler)
-    of_rows = iter(_merge_each([found.tallies for found in findings]))
+    ((of_classes, of_table),) = map_parts(partial(judge_totals, suite=suite), [totals], scheduler)
+    of_rows = iter(_merge_each([*(found.tallies for found in findings), of_classes]))
     of_aggregates = iter(of_table)
     outcomes = tuple(
         _judge_aggregate(one, next(of_aggregates), aggregates)
@@ -82,43 +95,63 @@ def group_parts(parts: Sequence[int]) -> list[Sequence[int]]:
 
 
 def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame]) -> Findings:
-    """Evaluate the expectations of rows on some parts, and aggregate each.
+    """Examine the rows of some parts, and aggregate each.
 
     Raises:
         DataRejected: a part lacks a column of the table or of its suite.
     """
     aggregates: list[PartAggregates] = []
-    tallies = []
+    found: list[tuple[tuple[Tally, ...], ClassCounts]] = []
     batch: list[pl.DataFrame] = []
+    needed = list(dict.fromkeys((*suite.table.key, *_looked_at(suite))))
     for part in parts:
         frame = read(part)
-        needed = _select_needed(frame, suite, part)
+        _check_columns(frame, suite, part)
+        frame = code_words(frame, suite.of_rows)
         aggregates.append(aggregate_part(suite.table, frame))
-        batch.append(needed)
+        batch.append(frame.select(needed))
         if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
-            tallies.append(evaluate(pl.concat(batch), suite.of_rows, suite.table.key, suite.file))
+            found.append(examine_rows(pl.concat(batch), suite))
             batch = []
-    return Findings(_merge_each(tallies), tuple(aggregates))
+    tallies, counts = zip(*found, strict=True)
+    return Findings(_merge_each(tallies), merge_counts(counts), tuple(aggregates))
 
 
-def _select_needed(frame: pl.DataFrame, suite: Suite, part: int) -> pl.DataFrame:
-    """Columns of the key and of the suite, after a check that all columns of the table are there."""
-    table = suite.table
-    looked_at = [name for one in suite.of_rows for name in (*one.columns, *one.condition_columns)]
-    missing = sorted({*table.columns, *looked_at}.difference(frame.columns))
+def examine_rows(frame: pl.DataFrame, suite: Suite) -> tuple[tuple[Tally, ...], ClassCounts]:
+    """Count rows by class for the expectations that have classes, and evaluate the others."""
+    counts = count_alike(frame, suite.of_rows)
+    others = {number: one for number, one in enumerate(suite.of_rows) if number not in counts.expectations}
+    of_uniqueness = {number: one for number, one in others.items() if is_of_uniqueness(one, frame)}
+    in_full = [number for number in others if number not in of_uniqueness]
+    key, file = suite.table.key, suite.file
+    tallies = dict(zip(in_full, evaluate(frame, [others[number] for number in in_full], key, file), strict=True))
+    for number, one in of_uniqueness.items():
+        tallies[number] = evaluate_uniqueness(frame, one, key, file)
+    return tuple(tallies.get(number, Tally()) for number in range(len(suite.of_rows))), counts
+
+
+def judge_totals(
+    totals: tuple[ClassCounts, pl.DataFrame], *, suite: Suite
+) -> tuple[tuple[Tally, ...], tuple[Tally, ...]]:
+    """Judge the classes of rows of all parts, and the one row of merged aggregates."""
+    counts, aggregates = totals
+    of_rows = judge_classes(counts, suite.of_rows, suite.table.key, suite.file)
+    return of_rows, evaluate(aggregates, suite.of_table, (), suite.file)
+
+
+def _check_columns(frame: pl.DataFrame, suite: Suite, part: int) -> None:
+    missing = sorted({*suite.table.columns, *_looked_at(suite)}.difference(frame.columns))
     if missing:
-        raise DataRejected(f"table {table.name}, part {part}: column(s) {', '.join(missing)} are missing")
-    return frame.select(list(dict.fromkeys((*table.key, *looked_at))))
+        raise DataRejected(f"table {suite.table.name}, part {part}: column(s) {', '.join(missing)} are missing")
+
+
+def _looked_at(suite: Suite) -> Iterator[str]:
+    return (name for one in suite.of_rows for name in (*one.columns, *one.condition_columns))
 
 
 def _merge_each(tallies: Sequence[Sequence[Tally]]) -> tuple[Tally, ...]:
     """Merge what several frames gave, expectation by expectation."""
     return tuple(merge_tallies(of_one) for of_one in zip(*tallies, strict=True))
-
-
-def examine_aggregates(aggregates: pl.DataFrame, *, suite: Suite) -> tuple[Tally, ...]:
-    """Evaluate the expectations of the table level on the one row of merged aggregates."""
-    return evaluate(aggregates, suite.of_table, (), suite.file)
 
 
 def _judge_rows(expectation: Expectation, found: Tally) -> ExpectationOutcome:

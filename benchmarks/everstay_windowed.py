@@ -1,0 +1,75 @@
+"""Everstay's side of the feature benchmark, one step a call: ingest a raw log, or build features from the lake."""
+
+import argparse
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.windowed import benchmark_features
+from everstay import tables as t
+from everstay.features import activity_slices
+from everstay.features.buckets import compute_features
+from everstay.lake import Lake, commit_staged, stage_events
+from everstay.partitions import map_parts, open_cluster
+from everstay.settings import Dask, FilesSource, Source
+from everstay.sources import open_source
+from everstay.validation import validate
+
+
+def main() -> None:
+    """Do one step and print its seconds as JSON; the start of the workers and their imports are not counted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=("ingest", "features"))
+    parser.add_argument("lake")
+    parser.add_argument("--buckets", type=int, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--raw", help="ingest: glob of the raw files")
+    parser.add_argument("--as-of", type=datetime.fromisoformat, help="features: the newest as-of")
+    parser.add_argument("--slices", type=int, default=1, help="features: weekly as-ofs")
+    parser.add_argument("--output", type=Path, help="features: folder of the part files")
+    arguments = parser.parse_args()
+    lake = Lake(arguments.lake, arguments.buckets)
+    with open_cluster(Dask(workers=arguments.workers)) as scheduler:
+        map_parts(_warm_up, range(4 * arguments.workers), scheduler)
+        told = (
+            _ingest(lake, arguments.raw, scheduler)
+            if arguments.step == "ingest"
+            else _features(lake, arguments, scheduler)
+        )
+    print(json.dumps(told))
+
+
+def _warm_up(part: int) -> None:  # noqa: ARG001
+    """Have a worker import what it needs: a night's worker has been running for long."""
+    activity_slices(t.EVENTS.empty(), t.ITEMS.empty(), [datetime(2020, 1, 1, tzinfo=UTC)], benchmark_features())
+
+
+def _ingest(lake: Lake, raw: str, scheduler: str) -> dict[str, float]:
+    source = Source(kind="files", files=FilesSource(events=raw))
+    began = time.perf_counter()
+    chunks = open_source(source).event_chunks()
+    staged = stage_events(lake, chunks, scheduler, max_quarantined_share=source.max_quarantined_share)
+    at_validation = time.perf_counter()
+    report = validate(t.EVENTS, staged.read, staged.buckets, scheduler)
+    report.raise_for_failures(None)
+    at_commit = time.perf_counter()
+    result = commit_staged(staged)
+    ended = time.perf_counter()
+    return {
+        "seconds": ended - began,
+        "validation_seconds": at_commit - at_validation,
+        "rows_added": result.rows_added,
+    }
+
+
+def _features(lake: Lake, arguments: argparse.Namespace, scheduler: str) -> dict[str, float]:
+    newest = arguments.as_of.astimezone(UTC)
+    as_ofs = [newest - timedelta(weeks=week) for week in reversed(range(arguments.slices))]
+    began = time.perf_counter()
+    compute_features(lake.snapshot(), as_ofs, arguments.output, scheduler, benchmark_features())
+    return {"seconds": time.perf_counter() - began}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Single passes over a bucket's sorted rows that give the values of every user at every as-of at once.
+
+An event of day d that is known from day b on counts in the window of n days of every as-of a with b <= a <= d + n.
+As-ofs ascend, so these are neighbours: the value is added at the first of them and taken off after the last, and one
+running sum over the as-ofs then gives all of them. The work per event does not depend on the number of as-ofs.
+
+Shapes: N rows of U users, S as-ofs, W windows, K kinds of rows, D days of the calendar.
+`starts` (U + 1,): a user's rows are `starts[u]:starts[u + 1]`, in the order of time.
+Days count from the calendar's first. `calendar` (D,): number of the first as-of on a day or after it; S if none.
+`begin`, `end` (N,): first day on which a row is known, and on which it is no longer valid (D - 1: always valid).
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Days = NDArray[np.int32]
+
+NEVER = np.iinfo(np.int64).min
+
+
+@njit(cache=True, nogil=True)
+def window_sums(
+    starts: Ints, kind: NDArray[np.int8], value: Ints, day: Days, begin: Days, end: Days,
+    calendar: Days, windows: Days, sums: Ints,
+) -> None:  # fmt: skip
+    """Sum `value` (N,) per kind, window, as-of and user into `sums` (K, W, S, U), which is zero before.
+
+    Args:
+        starts: see above.
+        kind: (N,) 0 to K - 1; a negative row is left out.
+        value: (N,).
+        day: (N,) of the event.
+        begin: see above.
+        end: see above.
+        calendar: see above.
+        windows: (W,) lengths in days.
+        sums: result.
+    """
+    slices = sums.shape[2]
+    for user in range(len(starts) - 1):
+        for row in range(starts[user], starts[user + 1]):
+            if kind[row] < 0:
+                continue
+            first = calendar[begin[row]]
+            valid = calendar[end[row]]
+            for window in range(len(windows)):
+                last = min(valid, calendar[day[row] + windows[window] + 1])
+                if first < last:
+                    sums[kind[row], window, first, user] += value[row]
+                    if last < slices:
+                        sums[kind[row], window, last, user] -= value[row]
+    accumulate(sums)
+
+
+@njit(cache=True, nogil=True)
+def window_distinct(
+    starts: Ints, code: Days, codes: int, day: Days, begin: Days, calendar: Days, windows: Days, counts: Ints
+) -> None:
+    """Count different `code` per window, as-of and user into `counts` (W, S, U), which is zero before.
+
+    A row counts until a later row of its code is known, or its day leaves the window: from the newest row to the
+    oldest, `covered` holds from which as-of on a later row of the code is known.
+
+    Args:
+        starts: see above.
+        code: (N,) 0 to `codes` - 1; a negative row is left out.
+        codes: how many there are.
+        day: (N,) of the event.
+        begin: see above.
+        calendar: see above.
+        windows: (W,) lengths in days.
+        counts: result.
+    """
+    slices = counts.shape[1]
+    owner = np.full(codes, -1, np.int64)
+    covered = np.empty(codes, np.int32)
+    for user in range(len(starts) - 1):
+        for row in range(starts[user + 1] - 1, starts[user] - 1, -1):
+            thing = code[row]
+            if thing < 0:
+                continue
+            first = calendar[begin[row]]
+            limit = np.int32(slices)
+            if owner[thing] == user:
+                limit = covered[thing]
+                covered[thing] = min(limit, first)
+            else:
+                owner[thing] = user
+                covered[thing] = first
+            if first >= limit:
+                continue
+            for window in range(len(windows)):
+                last = min(limit, calendar[day[row] + windows[window] + 1])
+                if first < last:
+                    counts[window, first, user] += 1
+                    if last < slices:
+                        counts[window, last, user] -= 1
+    accumulate(counts.reshape((1, *counts.shape)))
+
+
+@njit(cache=True, nogil=True)
+def accumulate(sums: Ints) -> None:
+    """Running sum over the as-ofs of (K, W, S, U), in place."""
+    for kind in range(sums.shape[0]):
+        for window in range(sums.shape[1]):
+            for later in range(1, sums.shape[2]):
+                for user in range(sums.shape[3]):
+                    sums[kind, window, later, user] += sums[kind, window, later - 1, user]
+
+
+@njit(cache=True, nogil=True)
+def latest(starts: Ints, kind: NDArray[np.int8], moment: Ints, begin: Days, calendar: Days, result: Ints) -> None:
+    """Find the greatest `moment` (N,) of each kind, as-of and user.
+
+    Args:
+        starts: see above.
+        kind: (N,) 0 to K - 1; a negative row is left out.
+        moment: (N,).
+        begin: see above.
+        calendar: see above.
+        result: (K, S, U), `NEVER` before, and where there is none.
+    """
+    kinds, slices, users = result.shape
+    for user in range(users):
+        for row in range(starts[user], starts[user + 1]):
+            first = calendar[begin[row]]
+            if kind[row] >= 0 and first < slices:
+                result[kind[row], first, user] = max(result[kind[row], first, user], moment[row])
+    for one in range(kinds):
+        for later in range(1, slices):
+            for user in range(users):
+                result[one, later, user] = max(result[one, later, user], result[one, later - 1, user])
+
+
+@njit(cache=True, nogil=True)
+def gaps(
+    starts: Ints, moment: Ints, day: Days, begin: Days, end: Days, calendar: Days, result: NDArray[np.float64]
+) -> None:
+    """Describe the gaps between successive days with a row: `result` (6, S, U), NaN before and where undefined.
+
+    The six are the mean, median, sample standard deviation, last and longest gap in days, and the time of the newest
+    row in microseconds. Rows of a user are in the order of `moment` (N,); those that are not valid at an as-of are
+    passed over.
+    """
+    slices, users = result.shape[1], result.shape[2]
+    for user in range(users):
+        low, high = starts[user], starts[user + 1]
+        lengths = np.empty(high - low, np.float64)
+        for at in range(slices):
+            count, total, squares, previous = 0, 0.0, 0.0, -1
+            for row in range(low, high):
+                if calendar[begin[row]] > at or calendar[end[row]] <= at:
+                    continue
+                result[5, at, user] = moment[row]
+                if previous >= 0 and day[row] > previous:
+                    lengths[count] = day[row] - previous
+                    total += lengths[count]
+                    squares += lengths[count] * lengths[count]
+                    count += 1
+                previous = day[row]
+            if count == 0:
+                continue
+            result[0, at, user] = total / count
+            result[1, at, user] = np.median(lengths[:count])
+            if count > 1:
+                result[2, at, user] = np.sqrt((count * squares - total * total) / (count * (count - 1)))
+            result[3, at, user] = lengths[count - 1]
+            result[4, at, user] = lengths[:count].max()

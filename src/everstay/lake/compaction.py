@@ -1,0 +1,115 @@
+"""Few files a bucket, and no more old versions than wanted, however many nights have appended a file each.
+
+Files are merged in tiers: the smallest ones of a bucket, up to the first that is larger than all of them together. So
+an event is rewritten about as often as its bucket has doubled, and a night's cost stays that of the night.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.transaction import AddAction, RemoveAction
+
+from everstay import tables as t
+from everstay.lake.bucket_files import StagedFile, write_bucket
+from everstay.lake.store import Lake
+from everstay.partitions import map_parts
+from everstay.storage import Folder
+
+MOST_FILES = 8
+"""A bucket with more files than this is compacted."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Files of one bucket that become one.
+
+    Attributes:
+        bucket: number of the user bucket.
+        paths: relative to the events table.
+        sizes: bytes of each.
+    """
+
+    bucket: int
+    paths: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
+def compact_events(lake: Lake, scheduler: str) -> int:
+    """Merge the small files of every bucket that has more than `MOST_FILES`, in one commit that changes no event.
+
+    Returns:
+        Number of buckets compacted.
+    """
+    events = lake.open(t.EVENTS)
+    if events is None:
+        return 0
+    merges = _choose(events)
+    if not merges:
+        return 0
+    version = events.version()
+    files = map_parts(partial(_merge, lake=lake, name=f"compacted-{version}.parquet"), merges, scheduler)
+    added = [
+        AddAction(file.path, file.size_bytes, {t.USER_BUCKET: str(file.bucket)}, 0, False, file.statistics)
+        for file in files
+    ]
+    now = round(1_000 * datetime.now(UTC).timestamp())
+    removed = [
+        RemoveAction(path, False, now, size, {t.USER_BUCKET: str(merge.bucket)})
+        for merge in merges
+        for path, size in zip(merge.paths, merge.sizes, strict=True)
+    ]
+    events.create_write_transaction(
+        [*added, *removed],
+        "append",
+        Schema.from_arrow(pl.DataFrame(schema={**t.EVENTS.columns, t.USER_BUCKET: pl.Int32}).to_arrow().schema),
+        [t.USER_BUCKET],
+        commit_properties=CommitProperties(custom_metadata={"everstay.compacted": str(len(merges))}),
+    )
+    return len(merges)
+
+
+def vacuum(lake: Lake, keep_days: int) -> int:
+    """Delete files that only versions older than `keep_days` days name; return how many were deleted."""
+    deleted = 0
+    for table in t.TABLES:
+        current = lake.open(table)
+        if current is not None:
+            hours = 24 * keep_days
+            deleted += len(current.vacuum(hours, dry_run=False, enforce_retention_duration=False))
+    return deleted
+
+
+def choose_smallest(rows: list[int]) -> int:
+    """How many files of so many `rows`, ascending, are merged: up to the first larger than all before it.
+
+    >>> choose_smallest([1, 1, 2, 3, 900])
+    4
+    >>> choose_smallest([10, 500, 900])
+    2
+    """
+    total = 0
+    for count, size in enumerate(rows):
+        if count >= 2 and size > total:
+            return count
+        total += size
+    return len(rows)
+
+
+def _choose(events: DeltaTable) -> list[Merge]:
+    adds = pl.DataFrame(events.get_add_actions(flatten=True)).sort("num_records", "path")
+    merges = []
+    for (bucket,), files in adds.partition_by(f"partition.{t.USER_BUCKET}", as_dict=True).items():
+        if len(files) > MOST_FILES:
+            chosen = files.head(choose_smallest(files["num_records"].to_list()))
+            merges.append(Merge(int(bucket), tuple(chosen["path"]), tuple(chosen["size_bytes"])))
+    return sorted(merges, key=lambda merge: merge.bucket)
+
+
+def _merge(merge: Merge, *, lake: Lake, name: str) -> StagedFile:
+    table = Folder(lake.table_uri(t.EVENTS))
+    events = pl.read_parquet([table.path(path) for path in merge.paths], hive_partitioning=False)
+    kinds = events.with_columns(pl.col(t.EVENT_TYPE).cast(pl.Enum(t.EVENT_TYPES)))
+    return write_bucket(lake, name, merge.bucket, kinds)

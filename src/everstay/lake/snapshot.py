@@ -1,0 +1,172 @@
+"""Fixed versions of the lake's tables, and the only reader of events: nobody reads them but as of a moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from everstay import tables as t
+from everstay.lake.order import sort_coded, sort_events
+from everstay.storage import Folder
+
+_STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
+_CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID)
+_ORDER = (t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Versions of the lake's tables. Small and picklable: Dask workers get one and read for themselves.
+
+    Attributes:
+        uri: the lake's.
+        bucket_count: the lake's.
+        versions: pairs of table name and Delta version.
+    """
+
+    uri: str
+    bucket_count: int
+    versions: tuple[tuple[str, int], ...]
+
+    @property
+    def data_version(self) -> str:
+        """Names all versions in one word, for runs, models and published rows."""
+        return ".".join(f"{name}-{version}" for name, version in self.versions)
+
+    @property
+    def buckets(self) -> range:
+        """The numbers of the user buckets."""
+        return range(self.bucket_count)
+
+    @property
+    def recorded_until(self) -> datetime:
+        """When the newest event was recorded, rounded up to a millisecond."""
+        newest: datetime = max(self._statistics["max.recorded_at"])
+        return newest + _STATISTICS_PRECISION
+
+    @property
+    def first_event_at(self) -> datetime:
+        """When the oldest event occurred, rounded down to a millisecond."""
+        oldest: datetime = min(self._statistics["min.occurred_at"])
+        return oldest
+
+    @property
+    def event_count(self) -> int:
+        """Number of stored events."""
+        return int(self._statistics["num_records"].sum())
+
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
+        """What was known of one bucket's users at a moment.
+
+        Args:
+            bucket: number of the user bucket.
+            as_of: only events that occurred and were recorded before are read.
+            columns: the ones wanted; all when None.
+            with_anonymous: whether events of nobody known are wanted, where items are counted and not users.
+
+        Returns:
+            Events sorted by user, time and event id.
+        """
+        wanted = list(columns or t.EVENTS.columns)
+        files = event_files(self._events, bucket)
+        if not files:
+            return t.EVENTS.empty().select(wanted)
+        needed = wanted if len(files) == 1 else list(dict.fromkeys((*wanted, *_ORDER)))
+        known = (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
+        if not with_anonymous:
+            known &= ~t.is_anonymous()
+        events = pl.scan_parquet(files, hive_partitioning=False).filter(known).select(needed).collect()
+        return (sort_events(events).cast({t.USER_ID: pl.String}) if len(files) > 1 else events).select(wanted)
+
+    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+        """The same as `read_events`, with ids and other repeated text as dictionaries: codes, and what they stand for.
+
+        Several times as fast, for no text is made of it. Users' codes ascend from row to row.
+        """
+        wanted = list(dict.fromkeys((*columns, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
+        files = event_files(self._events, bucket)
+        if not files:
+            return _coded(t.EVENTS.empty().select(wanted).to_arrow())
+        needed = wanted if len(files) == 1 else [*wanted, t.EVENT_ID]
+        tables = [_of_users(_known(_read_file(self._folder, file, needed), as_of)) for file in files]
+        return sort_coded(tables).select(wanted) if len(files) > 1 else tables[0].unify_dictionaries()
+
+    def read(self, table: t.Table) -> pl.DataFrame:
+        """A small table (items, users, treatments) as it was; no rows when it was never written."""
+        if table.name not in dict(self.versions):
+            return table.empty()
+        return pl.scan_delta(self._folder.path(table.name), version=self._version(table)).collect()
+
+    def _version(self, table: t.Table) -> int:
+        return dict(self.versions)[table.name]
+
+    @property
+    def _folder(self) -> Folder:
+        return Folder(self.uri)
+
+    @cached_property
+    def _events(self) -> DeltaTable:
+        return DeltaTable(self._folder.path(t.EVENTS.name), version=self._version(t.EVENTS))
+
+    @cached_property
+    def _statistics(self) -> pl.DataFrame:
+        return pl.DataFrame(self._events.get_add_actions(flatten=True))
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a worker gets: the fields; what is cached here it opens for itself."""
+        return {name: getattr(self, name) for name in ("uri", "bucket_count", "versions")}
+
+
+def event_files(events: DeltaTable, bucket: int, times: tuple[datetime, datetime] | None = None) -> list[str]:
+    """Files of one bucket, oldest delivery first.
+
+    Args:
+        events: at the version wanted.
+        bucket: number of the user bucket.
+        times: the first and the last moment that a file must overlap; None: all files.
+    """
+    files = events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))])
+    if times is None or not files:
+        return sorted(files)
+    adds = pl.DataFrame(events.get_add_actions(flatten=True))
+    first, last = adds[f"min.{t.OCCURRED_AT}"], adds[f"max.{t.OCCURRED_AT}"] + _STATISTICS_PRECISION
+    touched = set(adds.filter((last >= times[0]) & (first <= times[1]))["path"])
+    return sorted(file for file in files if any(file.endswith(path) for path in touched))
+
+
+def _read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
+    name = file[file.rindex(f"/{t.EVENTS.name}/") + 1 :]
+    with lake.reading(name) as source:
+        coded = [column for column in _CODED if column in columns]
+        return pq.read_table(source, columns=columns, read_dictionary=coded, use_threads=False)
+
+
+def _known(events: pa.Table, as_of: datetime) -> pa.Table:
+    """Rows that occurred and were recorded before `as_of`; usually all, and then nothing is copied."""
+    latest = max(pc.max(events[t.OCCURRED_AT]).as_py(), pc.max(events[t.RECORDED_AT]).as_py())
+    if latest < as_of:
+        return events
+    return events.filter((pc.field(t.OCCURRED_AT) < as_of) & (pc.field(t.RECORDED_AT) < as_of))
+
+
+def _of_users(events: pa.Table) -> pa.Table:
+    """Rows that belong to a user; usually all, and then nothing is copied. Only the dictionary's text is looked at."""
+    users = events[t.USER_ID].unify_dictionaries()
+    if not users.num_chunks or not pc.any(pc.starts_with(users.chunk(0).dictionary, t.ANONYMOUS)).as_py():
+        return events
+    return events.filter(pc.invert(pc.starts_with(users.cast(pa.large_string()), t.ANONYMOUS)))
+
+
+def _coded(events: pa.Table) -> pa.Table:
+    for place, name in enumerate(events.column_names):
+        if name in _CODED:
+            events = events.set_column(place, name, pc.dictionary_encode(events[name]))
+    return events
