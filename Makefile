@@ -36,7 +36,7 @@ features: $(READY)  ## only build the features and labels
 deploy: $(READY)  ## Prefect server, deployments with their schedules, and a worker (Ctrl-C stops them)
 	$(BIN)/python -m flows.deployments
 
-ui: $(READY)  ## the MLflow UI on this project's store
+ui: $(READY)  ## compare the models in a browser: the MLflow UI on this project's store (Ctrl-C stops it)
 	$(BIN)/python -m everstay.registry ui
 
 prove-as-of: $(READY)  ## prove on a sample of the lake that what comes later changes nothing

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -76,10 +77,12 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
             runs[name] = known
             continue
         logger.info("%s %s: training", work.model, name)
+        started_at = datetime.now(UTC)
         report, told = work.judge(work.train(name)), settings.model_dump(mode="json")
         runs[name] = tasks.log_candidate(
-            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=told
-        )
+            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=told,
+            started_at=started_at,
+        )  # fmt: skip
         trained.append(name)
         figure = runs[name].metrics[f"validation_{work.metric}"]
         logger.info("%s %s: validation %s %.4f", work.model, name, work.metric, figure.value)

@@ -25,14 +25,28 @@ def serve() -> None:
     """Start a server when none answers, apply the deployments, and work until interrupted."""
     settings = load_settings()
     environment = deployment_environment(settings)
-    with prefect_server(settings, environment):
-        apply_deployments(environment)
-        address = settings.prefect.api_url.removesuffix("/api")
-        print(f"\nPrefect UI: {address}\nThe worker runs what is scheduled; Ctrl-C stops it and the server.\n")
-        try:
-            subprocess.run([*_cli("worker", "start"), "--pool", POOL], env=environment, cwd=PROJECT, check=False)
-        except KeyboardInterrupt:
-            print("stopped")
+    worker = [*_cli("worker", "start"), "--pool", POOL]
+    try:
+        print(f"Prefect server at {settings.prefect.api_url}: starting, unless one answers there ...", flush=True)
+        with prefect_server(settings, environment):
+            print("Deployments of prefect.yaml: applying ...", flush=True)
+            apply_deployments(environment)
+            print(describe_schedules(settings), flush=True)
+            subprocess.run(worker, env=environment, cwd=PROJECT, check=False)
+    except KeyboardInterrupt:
+        print("Stopped: the worker, and the server when it was started here.")
+
+
+def describe_schedules(settings: Settings) -> str:
+    """What runs when, where to see it, and how to start something now."""
+    schedules, address = settings.prefect, settings.prefect.api_url.removesuffix("/api")
+    return (
+        f"\n  score-users/daily          {schedules.daily_cron} ({schedules.time_zone}): ingest, then score"
+        f"\n  retention-pipeline/weekly  {schedules.weekly_cron} ({schedules.time_zone}): the main job"
+        f"\n  .../manual                 every other flow, started by hand"
+        f"\n\nSee and start them at {address}/deployments. The worker runs what is due as long as this command runs;"
+        f"\nCtrl-C stops it and the server.\n"
+    )
 
 
 def deployment_environment(settings: Settings) -> dict[str, str]:
@@ -68,7 +82,11 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
         yield
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def apply_deployments(environment: Mapping[str, str]) -> None:

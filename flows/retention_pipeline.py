@@ -33,7 +33,7 @@ def retention_pipeline() -> None:
             summary.print_training(training)
             summary.print_decision(decision)
         score_users(scheduler=scheduler)
-    summary.print_next_steps(settings.mlflow.port)
+    summary.print_next_steps()
 
 
 if __name__ == "__main__":

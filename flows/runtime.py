@@ -51,6 +51,7 @@ def dask_scheduler(settings: Settings, scheduler: str | None) -> Iterator[str]:
         settings: says which, or how many local workers.
         scheduler: address that the calling flow opened; None when this flow was started by itself.
     """
+    set_logs()
     if scheduler is not None:
         yield scheduler
     else:
@@ -78,10 +79,7 @@ def show_validation(reports: Sequence[ValidationReport], settings: Settings, nam
 
 def run(flow: Callable[..., Any], **parameters: Any) -> Any:
     """Run a flow from the command line: a person's mistake ends in its message and exit status 1, not a traceback."""
-    hide_tracebacks_of_mistakes()
-    logging.getLogger("everstay").setLevel(logging.INFO)  # epochs; Prefect shows them by logging.extra_loggers
-    for name in _QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    set_logs()
     try:
         return flow(**parameters)
     except EverstayError as error:
@@ -89,8 +87,14 @@ def run(flow: Callable[..., Any], **parameters: Any) -> Any:
         sys.exit(1)
 
 
-def hide_tracebacks_of_mistakes() -> None:
-    """Keep Prefect's log to the message where an `EverstayError` ended a task or flow."""
+def set_logs() -> None:
+    """Tell what a person needs, in a terminal and in a scheduled run alike: epochs, but not each step of a library.
+
+    Where an `EverstayError` ended a task or flow, Prefect's log is kept to its message.
+    """
+    logging.getLogger("everstay").setLevel(logging.INFO)  # epochs; Prefect shows them by logging.extra_loggers
+    for name in _QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     for name in _ENGINE_LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _MistakeFilter) for known in logger.filters):

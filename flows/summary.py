@@ -114,13 +114,13 @@ def print_proof(proof: Proof) -> None:
     _CONSOLE.print(table)
 
 
-def print_next_steps(mlflow_port: int) -> None:
+def print_next_steps() -> None:
     """Where to look next."""
     _CONSOLE.rule("Next")
     _CONSOLE.print(
-        f"make score   publish who is about to leave and what each user wants next\n"
-        f"make ui      compare the models: http://127.0.0.1:{mlflow_port}\n"
-        f"make deploy  run this on a schedule"
+        "make score   publish who is about to leave and what each user wants next\n"
+        "make ui      compare the models in a browser; it tells the addresses\n"
+        "make deploy  run this on a schedule"
     )
 
 

@@ -3,15 +3,9 @@
 import os
 from pathlib import Path
 
-import pytest
+for variable in [name for name in os.environ if name.startswith("EVERSTAY_")]:
+    del os.environ[variable]  # a developer's own settings change no test, nor a fixture that many tests share
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers on every machine
 
 REPOSITORY = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own EVERSTAY_* variables change no test."""
-    for variable in [name for name in os.environ if name.startswith("EVERSTAY_")]:
-        monkeypatch.delenv(variable)

@@ -21,6 +21,11 @@ Result = TypeVar("Result")
 IN_PROCESS = ""
 """The scheduler address that means: no scheduler, compute here."""
 
+_WORKER = {
+    "POLARS_MAX_THREADS": "1",
+    "DASK_LOGGING__DISTRIBUTED": "error",
+}  # each start and end would be told otherwise
+
 
 @contextmanager
 def open_cluster(settings: Dask) -> Iterator[str]:
@@ -35,7 +40,7 @@ def open_cluster(settings: Dask) -> Iterator[str]:
         yield IN_PROCESS
     else:
         with (
-            dask.config.set({"distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": "1"}),
+            dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": text for name, text in _WORKER.items()}),
             LocalCluster(
                 n_workers=settings.workers,
                 threads_per_worker=1,

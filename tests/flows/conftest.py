@@ -1,5 +1,6 @@
 """A small simulated shop in a folder of its own, and a Prefect server that forgets."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 REPOSITORY = Path(__file__).parents[2]
+PYTHONPATH = f"{REPOSITORY}/src{os.pathsep}{REPOSITORY}"  # of a started process: the code of this checkout
 
 SETTINGS = """
 report_folder = "{folder}/reports"

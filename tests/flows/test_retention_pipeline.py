@@ -21,7 +21,7 @@ from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.retention_pipeline import retention_pipeline
 from flows.score_users import score_users
-from tests.flows.conftest import REPOSITORY, write_settings
+from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
 
 PUBLISHED = (t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
 
@@ -122,7 +122,7 @@ def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, mo
 
 def test_a_killed_and_rerun_pipeline_ends_in_the_same_tables(trained: Path, tmp_path: Path):
     settings = write_settings(tmp_path)
-    environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": PYTHONPATH}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
     command = [sys.executable, "-m", "flows.retention_pipeline"]
     process = subprocess.Popen(command, env=environment, cwd=REPOSITORY, start_new_session=True)
@@ -153,7 +153,7 @@ def test_bad_data_stops_before_any_training_run_exists(shop: Path, monkeypatch: 
 
 def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
     (tmp_path / "shop.toml").write_text("[churn]\nhorzon_days = 3\n")
-    environment = {**os.environ, "EVERSTAY_SETTINGS": str(tmp_path / "shop.toml"), "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "EVERSTAY_SETTINGS": str(tmp_path / "shop.toml"), "PYTHONPATH": PYTHONPATH}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
     done = subprocess.run(
         [sys.executable, "-m", "flows.ingest_events"],

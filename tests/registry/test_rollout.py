@@ -56,6 +56,10 @@ def test_every_decision_is_recorded_with_its_reasons(registry: Registry, lake: L
     assert rows[t.CHAMPION_VERSION].to_list() == [None, "1"]
     assert rows[t.DIFFERENCE_LOW].to_list() == [0.01, -0.01]
     assert "tie" in rows[t.REASONS][1][0]
+    described = [registry.client.get_model_version("churn", version).description for version in ("1", "2")]
+    assert "promoted: first model; its strongest rival" in described[0]
+    assert "not promoted: average_precision against champion 1" in described[1]
+    assert described[1].startswith("network: test_metric")
     assert champion(registry, "churn") == versions[0]
 
 

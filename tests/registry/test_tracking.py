@@ -30,7 +30,7 @@ def test_a_candidate_is_written_whole(registry: Registry, make_report: Make, chu
     stored = registry.client.get_run(run.run_id)
     assert stored.info.status == "FINISHED"
     assert stored.data.params == {"layers": "2", "rate": "0.1"}
-    assert stored.data.metrics["test_metric_low"] == 0.7
+    assert stored.data.metrics["uncertainty_low/test_metric"] == 0.7
     assert [point.value for point in registry.client.get_metric_history(run.run_id, "train_loss")] == [3.0, 2.0, 1.5]
     assert stored.data.tags["artifact_digest"] == artifact_digest(report.artifact)
     assert (stored.data.tags["data_version"], stored.data.tags["by"]) == ("events-0", "test")

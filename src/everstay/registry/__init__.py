@@ -8,6 +8,7 @@
 | `promotion` | `decide`: pure; evidence and policy become a decision with reasons |
 | `ledger`    | what was decided, in the lake's `promotions` table |
 | `description`, `packaging` | what a candidate's run and its `pyfunc` model hold |
+| `views`     | what a person sees first in MLflow's UI |
 | `rollout`   | `apply_decision`, `roll_back`: a decision moves the champion alias |
 | `identity`  | what makes two runs the same: key, code version, commit |
 | `refs`      | `RunRef`, `ModelRef`: passed between steps instead of models |

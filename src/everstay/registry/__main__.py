@@ -1,16 +1,28 @@
 """`python -m everstay.registry rollback churn`: the previous champion serves again; `... ui`: the MLflow UI."""
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from everstay.errors import EverstayError
 from everstay.lake import Lake
 from everstay.registry.rollout import roll_back
 from everstay.registry.store import Registry
 from everstay.registry.versions import DESCRIPTIONS
+from everstay.registry.views import addresses, describe_experiment
 from everstay.settings import Settings, load_settings
+
+_QUIET = {
+    "PYTHONWARNINGS": "ignore:starlette.middleware.wsgi is deprecated",  # by MLflow 3.17's own server
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes for judging language models
+}
+_PATIENCE_SECONDS = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,14 +48,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve_ui(settings: Settings) -> int:
-    """Run MLflow's own server until it is interrupted."""
+    """Say where to look, then run MLflow's own server until it is interrupted."""
     registry = Registry(settings.mlflow)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", registry.tracking_uri]
-    command += ["--host", "127.0.0.1", "--port", str(settings.mlflow.port), "--workers", "1"]
+    for model in DESCRIPTIONS:
+        describe_experiment(registry, model)
+    for name, address in addresses(registry, settings.mlflow.port).items():
+        print(f"{name:22} {address}")
+    print("The server is up in a few seconds and listens on this machine only. Ctrl-C stops it.", flush=True)
+    store = ["--backend-store-uri", registry.tracking_uri, "--registry-store-uri", registry.tracking_uri]
+    listen = ["--host", "127.0.0.1", "--port", str(settings.mlflow.port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", *store, *listen, "--uvicorn-opts", "--log-level warning"]
+    server = subprocess.Popen(command, env={**_QUIET, **os.environ}, start_new_session=True)
     try:
-        return subprocess.run(command, check=False).returncode
+        while server.poll() is None:  # not wait(): with Polars' signal handler Ctrl-C does not interrupt it
+            time.sleep(0.2)
+        return server.returncode
     except KeyboardInterrupt:
         return 0
+    finally:
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers; a terminal's Ctrl-C does not reach them, for MLflow answers with a traceback."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

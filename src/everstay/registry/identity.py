@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _BELOW_MODELS = ("features", "lake", "metrics", "tables", "training")
+_LAYOUT = 2  # of what a run holds; 2: bounds are named uncertainty_low/... and uncertainty_high/...
 _LIBRARIES = ("everstay", "numpy", "polars", "pytorch-lightning", "scikit-learn", "torch")
 
 
@@ -35,6 +36,7 @@ def run_key(model: str, candidate: str, config: Mapping[str, Any], data_version:
         "data_version": data_version,
         "as_of": as_of.isoformat(),
         "code": code_version(model),
+        "layout": _LAYOUT,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -13,7 +13,7 @@ from everstay.registry import ledger
 from everstay.registry.promotion import Decision
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.registry.store import Registry
-from everstay.registry.versions import CHAMPION, champion, get_version, require_champion
+from everstay.registry.versions import CHAMPION, champion, describe_decision, get_version, require_champion
 
 
 class ChampionChanged(EverstayError):
@@ -33,6 +33,9 @@ def apply_decision(registry: Registry, lake: Lake, decision: Decision) -> None:
     _refuse_when_changed(registry, decision, ledger.rolled_back(rows))
     if not ledger.is_recorded(rows, decision):
         lake.append(t.PROMOTIONS, ledger.decision_row(decision, datetime.now(UTC)))
+    verdict = "promoted" if decision.is_promoted else "not promoted"
+    words = f"{verdict}: {'; '.join(decision.reasons)}"
+    describe_decision(registry, decision.model, decision.challenger_version, words)
     if decision.is_promoted:
         registry.client.set_registered_model_alias(decision.model, CHAMPION, decision.challenger_version)
 

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric, Param, Run, RunTag
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
 
 from everstay.metrics.report import CandidateReport
 from everstay.registry.artifact import artifact_digest, read_card
-from everstay.registry.description import describe_metrics, read_intervals
+from everstay.registry.description import describe_metrics, describe_run, read_intervals
 from everstay.registry.identity import commit
 from everstay.registry.packaging import write_pyfunc
 from everstay.registry.refs import RunRef
 from everstay.registry.store import Registry
+from everstay.registry.views import describe_experiment
 
 RUN_KEY = "run_key"
 CANDIDATE = "candidate"
@@ -22,6 +24,7 @@ MODEL_ID = "model_id"
 ARTIFACT_DIGEST = "artifact_digest"
 DATA_VERSION = "data_version"
 AS_OF = "as_of"
+COMMIT = "commit"
 SETTINGS_FILE = "everstay.json"
 
 _BATCH = 1_000  # entries that MLflow takes at once
@@ -41,6 +44,7 @@ def log_candidate(
     run_key: str,
     example: pl.DataFrame,
     settings: Mapping[str, Any],
+    started_at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> RunRef:
     """Write one candidate: parameters, figures, curves, pictures, settings and the artifact as a `pyfunc` model.
@@ -55,6 +59,7 @@ def log_candidate(
         run_key: from `identity.run_key`.
         example: a few of the model's rows; become the signature and the input example.
         settings: the resolved settings, kept as `everstay.json`.
+        started_at: when the work on the candidate began, so that the run's duration is that of training and judging.
         tags: further ones.
 
     Raises:
@@ -66,8 +71,14 @@ def log_candidate(
     client = registry.client
     for abandoned in _search(registry, experiment, run_key, "RUNNING"):
         client.set_terminated(abandoned.info.run_id, "KILLED")
+    describe_experiment(registry, experiment)
+    origin = _origin(report, run_key)
+    note = describe_run(report, experiment, origin[AS_OF], origin[DATA_VERSION])
     run = client.create_run(
-        registry.experiment_id(experiment), run_name=report.name, tags={**_origin(report, run_key), **(tags or {})}
+        registry.experiment_id(experiment),
+        start_time=int((started_at or datetime.now(UTC)).timestamp() * 1_000),
+        run_name=f"{report.name} {origin[AS_OF][:10]}",
+        tags={**origin, MLFLOW_RUN_NOTE: note, **(tags or {})},
     )
     try:
         _write(registry, run, report, example, settings)
@@ -88,7 +99,7 @@ def _origin(report: CandidateReport, run_key: str) -> dict[str, str]:
         ARTIFACT_DIGEST: artifact_digest(report.artifact),
     }
     known_commit = commit()
-    return tags | ({MLFLOW_GIT_COMMIT: known_commit} if known_commit else {})
+    return tags | ({MLFLOW_GIT_COMMIT: known_commit, COMMIT: known_commit} if known_commit else {})
 
 
 def _write(
@@ -101,7 +112,7 @@ def _write(
     for name, figure in report.figures.items():
         client.log_figure(run_id, figure, f"plots/{name}")
     model: LoggedModel = client.create_logged_model(
-        run.info.experiment_id, report.name, run_id, tags=dict(run.data.tags), params=params
+        run.info.experiment_id, report.name, run_id, tags=_plain(run), params=params
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
     with write_pyfunc(report.artifact, model, example) as folder:
@@ -109,6 +120,11 @@ def _write(
     client.finalize_logged_model(model.model_id, "READY")
     _log_metrics(registry, run_id, model.model_id, report)
     client.log_batch(run_id, tags=[RunTag(MODEL_ID, model.model_id)])
+
+
+def _plain(run: Run) -> dict[str, str]:
+    """The run's tags without those that only MLflow reads."""
+    return {name: value for name, value in run.data.tags.items() if not name.startswith("mlflow.")}
 
 
 def _log_metrics(registry: Registry, run_id: str, model_id: str, report: CandidateReport) -> None:

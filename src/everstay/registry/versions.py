@@ -71,6 +71,12 @@ def get_version(registry: Registry, model: ModelName, version: str) -> ModelRef:
     return _as_ref(model, registry.client.get_model_version(model, version))
 
 
+def describe_decision(registry: Registry, model: ModelName, version: str, words: str) -> None:
+    """Tell the latest decision on a version below its description, where MLflow's pages show it."""
+    described = str(registry.client.get_model_version(model, version).description).split("\n\n")[0]
+    registry.client.update_model_version(model, version, description=f"{described}\n\n{words}")
+
+
 def download(registry: Registry, ref: ModelRef | RunRef) -> Path:
     """The artifact folder of a version or run: where it lies in a local store, else a copy in a temporary folder.
 
