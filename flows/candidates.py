@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from prefect import get_run_logger
 
+from everstay.metrics.comparison import standard_error
 from everstay.metrics.report import CandidateReport
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
@@ -52,6 +53,7 @@ class Work:
         judge: folder to report.
         example: a few rows for the logged model.
         rows: folder of the rows.
+        ensemble: the candidate that averages others; it is chosen when it is within one standard error of the best.
     """
 
     model: ModelName
@@ -62,6 +64,7 @@ class Work:
     judge: Callable[[Path], CandidateReport]
     example: Callable[[], pl.DataFrame]
     rows: Path
+    ensemble: str | None = None
 
 
 def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
@@ -83,7 +86,8 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
         trained.append(name)
         figure = runs[name].metrics[f"validation_{work.metric}"]
         logger.info("%s %s: validation %s %.4f", work.model, name, work.metric, figure.value)
-    best = best_on_validation(tuple(runs.values()), work.metric)
+    best = choose_on_validation(tuple(runs.values()), work.metric, work.ensemble, settings.promotion.confidence)
+    logger.info("%s: %s is chosen on validation", work.model, best.candidate)
     challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
     return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained))
 
@@ -91,3 +95,13 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
 def best_on_validation(runs: Sequence[RunRef], metric: str) -> RunRef:
     """The run with the highest validation figure; the first of equals."""
     return max(runs, key=lambda run: run.metrics[f"validation_{metric}"].value)
+
+
+def choose_on_validation(runs: Sequence[RunRef], metric: str, ensemble: str | None, confidence: float) -> RunRef:
+    """The ensemble's run when it is within one standard error of the best on validation, the best otherwise.
+
+    An average varies less than its members: where validation cannot tell them apart, it is the safer one.
+    """
+    best, name = best_on_validation(runs, metric), f"validation_{metric}"
+    least = best.metrics[name].value - standard_error(best.metrics[name], confidence)
+    return next((run for run in runs if run.candidate == ensemble and run.metrics[name].value >= least), best)
