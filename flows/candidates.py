@@ -22,7 +22,7 @@ class Training:
     Attributes:
         model: "churn" or "recommender".
         runs: one per candidate.
-        challenger: the version of the candidate that is best on validation.
+        challenger: the version of the candidate chosen on validation.
         rows: folder of the rows it is judged on.
         metric: figure the gate compares, without its part.
         trained: candidates that were trained now; the others were found.
@@ -68,7 +68,7 @@ class Work:
 
 
 def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
-    """Train and log the candidates whose run is not there yet; point the alias challenger to the best of all."""
+    """Train and log the candidates whose run is not there yet; point the alias challenger to the chosen one."""
     logger = get_run_logger()
     runs: dict[str, RunRef] = {}
     trained = []
