@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 from prefect import get_run_logger
 
+from everstay.metrics.comparison import standard_error
 from everstay.metrics.report import CandidateReport
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
@@ -22,7 +23,7 @@ class Training:
     Attributes:
         model: "churn" or "recommender".
         runs: one per candidate.
-        challenger: the version of the candidate that is best on validation.
+        challenger: the version of the candidate chosen on validation.
         rows: folder of the rows it is judged on.
         metric: figure the gate compares, without its part.
         trained: candidates that were trained now; the others were found.
@@ -53,6 +54,7 @@ class Work:
         judge: folder to report.
         example: a few rows for the logged model.
         rows: folder of the rows.
+        ensemble: the candidate that averages others; it is chosen when it is within one standard error of the best.
     """
 
     model: ModelName
@@ -63,10 +65,11 @@ class Work:
     judge: Callable[[Path], CandidateReport]
     example: Callable[[], pl.DataFrame]
     rows: Path
+    ensemble: str | None = None
 
 
 def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
-    """Train and log the candidates whose run is not there yet; point the alias challenger to the best of all."""
+    """Train and log the candidates whose run is not there yet; point the alias challenger to the chosen one."""
     logger = get_run_logger()
     runs: dict[str, RunRef] = {}
     trained = []
@@ -86,7 +89,8 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
         trained.append(name)
         figure = runs[name].metrics[f"validation_{work.metric}"]
         logger.info("%s %s: validation %s %.4f", work.model, name, work.metric, figure.value)
-    best = best_on_validation(tuple(runs.values()), work.metric)
+    best = choose_on_validation(tuple(runs.values()), work.metric, work.ensemble, settings.promotion.confidence)
+    logger.info("%s: %s is chosen on validation", work.model, best.candidate)
     challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
     return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained))
 
@@ -94,3 +98,13 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
 def best_on_validation(runs: Sequence[RunRef], metric: str) -> RunRef:
     """The run with the highest validation figure; the first of equals."""
     return max(runs, key=lambda run: run.metrics[f"validation_{metric}"].value)
+
+
+def choose_on_validation(runs: Sequence[RunRef], metric: str, ensemble: str | None, confidence: float) -> RunRef:
+    """The ensemble's run when it is within one standard error of the best on validation, the best otherwise.
+
+    An average varies less than its members: where validation cannot tell them apart, it is the safer one.
+    """
+    best, name = best_on_validation(runs, metric), f"validation_{metric}"
+    least = best.metrics[name].value - standard_error(best.metrics[name], confidence)
+    return next((run for run in runs if run.candidate == ensemble and run.metrics[name].value >= least), best)

@@ -1,4 +1,4 @@
-"""Fit every churn candidate on the same rows, judge each, log a run each, register the best as challenger."""
+"""Fit every churn candidate on the same rows, judge and log each, register the best or the blend as challenger."""
 
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ def train_churn(scheduler: str | None = None) -> Training:
         judge=lambda home: tasks.judge_churn_candidate(home, rows, settings),
         example=partial(_example, rows),
         rows=rows,
+        ensemble=churn.BLEND,
     )
     return train_candidates(work, Registry(settings.mlflow), settings)
 

@@ -17,16 +17,14 @@ class LogisticConfig(_Config):
 class BoostingConfig(_Config):
     """Histogram gradient boosting, strongly regularised: few leaves, many rows in each, few features per split."""
 
-    rounds: tuple[int, ...] = (100, 150, 200, 300)
-    """Numbers of trees to choose from on the validation rows."""
+    rounds: tuple[int, ...] = (100, 150, 200)
+    """Numbers of trees to choose from on the validation rows; more gained nothing on earlier as-ofs."""
     learning_rate: float = Field(default=0.03, gt=0)
     leaves: int = Field(default=6, ge=2)
     min_leaf_rows: int = Field(default=200, gt=0)
     feature_share: float = Field(default=0.2, gt=0, le=1)
     """Share of the features, drawn anew, that a split may choose from."""
     l2: float = Field(default=10.0, ge=0)
-    members: int = Field(default=3, gt=0)
-    """Models of different seeds whose log-odds are averaged."""
 
 
 class NetworkConfig(_Config):
@@ -41,7 +39,7 @@ class NetworkConfig(_Config):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     batch_rows: int = Field(default=512, gt=0)
-    max_epochs: int = Field(default=8, gt=0)
+    max_epochs: int = Field(default=6, gt=0)
     """At most this many, and at most `Training.max_epochs`: later ones gained nothing on earlier as-ofs."""
     patience: int = Field(default=4, gt=0)
     """Epochs without a lower validation loss before training stops."""

@@ -110,8 +110,12 @@ def _choose_logistic(rows: ChurnRows, training: Training, work: Path) -> _Choice
 def _choose_boosting(rows: ChurnRows, training: Training, work: Path) -> _Choice:  # noqa: ARG001
     config = BoostingConfig()
     longest = BoostingScorer.fit(rows.train, config, max(config.rounds), training.seed)
-    losses = _losses(longest.staged_scores(rows.validation), rows.validation)
-    rounds = min(config.rounds, key=lambda count: losses[count - 1])
+    churned = outcomes(rows.validation)
+    stages = longest.staged_scores(rows.validation)[np.array(config.rounds) - 1]
+    # the members' mean is of log-odds of several silences, and no log-odds of churning
+    odds = np.stack([Calibrator.fit(stage, churned).log_odds(stage) for stage in stages])
+    losses = _losses(odds, rows.validation)
+    rounds = config.rounds[int(np.argmin(losses))]
     params = {**config.model_dump(exclude={"rounds"}), "rounds": rounds, "features": len(longest.columns)}
     return _Choice(
         replace(longest, rounds=rounds),

@@ -1,4 +1,4 @@
-"""What the network learns besides who left: how soon and on how many days those who stayed came back.
+"""What network and boosting learn besides who left: how soon, and on how many days, those who stayed came back.
 
 One bit per user says little; someone who came back on the last day nearly left, someone who came daily did not.
 """

@@ -11,6 +11,7 @@ Interval(value=0.0, low=0.0, high=0.0)
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,15 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+def standard_error(interval: Interval, confidence: float) -> float:
+    """How far the figure usually is from the truth, read from its bounds as if its errors were normal.
+
+    >>> round(standard_error(Interval(value=0.5, low=0.402, high=0.598), confidence=0.95), 3)
+    0.05
+    """
+    return (interval.high - interval.low) / 2 / NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def mean_interval(values: ArrayLike, *, resamples: int, confidence: float, seed: int) -> Interval:
