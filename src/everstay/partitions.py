@@ -102,9 +102,13 @@ class Parts:
     folder: Path
     numbers: tuple[int, ...]
 
+    def path(self, number: int) -> Path:
+        """The file of one part."""
+        return _part_file(self.folder, number)
+
     def read(self, number: int) -> pl.DataFrame:
         """One part."""
-        return pl.read_parquet(_part_file(self.folder, number))
+        return pl.read_parquet(self.path(number))
 
     def read_all(self) -> pl.DataFrame:
         """All parts, in order."""

@@ -10,8 +10,10 @@ import polars as pl
 import pyarrow as pa
 
 from everstay import tables as t
-from everstay.features.activity import FEATURES, Feature, activity_slices, needed_columns
+from everstay.features.activity import FEATURES, activity_slices, needed_columns, needs_population
 from everstay.features.churn_labels import churn_labels
+from everstay.features.feature import Feature
+from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
@@ -35,11 +37,23 @@ class EventReader(Protocol):
 
 
 def bucket_features(
-    bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], features: Sequence[Feature] = FEATURES
+    bucket: int,
+    *,
+    reader: EventReader,
+    as_ofs: Sequence[datetime],
+    features: Sequence[Feature] = FEATURES,
+    population: Path | None = None,
 ) -> pl.DataFrame:
-    """`user_features` of one bucket at several as-ofs."""
+    """`user_features` of one bucket at several as-ofs; `population` is the file of all buckets', where needed."""
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
-    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features))
+    table = None if population is None else pl.read_parquet(population)
+    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features, table))
+
+
+def bucket_population(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime]) -> pl.DataFrame:
+    """What one bucket's users add to the population's aggregates of several as-ofs."""
+    events = reader.read_coded(bucket, max(as_ofs), POPULATION_COLUMNS)
+    return population_slices(events, reader.read(t.ITEMS), as_ofs)
 
 
 def bucket_labels(
@@ -58,9 +72,21 @@ def compute_features(
     scheduler: str,
     features: Sequence[Feature] = FEATURES,
 ) -> Parts:
-    """`user_features` of all buckets, written to `folder`."""
+    """`user_features` of all buckets, written to `folder`; the population's aggregates lie beside it meanwhile."""
     function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features)
-    return compute_parts(function, reader.buckets, folder, scheduler)
+    if not needs_population(features):
+        return compute_parts(function, reader.buckets, folder, scheduler)
+    parts = compute_population(reader, as_ofs, folder.with_name(f"{folder.name}-population"), scheduler)
+    merged = parts.folder / "merged.parquet"
+    merge_population([pl.scan_parquet(parts.path(number)) for number in parts.numbers]).write_parquet(merged)
+    table = compute_parts(partial(function, population=merged), reader.buckets, folder, scheduler)
+    parts.remove()
+    return table
+
+
+def compute_population(reader: EventReader, as_ofs: Sequence[datetime], folder: Path, scheduler: str) -> Parts:
+    """Each bucket's aggregates of the population, written to `folder`."""
+    return compute_parts(partial(bucket_population, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
 
 
 def compute_labels(
