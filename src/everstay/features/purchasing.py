@@ -101,7 +101,7 @@ def lifecycle() -> Feature:
     meaning = (
         f"0 no order yet, 1 new (first order less than {NEW_DAYS} days ago), 2 active, 3 slipping (silent for more "
         f"than {SLIPPING:g} usual gaps), 4 lapsed (more than {LAPSED:g}), 5 won back (an order less than {NEW_DAYS} "
-        f"days ago after {AWAY_DAYS} days or more without); the usual gap is gap_mean_days, at least {LEAST_USUAL_DAYS}, "
-        f"{USUAL_DAYS} where that is null"
+        f"days ago after {AWAY_DAYS} days or more without); the usual gap is gap_mean_days, at least "
+        f"{LEAST_USUAL_DAYS}, {USUAL_DAYS} where that is null"
     )
     return Feature("lifecycle_state", "state", None, meaning, state)
