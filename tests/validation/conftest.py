@@ -27,7 +27,7 @@ def suites() -> Path:
 @pytest.fixture(scope="session")
 def clean() -> Mapping[str, pl.DataFrame]:
     """Clean rows by table name."""
-    events, items = _events(), _items()
+    events, items = t.EVENTS.conform(_events()), _items()
     users = [f"u{number}" for number in range(USERS)]
     as_of = pl.lit(AS_OF, t.TIME).alias(t.AS_OF)
     matured_at = pl.lit(AS_OF + timedelta(days=30), t.TIME).alias(t.MATURED_AT)
