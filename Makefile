@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score ingest features deploy ui rollback test check format docs bench clean
+.PHONY: help train score preview ingest features deploy ui prove-as-of rollback test check format docs bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ train: $(READY)  ## from the source's events to two champion models and publishe
 score: $(READY)  ## publish who is about to leave and what each user wants next, by the champions
 	$(BIN)/python -m flows.score_users
 
+preview: $(READY)  ## show what would be read, and whether it is enough, before anything is stored (SOURCE=settings.toml)
+	$(if $(SOURCE),EVERSTAY_SETTINGS=$(SOURCE)) $(BIN)/python -m everstay.preview
+
 ingest: $(READY)  ## only read the source into the event lake
 	$(BIN)/python -m flows.ingest_events
 
@@ -35,6 +38,9 @@ deploy: $(READY)  ## Prefect server, deployments with their schedules, and a wor
 
 ui: $(READY)  ## the MLflow UI on this project's store
 	$(BIN)/python -m everstay.registry ui
+
+prove-as-of: $(READY)  ## prove on a sample of the lake that what comes later changes nothing
+	$(BIN)/python -m flows.prove_as_of
 
 rollback: $(READY)  ## give MODEL=churn or MODEL=recommender its previous champion back
 	$(BIN)/python -m everstay.registry rollback $(MODEL)

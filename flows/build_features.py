@@ -45,7 +45,7 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
     if lake.holds(t.USER_FEATURES, key) and lake.holds(t.CHURN_LABELS, key):
         logger.info("features of %s are stored already", snapshot.data_version)
         return FeatureSet(snapshot, split, key, is_new=False)
-    work = partial(runtime.work_folder, settings)
+    work = partial(runtime.parts_folder, settings)
     known_at, suites = snapshot.recorded_until, Path(settings.expectations_folder)
     with runtime.dask_scheduler(settings, scheduler) as address:
         features = tasks.compute_features(snapshot, split.as_ofs, work(t.USER_FEATURES.name), address)

@@ -44,7 +44,8 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         DataRejected: an expectation of severity *fail* does not hold; the lake is as before.
     """
     settings, logger = load_settings(), get_run_logger()
-    lake, source = runtime.open_lake(settings), open_source(settings.source)
+    lake = runtime.open_lake(settings)
+    source = open_source(settings.source, runtime.recorded_until(lake))
     logger.info("reading %s", settings.source.kind)
     with runtime.dask_scheduler(settings, scheduler) as address:
         chunks = source.event_chunks()
@@ -52,7 +53,7 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         staged = tasks.stage_events(lake, chunks, address, max_quarantined_share=share)
         logger.info("%s rows read, %s of them new", f"{staged.rows_read:,}", f"{staged.rows_new:,}")
         try:
-            entities = tasks.stage_entities(lake, source, runtime.work_folder(settings, "entities"))
+            entities = tasks.stage_entities(lake, source, runtime.parts_folder(settings, "entities"))
             reports = _validate(staged, entities, Path(settings.expectations_folder), address)
             report = runtime.show_validation(reports, settings, "ingest-events")
         except BaseException:
@@ -63,8 +64,8 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         if result.rows_added:
             compacted = tasks.compact_events(lake, address)
             logger.info("%d of %d buckets compacted", compacted, lake.bucket_count)
-    if settings.data.keep_days is not None:
-        tasks.vacuum(lake, settings.data.keep_days)
+        if result.rows_added and settings.data.keep_days is not None:  # either is a new version of the data
+            tasks.vacuum(lake, settings.data.keep_days)
     data_version = lake.snapshot().data_version
     logger.info("%s events added; the data is %s", f"{result.rows_added:,}", data_version)
     warnings = tuple(warning.describe() for each in reports for warning in each.warnings)

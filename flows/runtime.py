@@ -4,15 +4,18 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
+from everstay import tables as t
 from everstay.errors import EverstayError
 from everstay.lake import Lake
 from everstay.partitions import open_cluster
 from everstay.settings import Settings
+from everstay.storage import Folder
 from everstay.validation import ValidationReport, to_markdown, write_report
 
 _QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they tell of every step; trouble is still told
@@ -24,9 +27,20 @@ def open_lake(settings: Settings) -> Lake:
     return Lake(settings.data.folder, settings.data.buckets)
 
 
+def recorded_until(lake: Lake) -> datetime | None:
+    """When the newest event that is stored was recorded; None in a new lake."""
+    return None if lake.open(t.EVENTS) is None else lake.snapshot().recorded_until
+
+
 def work_folder(settings: Settings, *names: str) -> Path:
-    """A folder for what lies between two steps of a run; everything in it can be computed again."""
-    return Path(settings.data.folder, "_work", *names)
+    """A folder of this machine for what lies between two steps of a run; everything in it can be computed again."""
+    lake = Folder(settings.data.folder)
+    return Path(lake.uri if lake.is_local else ".work", "_work", *names)
+
+
+def parts_folder(settings: Settings, name: str) -> Folder:
+    """A folder beside the lake's tables, where every worker can write and read the parts of a table."""
+    return Folder(settings.data.folder) / "_work" / name
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from everstay.scoring import Work
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
 from flows.ingest_events import ingest_events
+from flows.prove_as_of import prove_as_of
 from flows.summary import print_published
 
 
@@ -39,6 +40,7 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
 
     Raises:
         NotReady: there is no champion, or no data.
+        LeakFound: a table of a sample changes with what came later.
         DataRejected: a scored table breaks an expectation; what was published before stays.
     """
     settings = load_settings()
@@ -64,12 +66,14 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     due = [
         table for table in (t.CHURN_SCORES, t.RECOMMENDATIONS) if not lake.has_published(table, as_of, keys[table.name])
     ]
+    if due:
+        prove_as_of()
     published, suites = [], Path(settings.expectations_folder)
     for table in due:
         ref = churn if table is t.CHURN_SCORES else recommender
         logger.info("scoring %s as of %s with version %s", table.name, f"{as_of:%Y-%m-%d}", ref.version)
         work = Work(snapshot, tasks.download_artifact(registry, ref), ref.version, as_of)
-        folder = runtime.work_folder(settings, table.name)
+        folder = runtime.parts_folder(settings, table.name)
         if table is t.CHURN_SCORES:
             parts = tasks.compute_churn_scores(work, settings.churn, folder, scheduler)
         else:

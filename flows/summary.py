@@ -10,6 +10,7 @@ from everstay import tables as t
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
+from everstay.scoring.proof import Proof
 from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
@@ -22,8 +23,8 @@ _EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
 _SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
 
 
-def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
-    """Counts, validation outcome, and the as-ofs of the split."""
+def print_data(ingestion: Ingestion, features: FeatureSet, currency: str) -> None:
+    """Counts, validation outcome, and the as-ofs of the split; `currency` is what amounts are in, if the shop says."""
     result, snapshot, split = ingestion.result, features.snapshot, features.split
     _CONSOLE.rule("Data")
     _CONSOLE.print(
@@ -31,6 +32,8 @@ def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
         f"{result.rows_quarantined:,} quarantined. The lake holds {snapshot.event_count:,} events "
         f"from {snapshot.first_event_at:%Y-%m-%d} to {snapshot.recorded_until:%Y-%m-%d} ({snapshot.data_version})."
     )
+    if currency:
+        _CONSOLE.print(f"Amounts are in {currency}.")
     if ingestion.report is None:
         _CONSOLE.print("Validation: nothing new to judge.")
     else:
@@ -38,8 +41,9 @@ def print_data(ingestion: Ingestion, features: FeatureSet) -> None:
         _CONSOLE.print(f"Validation: {held} of {ingestion.expectations} expectations held; {ingestion.report}")
         for warning in ingestion.warnings:
             _CONSOLE.print(f"  warning: {warning}")
+    chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in split.validation)
     _CONSOLE.print(
-        f"Judged as of {split.test:%Y-%m-%d}, chosen as of {split.validation[-1]:%Y-%m-%d}, "
+        f"Judged as of {split.test:%Y-%m-%d}, chosen as of {chosen}, "
         f"learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
         f"then from {len(split.refit)} up to {split.refit[-1]:%Y-%m-%d}."
     )
@@ -95,6 +99,18 @@ def print_published(lake: Lake, as_of: datetime) -> None:
     for row in riskiest.iter_rows(named=True):
         items = lists.filter(pl.col(t.USER_ID) == row[t.USER_ID]).sort(t.RANK)[t.ITEM_ID].head(_SHOWN_ITEMS)
         table.add_row(row[t.USER_ID], f"{row[t.CHURN_PROBABILITY]:.3f}", "; ".join(row[t.REASONS]), ", ".join(items))
+    _CONSOLE.print(table)
+
+
+def print_proof(proof: Proof) -> None:
+    """Each table's digest in the real future, and in which others it is the same."""
+    table = Table(title=f"As of {proof.as_of:%Y-%m-%d}: the same bits whatever came later?")
+    for heading in ("table", "rows", "digest as it is", *list(next(iter(proof.digests.values())))[1:]):
+        table.add_column(heading)
+    for name, by_future in proof.digests.items():
+        first, *others = by_future.values()
+        marks = ("same" if digest == first else f"DIFFERS: {digest[:12]}" for digest in others)
+        table.add_row(name, f"{proof.rows[name]:,}", first[:12], *marks)
     _CONSOLE.print(table)
 
 

@@ -8,7 +8,9 @@ from prefect import task
 from everstay import churn, lake, recommender, scoring
 from everstay.features import buckets
 from everstay.lake import Lake
+from everstay.lake import futures as lake_futures
 from everstay.registry import rollout, tracking, versions
+from everstay.scoring import proof
 from everstay.validation import validate
 
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
@@ -34,6 +36,8 @@ judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
 judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
 compare_churn = task(name="compare-churn")(churn.compare_models)
 compare_recommender = task(name="compare-recommender")(recommender.compare_models)
+write_futures = task(name="write-futures")(lake_futures.write_futures)
+prove_tables = task(name="prove-tables")(proof.prove_as_of)
 find_run = task(name="find-run", retries=2)(tracking.find_run)
 log_candidate = task(name="log-candidate")(tracking.log_candidate)
 download_artifact = task(name="download-artifact", retries=2)(versions.download)

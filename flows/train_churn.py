@@ -7,7 +7,6 @@ import polars as pl
 from prefect import flow
 
 from everstay import churn
-from everstay import tables as t
 from everstay.registry.identity import run_key
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
@@ -64,14 +63,14 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
     folder = runtime.work_folder(settings, "churn", f"{features.key[:16]}-{churn.MAX_TOKENS}", "rows")
     if folder.exists():
         return folder
-    tokens_folder = runtime.work_folder(settings, "day_tokens")
+    tokens_folder = runtime.parts_folder(settings, "day_tokens")
     as_ofs = features.split.as_ofs
     tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler)
     return tasks.prepare_churn_rows(runtime.open_lake(settings), tokens, features.split, folder)
 
 
 def _example(rows: Path) -> pl.DataFrame:
-    return churn.ChurnRows.read(rows).test.drop(t.CHURNED).head(_EXAMPLE_ROWS)
+    return churn.ChurnRows.read(rows).test.drop(churn.LABEL_COLUMNS).head(_EXAMPLE_ROWS)
 
 
 if __name__ == "__main__":

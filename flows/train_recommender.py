@@ -67,7 +67,7 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
             moment,
             horizon,
             snapshot.recorded_until,
-            runtime.work_folder(settings, f"baskets-{moment:%Y%m%d}"),
+            runtime.parts_folder(settings, f"baskets-{moment:%Y%m%d}"),
             scheduler,
         )
         for moment in (as_of - timedelta(days=horizon), as_of)

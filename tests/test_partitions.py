@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 from everstay.errors import NotReady, SourceError
 from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
 from everstay.settings import Dask
+from everstay.storage import Folder
 
 
 def square(number: int) -> int:
@@ -82,13 +83,13 @@ def test_a_scheduler_that_does_not_answer_is_named():
 def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_path: Path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "part-00099.parquet").write_text("from an earlier run")
-    parts = compute_parts(rows, range(4), tmp_path / "parts", scheduler)
+    parts = compute_parts(rows, range(4), Folder(str(tmp_path / "parts")), scheduler)
     assert parts.numbers == (0, 1, 2, 3)
     assert_frame_equal(parts.read_all(), pl.concat([rows(n) for n in range(4)]))
     assert_frame_equal(parts.read(3), rows(3))
-    assert len(list(parts.folder.iterdir())) == 4
+    assert len(parts.folder.files()) == 4
     parts.remove()
-    assert not parts.folder.exists()
+    assert not (tmp_path / "parts").exists()
 
 
 def refuse_at_three(number: int) -> int:

@@ -36,6 +36,9 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[churn]\nhorzon_days = 60", "unknown key 'churn.horzon_days'; did you mean 'churn.horizon_days'?"),
         ("[chrun]\nhorizon_days = 60", "unknown key 'chrun'; did you mean 'churn'?"),
         ("[source.files]\ncolums = {}", "did you mean 'source.files.columns'?"),
+        ("[source]\ncurrency = 'euro'", "source.currency: String should match pattern"),
+        ("[source.database]\nurl = 'postgresql://a:b@host/shop'", "unknown key 'source.database.url'"),
+        ("[source.files]\nwithout_user = 'drop'", "source.files.without_user: Input should be 'refuse' or 'keep'"),
         ("[data]\nzzzzzz = 1", "valid keys are folder, buckets"),
         ("[churn]\nhorizon_days = 0", "churn.horizon_days: Input should be greater than 0"),
         ("[churn]\ncandidates = ['magic']", "churn.candidates.0"),
@@ -66,6 +69,12 @@ def test_a_misspelt_variable_is_an_error(
     with pytest.raises(SettingsError) as told:
         load_settings()
     assert words in str(told.value)
+
+
+def test_the_database_s_url_is_a_secret_beside_the_settings(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+    settings_file.write_text("[source]\nkind = 'database'\n")
+    monkeypatch.setenv("EVERSTAY_DATABASE_URL", "postgresql://reader:secret@host/shop")
+    assert "secret" not in load_settings().model_dump_json()
 
 
 def test_a_named_file_must_exist(settings_file: Path):

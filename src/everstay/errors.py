@@ -19,3 +19,7 @@ class DataRejected(EverstayError):
 
 class NotReady(EverstayError):
     """A step was asked for before what it needs exists: no events, no mature label, no champion."""
+
+
+class LeakFound(EverstayError):
+    """Something computed as of a moment changes with what was not known then; nothing may be published."""

@@ -1,12 +1,10 @@
 """Apply a function to every user bucket, in this process or on a Dask cluster. The only module that imports Dask."""
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar, cast
 
 import dask
@@ -15,6 +13,7 @@ from distributed import Client, LocalCluster
 
 from everstay.errors import EverstayError, NotReady
 from everstay.settings import Dask
+from everstay.storage import Folder
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -95,20 +94,16 @@ class Parts:
     """A table computed part by part, one Parquet file each; not yet published. Small and picklable.
 
     Attributes:
-        folder: where the files lie.
+        folder: where the files lie; every worker can reach it.
         numbers: the parts that exist, in order.
     """
 
-    folder: Path
+    folder: Folder
     numbers: tuple[int, ...]
 
-    def path(self, number: int) -> Path:
-        """The file of one part."""
-        return _part_file(self.folder, number)
-
-    def read(self, number: int) -> pl.DataFrame:
-        """One part."""
-        return pl.read_parquet(self.path(number))
+    def read(self, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """One part; all columns when None."""
+        return self.folder.read_parquet(_part_file(number), columns)
 
     def read_all(self) -> pl.DataFrame:
         """All parts, in order."""
@@ -116,11 +111,11 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.clear()
 
 
 def compute_parts(
-    function: Callable[[int], pl.DataFrame], buckets: Sequence[int], folder: Path, scheduler: str
+    function: Callable[[int], pl.DataFrame], buckets: Sequence[int], folder: Folder, scheduler: str
 ) -> Parts:
     """Apply `function` to every bucket in the workers, which write the results themselves.
 
@@ -130,15 +125,14 @@ def compute_parts(
         folder: gets the files; what it held before is removed.
         scheduler: address from `open_cluster`.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.clear()
     map_parts(partial(_compute_part, function=function, folder=folder), buckets, scheduler)
     return Parts(folder, tuple(buckets))
 
 
-def _compute_part(bucket: int, *, function: Callable[[int], pl.DataFrame], folder: Path) -> None:
-    function(bucket).write_parquet(_part_file(folder, bucket))
+def _compute_part(bucket: int, *, function: Callable[[int], pl.DataFrame], folder: Folder) -> None:
+    folder.write_parquet(_part_file(bucket), function(bucket))
 
 
-def _part_file(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.parquet"
+def _part_file(number: int) -> str:
+    return f"part-{number:05d}.parquet"

@@ -9,64 +9,37 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from everstay.errors import SettingsError
+from everstay.source_settings import DatabaseSource, FilesSource, MappedSource, Section, Source, StoreTwinSource
+
+__all__ = [
+    "DATABASE_VARIABLE",
+    "Churn",
+    "Dask",
+    "Data",
+    "DatabaseSource",
+    "FilesSource",
+    "MappedSource",
+    "Mlflow",
+    "Prefect",
+    "Promotion",
+    "Recommender",
+    "Settings",
+    "Source",
+    "StoreTwinSource",
+    "Training",
+    "load_settings",
+]
 
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
+DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class FilesSource(_Section):
-    """A shop's own exports: Parquet or CSV files whose columns are mapped to ours."""
-
-    events: str = ""
-    """Path or glob of the event files, for example `exports/events-*.csv`."""
-    items: str = ""
-    """Path or glob of the catalogue; empty when there is none."""
-    users: str = ""
-    """Path or glob of the user table; empty when there is none."""
-    treatments: str = ""
-    """Path or glob of the table of who was sent which campaign; empty when there is none."""
-    columns: dict[str, str] = {}
-    """Ours to theirs, for example `{user_id = "CustomerID"}`; a column not named here keeps its name."""
-    event_types: dict[str, str] = {}
-    """Theirs to ours, for example `{add_to_cart = "cart"}`; a type not named here keeps its name."""
-    default_event_type: str = ""
-    """The type of every row when the files have no such column, for example `purchase`."""
-    time_zone: str = "UTC"
-    """Zone of times written without one."""
-    chunk_rows: int = Field(default=250_000, gt=0)
-    """Rows read at once, so that a file larger than memory works."""
-
-
-class StoreTwinSource(_Section):
-    """The simulated shop, whose truth is known."""
-
-    users: int = Field(default=2_000, gt=0)
-    items: int = Field(default=300, gt=0)
-    days: int = Field(default=364, gt=0)
-    seed: int = 7
-    fault_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of rows that are made faulty on purpose."""
-
-
-class Source(_Section):
-    """Where events come from."""
-
-    kind: Literal["complete_journey", "files", "store_twin"] = "complete_journey"
-    files: FilesSource = FilesSource()
-    store_twin: StoreTwinSource = StoreTwinSource()
-    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
-    """More unusable rows than this reject the whole delivery."""
-
-
-class Data(_Section):
+class Data(Section):
     """The lake."""
 
     folder: str = "data"
@@ -77,7 +50,7 @@ class Data(_Section):
     """Files that only versions older than this name are deleted after an ingestion; none: every version is kept."""
 
 
-class Churn(_Section):
+class Churn(Section):
     """What leaving means, and how it is learned."""
 
     look_back_days: int = Field(default=84, gt=0)
@@ -92,6 +65,8 @@ class Churn(_Section):
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
     """At most this many training as-ofs."""
+    validation_slices: int = Field(default=3, gt=0)
+    """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
     candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
         "recency", "logistic", "boosting", "network", "blend",
     )  # fmt: skip
@@ -118,7 +93,7 @@ class Churn(_Section):
         return self
 
 
-class Recommender(_Section):
+class Recommender(Section):
     """What a list is, and how it is learned."""
 
     horizon_days: int = Field(default=28, gt=0)
@@ -133,7 +108,7 @@ class Recommender(_Section):
     """Whether a list may repeat what the user bought before."""
 
 
-class Promotion(_Section):
+class Promotion(Section):
     """The gate between challenger and champion."""
 
     churn_metric: Literal["roc_auc", "average_precision"] = "average_precision"
@@ -148,7 +123,7 @@ class Promotion(_Section):
     """Guard: a recommender challenger that shows a smaller share of the catalogue is never promoted."""
 
 
-class Training(_Section):
+class Training(Section):
     """How networks are trained; what is trained is the models' own configuration."""
 
     seed: int = 17
@@ -159,7 +134,7 @@ class Training(_Section):
     max_epochs: int = Field(default=30, gt=0)
 
 
-class Dask(_Section):
+class Dask(Section):
     """Where per-bucket work runs."""
 
     scheduler: str = ""
@@ -168,7 +143,7 @@ class Dask(_Section):
     """Local worker processes; 0 computes in this process."""
 
 
-class Mlflow(_Section):
+class Mlflow(Section):
     """The experiment store."""
 
     tracking_uri: str = "sqlite:///mlruns/mlflow.db"
@@ -176,7 +151,7 @@ class Mlflow(_Section):
     port: int = Field(default=5000, gt=0, lt=65536)
 
 
-class Prefect(_Section):
+class Prefect(Section):
     """The orchestrator and its schedules."""
 
     api_url: str = "http://127.0.0.1:4200/api"
@@ -254,7 +229,7 @@ def _settings_file() -> Path:
 
 def _refuse_unknown_variables() -> None:
     for variable in os.environ:
-        if not variable.startswith(ENV_PREFIX) or variable == FILE_VARIABLE:
+        if not variable.startswith(ENV_PREFIX) or variable in (FILE_VARIABLE, DATABASE_VARIABLE):
             continue
         first = variable.removeprefix(ENV_PREFIX).lower().split("__")[0]
         if first not in Settings.model_fields:

@@ -3,7 +3,7 @@
 Object stores take their credentials and endpoint from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,6 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.fs
-import pyarrow.parquet
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,13 @@ class Folder:
         with self.writing(name) as file:
             frame.write_parquet(file, compression="zstd", compression_level=1)
 
-    def read_parquet(self, name: str) -> pl.DataFrame:
-        """Read a frame."""
+    def read_parquet(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Read a frame; all columns when None."""
+        wanted = list(columns) if columns is not None else None
+        if self.is_local:
+            return pl.read_parquet(self.path(name), columns=wanted, hive_partitioning=False)
         with self.reading(name) as file:
-            return pl.DataFrame(pl.from_arrow(pyarrow.parquet.read_table(file)))
+            return pl.read_parquet(file, columns=wanted)
 
     def size(self, name: str) -> int:
         """Bytes of a file."""

@@ -54,6 +54,8 @@ COST = "cost"
 USER_BUCKET = "user_bucket"  # stable hash of user_id modulo the lake's bucket count
 AS_OF = "as_of"
 CHURNED = "churned"
+RETURN_DAYS = "return_days"
+ORDER_DAYS = "order_days"
 HORIZON_DAYS = "horizon_days"
 MATURED_AT = "matured_at"
 
@@ -100,6 +102,18 @@ EVENT_TYPES = (
 TIME = pl.Datetime("us", "UTC")
 MADE_ID = "~"
 """An event id that begins so was made from the row's content, and can come again only at the same time."""
+
+ANONYMOUS = "anonymous:"
+"""Begins the `user_id` of events of nobody known; the rest names the order, or else the event. It is no user."""
+
+
+def is_anonymous() -> pl.Expr:
+    """Condition on rows with a `user_id`: they belong to nobody known, count for items and for no user.
+
+    >>> pl.DataFrame({USER_ID: ["ann", "anonymous:17"]}).filter(is_anonymous()).height
+    1
+    """
+    return pl.col(USER_ID).str.starts_with(ANONYMOUS)
 
 
 @dataclass(frozen=True)
@@ -228,7 +242,15 @@ USER_FEATURES = _table("user_features", (USER_ID, AS_OF), {USER_ID: pl.String, A
 CHURN_LABELS = _table(
     "churn_labels",
     (USER_ID, AS_OF),
-    {USER_ID: pl.String, AS_OF: TIME, CHURNED: pl.Boolean, HORIZON_DAYS: pl.Int32, MATURED_AT: TIME},
+    {
+        USER_ID: pl.String,
+        AS_OF: TIME,
+        CHURNED: pl.Boolean,
+        RETURN_DAYS: pl.Int32,
+        ORDER_DAYS: pl.Int32,
+        HORIZON_DAYS: pl.Int32,
+        MATURED_AT: TIME,
+    },
 )
 CHURN_SCORES = _table(
     "churn_scores",

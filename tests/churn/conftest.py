@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from everstay import tables as t
 from everstay.churn.encoding import FEATURE_COLUMNS
-from everstay.churn.rows import ChurnRows
+from everstay.churn.rows import LABEL_COLUMNS, ChurnRows
 from everstay.features import TimeSplit
 from everstay.features import sequences as s
 from everstay.settings import Churn, Promotion, Settings, Training
@@ -40,8 +40,13 @@ def planted_rows(as_of: datetime, users: int, seed: int) -> pl.DataFrame:
         pl.lit(as_of, t.TIME).alias(t.AS_OF),
         pl.Series(t.CHURNED, generator.random(users) < 1 / (1 + np.exp(-odds))),
     )
+    rows = rows.with_columns(
+        pl.when(~pl.col(t.CHURNED)).then(generator.integers(0, 28, users)).cast(pl.Int32).alias(t.RETURN_DAYS),
+        pl.col(t.CHURNED).not_().cast(pl.Int32).alias(t.ORDER_DAYS),
+        pl.lit(28, pl.Int32).alias(t.HORIZON_DAYS),
+    )
     return rows.join(_tokens(recency, gap, is_late, generator), on=t.USER_ID, how="left").select(
-        t.USER_ID, t.AS_OF, *FEATURE_COLUMNS, *_LISTS, t.CHURNED
+        t.USER_ID, t.AS_OF, *FEATURE_COLUMNS, *_LISTS, *LABEL_COLUMNS
     )
 
 

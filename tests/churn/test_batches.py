@@ -33,7 +33,7 @@ def test_every_row_is_in_one_batch_with_its_own_tokens(seed: int | None) -> None
         owner = np.broadcast_to(batch.rows.numpy()[:, None], is_token.shape)
         assert (batch.numbers.numpy()[..., 0] == np.where(is_token, owner, 0)).all()
         assert (batch.kinds.numpy() == np.where(is_token, owner % 7, 0)).all()
-        assert (batch.churned.numpy() == batch.rows.numpy() % 2).all()
+        assert (batch.returns.numpy() == batch.rows.numpy() % 2).all()
 
 
 def test_hardly_anything_is_padding() -> None:

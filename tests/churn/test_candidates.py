@@ -17,7 +17,7 @@ from everstay import tables as t
 from everstay.churn import candidates
 from everstay.churn.artifact import load_artifact
 from everstay.churn.candidates import evaluate_candidate, train_candidate
-from everstay.churn.rows import ChurnRows, outcomes
+from everstay.churn.rows import LABEL_COLUMNS, ChurnRows, outcomes
 from everstay.errors import EverstayError, NotReady
 from everstay.metrics.classification import expected_calibration_error, roc_auc
 from everstay.settings import Settings
@@ -73,7 +73,7 @@ class CandidateContract:
         nothing = churn_rows.test.head(2).with_columns(
             pl.lit(None).cast(churn_rows.test.schema[name]).alias(name)
             for name in churn_rows.test.columns
-            if name not in (t.USER_ID, t.AS_OF, t.CHURNED)
+            if name not in (t.USER_ID, t.AS_OF, *LABEL_COLUMNS)
         )
         assert np.isfinite(model.predict_probability(nothing)).all()
 

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.churn.encoding import TOKEN_COLUMNS
-from everstay.churn.rows import PARTS, ChurnRows, join_rows
+from everstay.churn.rows import LABEL_COLUMNS, PARTS, ChurnRows, join_rows
 from everstay.errors import NotReady
 
 
@@ -41,9 +41,9 @@ def test_wrong_order_and_missing_columns_are_refused(churn_rows: ChurnRows) -> N
 
 def test_join_keeps_labelled_users_and_those_without_tokens(churn_rows: ChurnRows) -> None:
     rows = churn_rows.test
-    features = rows.drop(t.CHURNED, *TOKEN_COLUMNS)
+    features = rows.drop(*LABEL_COLUMNS, *TOKEN_COLUMNS)
     tokens = rows.select(t.USER_ID, t.AS_OF, *TOKEN_COLUMNS).tail(-1)
-    labels = rows.select(t.USER_ID, t.AS_OF, t.CHURNED).head(10)
+    labels = rows.select(t.USER_ID, t.AS_OF, *LABEL_COLUMNS).head(10)
     joined = join_rows(features, tokens, labels)
     assert joined.height == 10
     assert joined[TOKEN_COLUMNS[0]].null_count() == 1

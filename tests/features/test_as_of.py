@@ -20,6 +20,7 @@ from everstay.features.sequences import day_tokens, next_basket, purchase_histor
 from everstay.lake import assign_bucket
 from everstay.partitions import IN_PROCESS
 from everstay.settings import Churn
+from everstay.storage import Folder
 from tests.strategies import AS_OF, ITEMS, PROPERTY, event, event_frames, event_rows, frame_of, is_known
 
 TableOf = Callable[[pl.DataFrame], pl.DataFrame]
@@ -89,6 +90,14 @@ def test_many_as_ofs_are_stacked_single_ones(events):
     assert activity_slices(events, ITEMS, as_ofs, population=population).equals(single)
 
 
+def test_purchases_of_nobody_known_count_for_items_and_not_as_users(tmp_path):
+    rows = [event("u0", t.PURCHASE, -1, item="i0"), event(f"{t.ANONYMOUS}7", t.PURCHASE, -1, item="i2")]
+    shop = Shop(frame_of([*rows, event("u1", t.PURCHASE, -2, item="i2")]), 2)
+    table = compute_features(shop, [AS_OF], Folder(str(tmp_path / "features")), IN_PROCESS).read_all().sort(t.USER_ID)
+    values = table.select(t.USER_ID, "item_popularity_84d", "recency_score_364d").rows()
+    assert values == [("u0", 1 / 3, 3.0), ("u1", 2 / 3, 1.0)]
+
+
 @PROPERTY
 @given(events=event_frames((-3, -2, -1), max_size=40))
 def test_sessions_are_those_of_the_events_known_at_each_as_of(events):
@@ -116,7 +125,7 @@ def test_any_number_of_buckets_gives_the_same_features(events, tmp_path_factory)
     as_ofs = [AS_OF - timedelta(days=7), AS_OF]
     folder = tmp_path_factory.mktemp("features")
     one, many = (
-        compute_features(Shop(events, count), as_ofs, folder / str(count), IN_PROCESS)
+        compute_features(Shop(events, count), as_ofs, Folder(str(folder / str(count))), IN_PROCESS)
         .read_all()
         .sort(t.AS_OF, t.USER_ID)
         for count in (1, 5)
@@ -167,13 +176,18 @@ class Shop:
     def buckets(self) -> range:
         return range(self.bucket_count)
 
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
         inside = assign_bucket(self.events, self.bucket_count).filter(pl.col(t.USER_BUCKET) == bucket)
         known = inside.filter(pl.col(t.OCCURRED_AT) < as_of, pl.col(t.RECORDED_AT) < as_of)
-        return known.select(columns or t.EVENTS.columns)
+        some = known if with_anonymous else known.filter(~t.is_anonymous())
+        return some.select(columns or t.EVENTS.columns)
 
-    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
-        return code_events(self.read_events(bucket, as_of, columns))
+    def read_coded(
+        self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
+    ) -> pa.Table:
+        return code_events(self.read_events(bucket, as_of, columns, with_anonymous=with_anonymous))
 
     def read(self, table: t.Table) -> pl.DataFrame:
         return ITEMS

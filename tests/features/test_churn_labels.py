@@ -53,7 +53,13 @@ def test_equal_to_a_slow_reference(rows, days):
 def test_table_conforms_and_says_when_it_was_known():
     table = churn_labels(frame_of([event("u0", t.PURCHASE, -1)]), AS_OF, CHURN, MATURED_AT)
     assert table.schema == t.CHURN_LABELS.empty().schema
-    assert table.row(0) == ("u0", AS_OF, True, 28, MATURED_AT)
+    assert table.row(0) == ("u0", AS_OF, True, None, 0, 28, MATURED_AT)
+
+
+def test_who_came_back_did_so_on_a_day_and_on_so_many_days():
+    orders = [event("u0", t.PURCHASE, days) for days in (-1, 3, 9.5, 9.75, 20, 40)]
+    table = churn_labels(frame_of(orders), AS_OF, CHURN, MATURED_AT)
+    assert table.select(t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS).row(0) == (False, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ churns = st.builds(
     allowed_lateness_days=st.integers(0, 10),
     slice_step_days=st.integers(1, 20),
     training_slices=st.integers(1, 30),
+    validation_slices=st.integers(1, 4),
 )
 
 
@@ -40,6 +41,11 @@ def test_split_never_lets_a_label_window_reach_the_next_part(churn, history_days
     assert max(split.validation) + window <= split.test == AS_OF
     assert min(split.train) >= full_history
     assert 1 <= len(split.train) <= churn.training_slices
+    room = (min(split.validation) - window - full_history) // timedelta(days=churn.slice_step_days) + 1
+    assert 1 <= len(split.validation) <= churn.validation_slices
+    assert len(split.validation) == 1 or room >= 4 * len(split.validation)
+    assert len(set(split.as_ofs)) == len(split.as_ofs)
+    assert all(max(split.train) < moment < max(split.validation) for moment in split.between)
     steps = {later - earlier for earlier, later in pairwise(split.train)}
     assert steps <= {timedelta(days=churn.slice_step_days)}
 

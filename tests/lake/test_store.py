@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.lake import Lake, commit_entities, content_key, stage_entities
+from everstay.storage import Folder
 
 MONDAY = datetime(2023, 5, 1, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -31,6 +32,8 @@ def labels(as_of: datetime, *churned: bool) -> pl.DataFrame:
                 t.USER_ID: [f"u{n}" for n in range(len(churned))],
                 t.AS_OF: as_of,
                 t.CHURNED: churned,
+                t.RETURN_DAYS: [None if left else 3 for left in churned],
+                t.ORDER_DAYS: [0 if left else 1 for left in churned],
                 t.HORIZON_DAYS: 28,
                 t.MATURED_AT: as_of,
             }
@@ -100,10 +103,14 @@ class Shop:
 
 def test_entities_get_a_new_version_only_when_they_changed(lake: Lake, tmp_path: Path):
     shop = Shop()
-    assert commit_entities(stage_entities(lake, shop, tmp_path / "staged")) == ("items", "users", "treatments")
-    assert commit_entities(stage_entities(lake, shop, tmp_path / "staged")) == ()
+    assert commit_entities(stage_entities(lake, shop, Folder(str(tmp_path / "staged")))) == (
+        "items",
+        "users",
+        "treatments",
+    )
+    assert commit_entities(stage_entities(lake, shop, Folder(str(tmp_path / "staged")))) == ()
     shop.names.append("b")
-    assert commit_entities(stage_entities(lake, shop, tmp_path / "staged")) == ("items",)
+    assert commit_entities(stage_entities(lake, shop, Folder(str(tmp_path / "staged")))) == ("items",)
     assert lake.read(t.ITEMS)[t.ITEM_ID].to_list() == ["a", "b"]
 
 

@@ -77,6 +77,16 @@ def test_a_slow_bootstrap_of_repeated_rows_gives_the_same_bounds():
     assert (interval.low, interval.high) == pytest.approx(np.quantile(values, [0.1, 0.9]))
 
 
+def test_rows_of_one_user_are_drawn_together():
+    y, p, _ = predictions(n=80)
+    once = statistic_interval(roc_auc, y, p, **ASK)
+    users = np.arange(80)
+    thrice = statistic_interval(roc_auc, np.tile(y, 3), np.tile(p, 3), users=np.tile(users, 3), **ASK)
+    assert (thrice.value, thrice.low, thrice.high) == pytest.approx((once.value, once.low, once.high))
+    apart = statistic_interval(roc_auc, np.tile(y, 3), np.tile(p, 3), **ASK)
+    assert apart.high - apart.low < 0.8 * (once.high - once.low)
+
+
 def test_every_resample_draws_as_many_users_as_there_are():
     chunks = list(comparison._resamples(7, 50, 1))
     assert (np.concatenate(chunks).sum(axis=1) == 7).all()

@@ -14,13 +14,14 @@ from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, active_users, compute_churn_scores
 from everstay.scoring.churn_scores import score_churn_bucket
 from everstay.settings import Churn
+from everstay.storage import Folder
 
 Make = Callable[..., Work]
 CHURN = Churn()
 
 
 def score(work: Work, folder: Path) -> pl.DataFrame:
-    return compute_churn_scores(work, CHURN, folder / "scores", IN_PROCESS).read_all().sort(t.USER_ID)
+    return compute_churn_scores(work, CHURN, Folder(str(folder / "scores")), IN_PROCESS).read_all().sort(t.USER_ID)
 
 
 def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, events: pl.DataFrame, tmp_path: Path):

@@ -7,12 +7,15 @@ from polars.testing import assert_frame_equal
 from everstay import tables as t
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, compute_recommendations, history_rows
+from everstay.storage import Folder
 
 Make = Callable[..., Work]
 
 
 def lists(work: Work, folder: Path, k: int = 3) -> pl.DataFrame:
-    return compute_recommendations(work, k, folder / "lists", IN_PROCESS).read_all().sort(t.USER_ID, t.RANK)
+    return (
+        compute_recommendations(work, k, Folder(str(folder / "lists")), IN_PROCESS).read_all().sort(t.USER_ID, t.RANK)
+    )
 
 
 def test_every_user_with_an_event_gets_a_list(make_work: Make, events: pl.DataFrame, tmp_path: Path):

@@ -1,6 +1,5 @@
 """A shop's own files: the same events from CSV and Parquet, and clear words for every way a file can be wrong."""
 
-import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,18 +13,8 @@ from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import FilesSource, Source
 from everstay.sources import open_source
-from everstay.sources.contract import STAGED
+from tests.sources.reading import COLUMNS, HEADER, ROWS, files_settings, read_files, refusal_of
 
-HEADER = "id,customer,sku,what,when,pieces,total,note\n"
-ROWS = (
-    "1,ann,A,buy,2024-05-01 12:00:00,2,19.90,fine\n"
-    '2,bob,B,view,2024-05-01 12:05:00,,,"two\nlines, one ""value"""\n'
-    "3,ann,B,buy,2024-05-02 08:00:00,1,5,\n"
-)
-COLUMNS = {
-    t.EVENT_ID: "id", t.USER_ID: "customer", t.ITEM_ID: "sku", t.EVENT_TYPE: "what", t.OCCURRED_AT: "when",
-    t.QUANTITY: "pieces", t.AMOUNT: "total", t.TEXT: "note",
-}  # fmt: skip
 Write = Callable[[str | bytes], Path]
 
 
@@ -41,27 +30,10 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def _settings(file: Path | str, **others: Any) -> FilesSource:
-    return FilesSource(**{"events": str(file), "columns": COLUMNS, "event_types": {"buy": t.PURCHASE}, **others})
-
-
-def _read(settings: FilesSource) -> pl.DataFrame:
-    chunks = open_source(Source(kind="files", files=settings)).event_chunks()
-    frames = [frame for chunk in pickle.loads(pickle.dumps(chunks)) for frame in chunk.read()]  # noqa: S301  as Dask
-    assert all(frame.schema == pl.Schema(STAGED) for frame in frames)
-    return pl.concat(frames)
-
-
-def _refusal(settings: FilesSource) -> str:
-    with pytest.raises(SourceError) as caught:
-        _read(settings)
-    return str(caught.value)
-
-
 # ---- what works ----------------------------------------------------------------------------------------------------
 def test_columns_types_and_gaps_are_mapped(write: Write) -> None:
     path = write(HEADER + ROWS)
-    events = _read(_settings(path))
+    events = read_files(files_settings(path))
     assert events[t.EVENT_ID].to_list() == ["1", "2", "3"]
     assert events[t.USER_ID].to_list() == ["ann", "bob", "ann"]
     assert events[t.EVENT_TYPE].to_list() == [t.PURCHASE, t.VIEW, t.PURCHASE]
@@ -77,12 +49,12 @@ def test_columns_types_and_gaps_are_mapped(write: Write) -> None:
 
 def test_csv_and_parquet_give_the_same_events_and_ids(write: Write, tmp_path: Path) -> None:
     columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.EVENT_ID}
-    csv = _settings(write(HEADER + ROWS), columns=columns)
+    csv = files_settings(write(HEADER + ROWS), columns=columns)
     typed = pl.read_csv(csv.events, try_parse_dates=True)
     assert typed.schema["when"] == pl.Datetime("us")
     typed.write_parquet(tmp_path / "events.parquet")
-    parquet = _settings(tmp_path / "events.parquet", columns=columns)
-    assert _read(parquet).drop(t.SOURCE_FILE).equals(_read(csv).drop(t.SOURCE_FILE))
+    parquet = files_settings(tmp_path / "events.parquet", columns=columns)
+    assert read_files(parquet).drop(t.SOURCE_FILE).equals(read_files(csv).drop(t.SOURCE_FILE))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -97,42 +69,42 @@ def test_rows_read_at_once_change_nothing_but_the_frames(tmp_path: Path, suffix:
     frames = [frame for chunk in open_source(Source(kind="files", files=many)).event_chunks() for frame in chunk.read()]
     assert len(frames) > 5
     assert max(frame.height for frame in frames) <= 130
-    assert pl.concat(frames).equals(_read(one))
-    assert _read(one)[t.SOURCE_ROW].to_list() == list(range(1, 1_001))
+    assert pl.concat(frames).equals(read_files(one))
+    assert read_files(one)[t.SOURCE_ROW].to_list() == list(range(1, 1_001))
 
 
 def test_a_glob_reads_all_files_in_order_of_name(tmp_path: Path) -> None:
     for name, row in (("b", "2,bob,B,view,2024-05-01,,,\n"), ("a", "1,ann,A,view,2024-05-01,,,\n")):
         (tmp_path / f"events-{name}.csv").write_text(HEADER + row)
-    events = _read(_settings(tmp_path / "events-*.csv"))
+    events = read_files(files_settings(tmp_path / "events-*.csv"))
     assert events[t.USER_ID].to_list() == ["ann", "bob"]
     assert [Path(file).name for file in events[t.SOURCE_FILE]] == ["events-a.csv", "events-b.csv"]
 
 
 def test_times_are_in_the_stated_zone(write: Write) -> None:
-    events = _read(_settings(write(HEADER + ROWS), time_zone="Europe/Berlin"))
+    events = read_files(files_settings(write(HEADER + ROWS), time_zone="Europe/Berlin"))
     assert events[t.OCCURRED_AT][0] == datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
 def test_files_without_types_quantities_and_amounts(write: Write) -> None:
     settings = FilesSource(events=str(write("user_id,occurred_at\nann,2024-05-01\n")), default_event_type=t.CART)
-    event = _read(settings).row(0, named=True)
+    event = read_files(settings).row(0, named=True)
     assert (event[t.EVENT_TYPE], event[t.QUANTITY], event[t.AMOUNT], event[t.DISCOUNT]) == (t.CART, 1, 0.0, 0.0)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(write: Write) -> None:
     content = "\ufeff" + (HEADER + ROWS.splitlines()[0] + "\n").replace("\n", "\r\n")
-    assert _read(_settings(write(content)))[t.TEXT].to_list() == ["fine"]
+    assert read_files(files_settings(write(content)))[t.TEXT].to_list() == ["fine"]
 
 
 def test_a_last_line_without_its_end_is_a_row(write: Write) -> None:
-    assert _read(_settings(write((HEADER + ROWS).removesuffix("\n")))).height == 3
+    assert read_files(files_settings(write((HEADER + ROWS).removesuffix("\n")))).height == 3
 
 
 # ---- rows that cannot be stored ------------------------------------------------------------------------------------
 def test_bad_values_are_told_with_file_and_row(write: Write) -> None:
     path = write(HEADER + ROWS + "4,ann,A,buy,2017-13-45,two,1.00,\n" + "5,ann,A,buy,2024-05-03,1,1.00,\n")
-    bad = _read(_settings(path)).filter(pl.col(t.PROBLEM).is_not_null()).row(0, named=True)
+    bad = read_files(files_settings(path)).filter(pl.col(t.PROBLEM).is_not_null()).row(0, named=True)
     assert (bad[t.SOURCE_FILE], bad[t.SOURCE_ROW]) == (str(path), 4)
     assert "occurred_at: '2017-13-45' is not a time" in bad[t.PROBLEM]
     assert "; quantity: 'two' is not a whole number" in bad[t.PROBLEM]
@@ -151,7 +123,7 @@ def test_a_bad_row_of_a_parquet_file_is_shown_whatever_its_types(tmp_path: Path)
             t.PLATFORM: pl.Series(["web", "app"], dtype=pl.Categorical),
         }
     ).write_parquet(path)
-    events = _read(FilesSource(events=str(path), default_event_type=t.VIEW))
+    events = read_files(FilesSource(events=str(path), default_event_type=t.VIEW))
     assert events[t.PLATFORM].to_list() == ["web", "app"]
     assert events[t.PROBLEM].to_list() == [None, "quantity: '1.5' is not a whole number"]
     assert events[t.CONTENT][0] is None
@@ -163,13 +135,13 @@ def test_columns_that_hold_no_plain_values(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     rows = pl.DataFrame({t.USER_ID: [b"\xff"], t.OCCURRED_AT: ["2024-05-01"], t.ITEM_ID: [["a", "b"]]})
     rows.write_parquet(path)
-    bad = _read(FilesSource(events=str(path), default_event_type=t.VIEW)).row(0, named=True)
+    bad = read_files(FilesSource(events=str(path), default_event_type=t.VIEW)).row(0, named=True)
     assert bad[t.PROBLEM] == "user_id: Binary is not a plain value; item_id: List(String) is not a plain value"
 
 
 def test_what_the_lake_judges_is_kept_as_it_is(write: Write) -> None:
     rows = "4,ann,A,barter,2024-05-01,-3,-1.5,\n" + "5,ann,A,buy,2024-05-01,,,\n"
-    events = _read(_settings(write(HEADER + rows)))
+    events = read_files(files_settings(write(HEADER + rows)))
     assert events[t.EVENT_TYPE].to_list() == ["barter", t.PURCHASE]
     assert events[t.QUANTITY].to_list() == [-3, None]
     assert events[t.AMOUNT].to_list() == [-1.5, None]
@@ -179,13 +151,13 @@ def test_what_the_lake_judges_is_kept_as_it_is(write: Write) -> None:
 def test_repeated_rows_without_an_id_are_one_event(write: Write) -> None:
     columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.EVENT_ID}
     row = "4,ann,A,buy,2024-05-01,1,1.00,\n"
-    ids = _read(_settings(write(HEADER + row + row + ROWS), columns=columns))[t.EVENT_ID]
+    ids = read_files(files_settings(write(HEADER + row + row + ROWS), columns=columns))[t.EVENT_ID]
     assert ids[0] == ids[1]
     assert ids.n_unique() == 4
 
 
 def test_repeated_ids_are_kept_for_the_lake_to_judge(write: Write) -> None:
-    ids = _read(_settings(write(HEADER + ROWS + ROWS)))[t.EVENT_ID].to_list()
+    ids = read_files(files_settings(write(HEADER + ROWS + ROWS)))[t.EVENT_ID].to_list()
     assert ids == ["1", "2", "3", "1", "2", "3"]
 
 
@@ -193,7 +165,7 @@ def test_a_row_with_too_many_values_is_told_and_the_others_keep_their_numbers(wr
     rows = ["1,ann,A,view,2024-05-01,,,\n"] * 20
     rows[4] = rows[11] = "1,ann,A,view,2024-05-01,,,a,b\n"
     for chunk_rows in (3, 1_000):
-        events = _read(_settings(write(HEADER + "".join(rows)), chunk_rows=chunk_rows)).sort(t.SOURCE_ROW)
+        events = read_files(files_settings(write(HEADER + "".join(rows)), chunk_rows=chunk_rows)).sort(t.SOURCE_ROW)
         assert events[t.SOURCE_ROW].to_list() == list(range(1, 21))
         bad = events.filter(pl.col(t.PROBLEM).is_not_null())
         assert bad[t.SOURCE_ROW].to_list() == [5, 12]
@@ -203,28 +175,28 @@ def test_a_row_with_too_many_values_is_told_and_the_others_keep_their_numbers(wr
 
 # ---- files that cannot be used -------------------------------------------------------------------------------------
 def test_a_missing_column_is_named_with_the_nearest(write: Write) -> None:
-    message = _refusal(_settings(write((HEADER + ROWS).replace("customer", "Customers"))))
+    message = refusal_of(files_settings(write((HEADER + ROWS).replace("customer", "Customers"))))
     assert "events.csv: no column 'customer' for user_id" in message
     assert "id, Customers, sku" in message
     assert "did you mean 'Customers'?" in message
 
 
 def test_a_mapped_column_must_be_there_even_when_it_is_optional(write: Write) -> None:
-    assert "no column 'note' for text" in _refusal(_settings(write((HEADER + ROWS).replace("note", "remark"))))
+    assert "no column 'note' for text" in refusal_of(files_settings(write((HEADER + ROWS).replace("note", "remark"))))
 
 
 def test_an_empty_file(write: Write) -> None:
-    assert "events.csv is empty: export" in _refusal(_settings(write("")))
+    assert "events.csv is empty: export" in refusal_of(files_settings(write("")))
 
 
 @pytest.mark.parametrize("content", [HEADER, HEADER.strip(), HEADER + "\n\n"])
 def test_a_header_without_rows(write: Write, content: str) -> None:
-    assert "events.csv has a header but no rows" in _refusal(_settings(write(content)))
+    assert "events.csv has a header but no rows" in refusal_of(files_settings(write(content)))
 
 
 def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
     t.EVENTS.empty().write_parquet(tmp_path / "events.parquet")
-    assert "has a header but no rows" in _refusal(FilesSource(events=str(tmp_path / "events.parquet")))
+    assert "has a header but no rows" in refusal_of(FilesSource(events=str(tmp_path / "events.parquet")))
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9])
@@ -232,7 +204,7 @@ def test_a_parquet_file_cut_in_the_middle(tmp_path: Path, kept: float) -> None:
     path = tmp_path / "events.parquet"
     pl.DataFrame({t.USER_ID: ["a"] * 100}).write_parquet(path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    message = _refusal(_settings(path))
+    message = refusal_of(files_settings(path))
     assert "events.parquet is cut off or damaged: export or copy it again" in message
 
 
@@ -243,62 +215,68 @@ def test_a_parquet_file_with_damaged_rows(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[20:2_000] = bytes(1_980)
     path.write_bytes(content)
-    assert "is cut off or damaged" in _refusal(FilesSource(events=str(path), default_event_type=t.VIEW))
+    assert "is cut off or damaged" in refusal_of(FilesSource(events=str(path), default_event_type=t.VIEW))
 
 
 @pytest.mark.parametrize("rest", ["4,ann,A,bu", "4", '4,ann,A,buy,2024-05-01,1,1.00,"half a te'])
 def test_a_csv_file_cut_in_the_middle_of_a_row(write: Write, rest: str) -> None:
-    message = _refusal(_settings(write(HEADER + ROWS + rest)))
+    message = refusal_of(files_settings(write(HEADER + ROWS + rest)))
     assert "events.csv row 4 is cut off, the file ends in the middle of it: export or copy it again" in message
 
 
 def test_a_quotation_mark_that_swallows_the_rest(write: Write) -> None:
-    message = _refusal(_settings(write(HEADER + '1,ann,A,buy,2024-05-01,1,1.00,"open\n' + ROWS.replace('"', ""))))
+    message = refusal_of(
+        files_settings(write(HEADER + '1,ann,A,buy,2024-05-01,1,1.00,"open\n' + ROWS.replace('"', "")))
+    )
     assert "events.csv row 1 is cut off" in message
 
 
 def test_a_cut_shows_in_a_column_that_is_not_wanted(write: Write) -> None:
     columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.TEXT}
     content = HEADER + '1,ann,A,buy,2024-05-01,1,1.00,"open\n' + ROWS.replace('"', "")
-    assert "events.csv row 1 is cut off" in _refusal(_settings(write(content), columns=columns))
+    assert "events.csv row 1 is cut off" in refusal_of(files_settings(write(content), columns=columns))
 
 
 def test_a_file_in_which_no_row_fits_the_header(write: Write) -> None:
-    events = _read(_settings(write("user_id,occurred_at\na,b,c\nd,e,f\n"), columns={}, default_event_type=t.VIEW))
+    events = read_files(
+        files_settings(write("user_id,occurred_at\na,b,c\nd,e,f\n"), columns={}, default_event_type=t.VIEW)
+    )
     assert events[t.SOURCE_ROW].to_list() == [1, 2]
     assert events[t.PROBLEM].unique().to_list() == ["the row has 3 values where the header has 2"]
 
 
 def test_a_file_that_is_wrong_throughout_is_refused_before_it_fills_the_memory(write: Write) -> None:
     content = "user_id,occurred_at\n" + "a,b,c\n" * 100_001
-    message = _refusal(_settings(write(content), columns={}, default_event_type=t.VIEW))
+    message = refusal_of(files_settings(write(content), columns={}, default_event_type=t.VIEW))
     assert "events.csv row 100000 is cut off or damaged" in message
 
 
 def test_inches_are_no_quotation(write: Write) -> None:
-    assert _read(_settings(write(HEADER + '1,ann,5" nail,buy,2024-05-01,1,1.00,fine\n'))).height == 1
+    assert read_files(files_settings(write(HEADER + '1,ann,5" nail,buy,2024-05-01,1,1.00,fine\n'))).height == 1
 
 
 def test_text_that_is_not_utf_8(write: Write) -> None:
-    message = _refusal(_settings(write((HEADER + ROWS).encode() + "4,Zoë,A,buy,2024-05-01,1,1,\n".encode("latin-1"))))
+    message = refusal_of(
+        files_settings(write((HEADER + ROWS).encode() + "4,Zoë,A,buy,2024-05-01,1,1,\n".encode("latin-1")))
+    )
     assert "events.csv row 4: the text is not UTF-8: save the file as UTF-8" in message
 
 
 def test_two_columns_of_one_name(write: Write) -> None:
-    assert "more than one column is called 'id'" in _refusal(_settings(write("id,id\n1,2\n")))
+    assert "more than one column is called 'id'" in refusal_of(files_settings(write("id,id\n1,2\n")))
 
 
 def test_a_glob_that_matches_nothing(tmp_path: Path) -> None:
-    message = _refusal(_settings(tmp_path / "event-*.csv"))
+    message = refusal_of(files_settings(tmp_path / "event-*.csv"))
     assert "no file matches" in message
     assert "source.files.events" in message
 
 
 def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
-    assert "is a folder: set source.files.events" in _refusal(_settings(tmp_path))
+    assert "is a folder: set source.files.events" in refusal_of(files_settings(tmp_path))
     (tmp_path / "events.xlsx").write_bytes(b"x")
     (tmp_path / "more.xlsx").mkdir()
-    assert "neither .csv nor .parquet" in _refusal(_settings(tmp_path / "*.xlsx"))
+    assert "neither .parquet nor .csv or .jsonl" in refusal_of(files_settings(tmp_path / "*.xlsx"))
 
 
 # ---- settings that cannot be used ----------------------------------------------------------------------------------
@@ -313,7 +291,7 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
     ],
 )
 def test_settings_are_checked_before_any_file(wrong: dict[str, Any], words: str) -> None:
-    assert words in _refusal(_settings("absent.csv", **{"columns": {}, **wrong}))
+    assert words in refusal_of(files_settings("absent.csv", **{"columns": {}, **wrong}))
 
 
 # ---- items, users, treatments --------------------------------------------------------------------------------------
@@ -354,7 +332,7 @@ def test_tables_are_mapped_and_conform(tmp_path: Path) -> None:
         ("item_id,unit price\nA,1\n,2\n", "items.csv row 2: item_id is missing"),
         ("item_id,unit price\nA,1\nB,2\nA,3\n", "items.csv row 3: item_id 'A' stands twice with different values"),
         ("item_id,unit price\nA,1\nB,2,3\n", "items.csv row 2: the row has 3 values where the header has 2"),
-        ("sku,unit price\nA,1\n", "items.csv: no column 'item_id' for item_id; the file has sku, unit price"),
+        ("sku,unit price\nA,1\n", "items.csv: no column 'item_id' for item_id; there are sku, unit price"),
     ],
 )
 def test_a_table_that_cannot_be_stored_names_its_row(tmp_path: Path, content: str, words: str) -> None:

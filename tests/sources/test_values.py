@@ -97,6 +97,13 @@ def test_values_fit_or_are_told(name: str, values: list[object], expected: list[
     assert all(problems[row].startswith(f"{name}: ") for row in wrong)
 
 
+def test_a_time_beyond_all_calendars_is_none() -> None:
+    far = pl.Series([2**62]).cast(pl.Datetime("us", "UTC"))
+    value, problem = read_column(far, t.OCCURRED_AT, "UTC")
+    assert value.to_list() == [None]
+    assert "is not a time in UTC" in problem[0]
+
+
 def test_a_category_is_text() -> None:
     assert _read(["a", None], t.USER_ID, dtype=pl.Categorical) == (["a", None], [None, None])
 

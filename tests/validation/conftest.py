@@ -30,6 +30,7 @@ def clean() -> Mapping[str, pl.DataFrame]:
     events, items = t.EVENTS.conform(_events()), _items()
     users = [f"u{number}" for number in range(USERS)]
     as_of = pl.lit(AS_OF, t.TIME).alias(t.AS_OF)
+    return_days = pl.when(~pl.col(t.CHURNED)).then(3).alias(t.RETURN_DAYS)
     matured_at = pl.lit(AS_OF + timedelta(days=30), t.TIME).alias(t.MATURED_AT)
     tables = {
         t.EVENTS.name: events,
@@ -41,6 +42,7 @@ def clean() -> Mapping[str, pl.DataFrame]:
         .with_columns(pl.lit(START, t.TIME).alias(t.ASSIGNED_AT), pl.lit(0.1).alias(t.COST)),
         t.USER_FEATURES.name: activity_features(events, items, AS_OF),
         t.CHURN_LABELS.name: pl.DataFrame({t.USER_ID: users, t.CHURNED: [n % 4 == 0 for n in range(USERS)]})
+        .with_columns(pl.col(t.CHURNED).not_().alias(t.ORDER_DAYS), return_days)
         .with_columns(as_of, pl.lit(28).alias(t.HORIZON_DAYS), matured_at),
         t.CHURN_SCORES.name: _scores(users).with_columns(as_of),
         t.RECOMMENDATIONS.name: _recommendations(users).with_columns(as_of),

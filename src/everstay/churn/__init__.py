@@ -5,10 +5,11 @@ from everstay.churn.candidates import BLEND, candidate_key, evaluate_candidate, 
 from everstay.churn.config import MAX_TOKENS
 from everstay.churn.model import CalibratedModel, ChurnModel
 from everstay.churn.prepare import compare_models, prepare_rows
-from everstay.churn.rows import ChurnRows, join_rows
+from everstay.churn.rows import LABEL_COLUMNS, ChurnRows, join_rows
 
 __all__ = [
     "BLEND",
+    "LABEL_COLUMNS",
     "MAX_TOKENS",
     "CalibratedModel",
     "ChurnModel",

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
         kinds: (B, L) token types; 0 in padding.
         numbers: (B, L, K); 0 in padding.
         lengths: (B,) tokens of each row.
-        churned: (B,) 0 or 1; 0 where it is not known.
+        returns: (B, OUTLOOKS) from `returns`; 0 where it is not known.
         rows: (B,) which rows of the encoded frame these are.
     """
 
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     kinds: Tensor
     numbers: Tensor
     lengths: Tensor
-    churned: Tensor
+    returns: Tensor
     rows: Tensor
 
 
@@ -40,7 +40,7 @@ class LengthBatches:
     Attributes:
         features: (N, E) float32.
         tokens: of the same N rows.
-        churned: (N,) float32.
+        returns: (N, OUTLOOKS) float32.
         batch_rows: B.
         seed: of the order; None: by length only, always the same (for validation and scoring).
         epoch: further seed, set before each epoch by `everstay.training`.
@@ -48,7 +48,7 @@ class LengthBatches:
 
     features: NDArray[np.float32]
     tokens: Tokens
-    churned: NDArray[np.float32]
+    returns: NDArray[np.float32]
     batch_rows: int
     seed: int | None = None
     epoch: int = 0
@@ -62,7 +62,7 @@ class LengthBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for rows in self._row_groups():
-            yield make_batch(self.features, self.tokens, self.churned, rows)
+            yield make_batch(self.features, self.tokens, self.returns, rows)
 
     def _row_groups(self) -> list[NDArray[np.int64]]:
         """Rows of each batch: sorted by length, equals in random order, batches in random order."""
@@ -77,7 +77,7 @@ class LengthBatches:
 
 
 def make_batch(
-    features: NDArray[np.float32], tokens: Tokens, churned: NDArray[np.float32], rows: NDArray[np.int64]
+    features: NDArray[np.float32], tokens: Tokens, returns: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> Batch:
     """Gather `rows` into padded tensors."""
     starts, lengths = tokens.starts[rows], np.diff(tokens.starts)[rows]
@@ -88,5 +88,5 @@ def make_batch(
     source = (starts[:, None] + place)[is_token]
     kinds[is_token] = tokens.kinds[source]
     numbers[is_token] = tokens.numbers[source]
-    parts = (features[rows], kinds, numbers, lengths, churned[rows], rows)
+    parts = (features[rows], kinds, numbers, lengths, returns[rows], rows)
     return Batch(*(torch.from_numpy(part) for part in parts))

@@ -43,9 +43,9 @@ class NetworkConfig(_Config):
     batch_rows: int = Field(default=512, gt=0)
     max_epochs: int = Field(default=8, gt=0)
     """At most this many, and at most `Training.max_epochs`: later ones gained nothing on earlier as-ofs."""
-    patience: int = Field(default=3, gt=0)
+    patience: int = Field(default=4, gt=0)
     """Epochs without a lower validation loss before training stops."""
-    members: int = Field(default=1, gt=0)
+    members: int = Field(default=2, gt=0)
     """Networks of different seeds whose log-odds are averaged."""
 
 

@@ -8,11 +8,11 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from everstay import tables as t
 from everstay.churn.batches import LengthBatches
 from everstay.churn.config import NetworkConfig
 from everstay.churn.encoding import TYPES, FeatureEncoder, TokenEncoder
 from everstay.churn.network import ChurnNetwork
+from everstay.churn.returns import returns
 
 FloatArray = NDArray[np.float64]
 
@@ -30,14 +30,9 @@ class NetworkEncoder:
         return cls(FeatureEncoder.fit(rows), TokenEncoder.fit(rows, config.max_tokens))
 
     def batches(self, rows: pl.DataFrame, batch_rows: int, seed: int | None = None) -> LengthBatches:
-        """Encode `rows`; without a `CHURNED` column the outcomes are 0. A seed shuffles."""
-        churned = (
-            rows[t.CHURNED].cast(pl.Float32).to_numpy()
-            if t.CHURNED in rows.columns
-            else np.zeros(rows.height, dtype=np.float32)
-        )
+        """Encode `rows`; without label columns the outcomes are 0. A seed shuffles."""
         features = self.features.encode(rows).astype(np.float32)
-        return LengthBatches(features, self.tokens.encode(rows), churned, batch_rows, seed)
+        return LengthBatches(features, self.tokens.encode(rows), returns(rows), batch_rows, seed)
 
     def new_network(self, config: NetworkConfig) -> ChurnNetwork:
         """A network that fits, with weights from torch's current seed."""

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from everstay import tables as t
 from everstay.churn.model import ChurnModel
 from everstay.churn.plots import draw_all
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.metrics import classification as c
-from everstay.metrics.comparison import Interval, mean_interval, statistic_interval
+from everstay.metrics.comparison import Interval, statistic_interval
 from everstay.metrics.report import CandidateReport
 from everstay.settings import Settings
 
@@ -50,7 +51,7 @@ def report_candidate(
         model: the one that serves; judged on `rows.test`.
         early: the one that has not seen `rows.validation`; judged there (its calibrator has: calibration figures of
             the validation part are optimistic, those of the test part are not).
-        rows: one row per user in each part.
+        rows: one row per user and as-of in each part; intervals are over users.
         settings: resamples, confidence and seed of the intervals.
         artifact: the folder of `model`.
         params: told with the report.
@@ -58,8 +59,8 @@ def report_candidate(
     """
     churned, probability = outcomes(rows.test), model.predict_probability(rows.test)
     metrics = {
-        **_judge("validation", outcomes(rows.validation), early.predict_probability(rows.validation), settings),
-        **_judge("test", churned, probability, settings),
+        **_judge("validation", rows.validation, early.predict_probability(rows.validation), settings),
+        **_judge("test", rows.test, probability, settings),
         **_judge_slices(rows.test, churned, probability, settings),
     }
     return CandidateReport(
@@ -72,16 +73,21 @@ def report_candidate(
     )
 
 
-def _judge(
-    part: str, churned: NDArray[np.float64], probability: NDArray[np.float64], settings: Settings
-) -> dict[str, Interval]:
+def _judge(part: str, rows: pl.DataFrame, probability: NDArray[np.float64], settings: Settings) -> dict[str, Interval]:
     """All metrics of one part, and the share that left; a metric that is undefined there is left out."""
-    metrics = {f"{part}_prevalence": mean_interval(churned, **_bootstrap(settings))}
-    for metric in METRICS:
-        interval = statistic_interval(metric, churned, probability, **_bootstrap(settings))
+    churned, users = outcomes(rows), rows[t.USER_ID].to_numpy()
+    metrics = {}
+    for metric in (_prevalence, *METRICS):
+        interval = statistic_interval(metric, churned, probability, users=users, **_bootstrap(settings))
         if np.isfinite(interval.value):
-            metrics[f"{part}_{metric.__name__}"] = interval
+            metrics[f"{part}_{metric.__name__.removeprefix('_')}"] = interval
     return metrics
+
+
+def _prevalence(churned: ArrayLike, _: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Share of the rows that left, per row of weights."""
+    weight = np.ones(len(np.asarray(churned))) if weights is None else np.asarray(weights, dtype=np.float64)
+    return np.asarray(weight @ np.asarray(churned) / weight.sum(axis=-1))
 
 
 def _judge_slices(

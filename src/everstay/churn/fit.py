@@ -1,6 +1,6 @@
 """Fit one candidate: choose and calibrate on validation, then learn again from everything known at the test as-of.
 
-1. Fit on `train`; choose penalty, rounds or epochs by the log-loss on `validation`, whose labels come later.
+1. Fit on `train`; choose penalty, rounds or epochs by the log-loss on `validation` (several as-ofs), which is later.
 2. Fit the calibrator to these out-of-time scores of `validation`.
 3. Fit again, with the chosen setting, on `train`, `between` and `validation`: all labels known at the test as-of.
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from everstay.churn.batches import Batch
 from everstay.churn.config import NetworkConfig
+from everstay.churn.returns import OUTLOOKS
 
 
 class ChurnNetwork(nn.Module):
-    """Log-odds of churning from day tokens and features.
+    """Log-odds of churning, and of shorter silences, from day tokens and features.
 
     A linear path from the features to the output carries what a logistic regression knows; the rest is learned on top.
     """
@@ -33,15 +34,19 @@ class ChurnNetwork(nn.Module):
             nn.Linear(config.feature_width + 2 * config.state_width, config.feature_width),
             nn.GELU(),
             nn.Dropout(config.dropout),
-            nn.Linear(config.feature_width, 1),
+            nn.Linear(config.feature_width, OUTLOOKS),
         )
-        self.linear = nn.Linear(features, 1)
+        self.linear = nn.Linear(features, OUTLOOKS)
 
     def forward(self, batch: Batch) -> Tensor:
-        """A batch -> log-odds (B,)."""
+        """A batch -> log-odds of churning (B,)."""
+        return self.outlook(batch)[:, 0]
+
+    def outlook(self, batch: Batch) -> Tensor:
+        """A batch -> (B, OUTLOOKS), the first of which are the log-odds of churning; see `returns`."""
         history = self.read(batch.kinds, batch.numbers, batch.lengths)
         joint = self.joint(torch.cat([self.features(batch.features), history], dim=1))
-        return (joint + self.linear(batch.features))[:, 0]
+        return joint + self.linear(batch.features)
 
     def read(self, kinds: Tensor, numbers: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (B, L), (B, L, K), (B,) -> (B, 2H): the state after the last token, and the mean of all states.

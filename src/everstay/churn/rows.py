@@ -16,6 +16,8 @@ from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
 PARTS = ("train", "between", "validation", "test")
+LABEL_COLUMNS = (t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS, t.HORIZON_DAYS)
+"""What is known only afterwards: whether a user left, and how those who stayed came back."""
 
 
 def join_rows(features: pl.DataFrame, tokens: pl.DataFrame, labels: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -27,23 +29,23 @@ def join_rows(features: pl.DataFrame, tokens: pl.DataFrame, labels: pl.DataFrame
         labels: `tables.CHURN_LABELS`; only users that have one (the churn population) are kept.
 
     Returns:
-        `USER_ID`, `AS_OF`, the features, the token lists[, `CHURNED`], sorted by as-of and user.
+        `USER_ID`, `AS_OF`, the features, the token lists[, `LABEL_COLUMNS`], sorted by as-of and user.
     """
     key = [t.USER_ID, t.AS_OF]
     rows = features.join(tokens, on=key, how="left")
     if labels is not None:
-        rows = rows.join(labels.select(*key, t.CHURNED), on=key, how="inner")
+        rows = rows.join(labels.select(*key, *LABEL_COLUMNS), on=key, how="inner")
     return rows.sort(t.AS_OF, t.USER_ID)
 
 
 @dataclass(frozen=True)
 class ChurnRows:
-    """Rows with `CHURNED`, in the parts of `features.TimeSplit`; one as-of in `test`.
+    """Rows with `LABEL_COLUMNS`, in the parts of `features.TimeSplit`; one as-of in `test`.
 
     Attributes:
         train: what candidates learn from while settings are chosen.
-        between: later than that; their labels are known only after the validation as-of.
-        validation: what settings are chosen and probabilities calibrated on.
+        between: later than that; their labels are known too late for the (first) validation as-of.
+        validation: what settings are chosen and probabilities calibrated on; of one as-of or several.
         test: what the final models are judged on, and nothing else.
     """
 
@@ -85,7 +87,7 @@ class ChurnRows:
         """
         for name in ("train", "validation", "test"):
             part: pl.DataFrame = getattr(self, name)
-            absent = sorted({t.CHURNED, t.AS_OF, *FEATURE_COLUMNS, *TOKEN_COLUMNS}.difference(part.columns))
+            absent = sorted({*LABEL_COLUMNS, t.AS_OF, *FEATURE_COLUMNS, *TOKEN_COLUMNS}.difference(part.columns))
             if absent:
                 raise ValueError(f"{name} rows lack {', '.join(absent)}")
             if part[t.CHURNED].n_unique() < 2:

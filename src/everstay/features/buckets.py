@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
@@ -17,6 +16,10 @@ from everstay.features.population import POPULATION_COLUMNS, merge_population, p
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
+from everstay.storage import Folder
+
+_MERGED = "merged.parquet"
+_MERGED_AT_ONCE = 16  # parts; a few in memory, and the merged table not read too often
 
 
 class EventReader(Protocol):
@@ -26,10 +29,14 @@ class EventReader(Protocol):
     def buckets(self) -> range:
         """Numbers of the user buckets."""
 
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
 
-    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+    def read_coded(
+        self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
+    ) -> pa.Table:
         """The same with ids and types as dictionaries, users' codes ascending."""
 
     def read(self, table: t.Table) -> pl.DataFrame:
@@ -42,17 +49,17 @@ def bucket_features(
     reader: EventReader,
     as_ofs: Sequence[datetime],
     features: Sequence[Feature] = FEATURES,
-    population: Path | None = None,
+    population: Folder | None = None,
 ) -> pl.DataFrame:
-    """`user_features` of one bucket at several as-ofs; `population` is the file of all buckets', where needed."""
+    """`user_features` of one bucket at several as-ofs; `population` holds that of all buckets, where needed."""
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
-    table = None if population is None else pl.read_parquet(population)
+    table = None if population is None else population.read_parquet(_MERGED)
     return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features, table))
 
 
 def bucket_population(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime]) -> pl.DataFrame:
     """What one bucket's users add to the population's aggregates of several as-ofs."""
-    events = reader.read_coded(bucket, max(as_ofs), POPULATION_COLUMNS)
+    events = reader.read_coded(bucket, max(as_ofs), POPULATION_COLUMNS, with_anonymous=True)
     return population_slices(events, reader.read(t.ITEMS), as_ofs)
 
 
@@ -68,7 +75,7 @@ def bucket_labels(
 def compute_features(
     reader: EventReader,
     as_ofs: Sequence[datetime],
-    folder: Path,
+    folder: Folder,
     scheduler: str,
     features: Sequence[Feature] = FEATURES,
 ) -> Parts:
@@ -76,21 +83,25 @@ def compute_features(
     function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features)
     if not needs_population(features):
         return compute_parts(function, reader.buckets, folder, scheduler)
-    parts = compute_population(reader, as_ofs, folder.with_name(f"{folder.name}-population"), scheduler)
-    merged = parts.folder / "merged.parquet"
-    merge_population([pl.scan_parquet(parts.path(number)) for number in parts.numbers]).write_parquet(merged)
-    table = compute_parts(partial(function, population=merged), reader.buckets, folder, scheduler)
-    parts.remove()
+    population = compute_population(reader, as_ofs, Folder(f"{folder.uri}-population"), scheduler)
+    table = compute_parts(partial(function, population=population), reader.buckets, folder, scheduler)
+    population.clear()
     return table
 
 
-def compute_population(reader: EventReader, as_ofs: Sequence[datetime], folder: Path, scheduler: str) -> Parts:
-    """Each bucket's aggregates of the population, written to `folder`."""
-    return compute_parts(partial(bucket_population, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
+def compute_population(reader: EventReader, as_ofs: Sequence[datetime], folder: Folder, scheduler: str) -> Folder:
+    """Write the aggregates of each bucket's users to `folder`, and those of all, which are merged here."""
+    parts = compute_parts(partial(bucket_population, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
+    merged = merge_population([])
+    for start in range(0, len(parts.numbers), _MERGED_AT_ONCE):
+        numbers = parts.numbers[start : start + _MERGED_AT_ONCE]
+        merged = merge_population([merged, *map(parts.read, numbers)])
+    folder.write_parquet(_MERGED, merged)
+    return folder
 
 
 def compute_labels(
-    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Path, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime, folder: Folder, scheduler: str
 ) -> Parts:
     """`churn_labels` of all buckets, written to `folder`."""
     function = partial(bucket_labels, reader=reader, as_ofs=as_ofs, churn=churn, known_at=known_at)
@@ -104,7 +115,7 @@ def bucket_tokens(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime
 
 
 def compute_tokens(
-    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Path, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str
 ) -> Parts:
     """Day tokens of all buckets, written to `folder`."""
     function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens)
@@ -115,13 +126,13 @@ def bucket_baskets(
     bucket: int, *, reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime
 ) -> pl.DataFrame:
     """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one."""
-    history = purchase_history(reader.read_events(bucket, as_of), as_of)
+    history = purchase_history(reader.read_events(bucket, as_of, with_anonymous=True), as_of)
     baskets = next_basket(reader.read_events(bucket, known_at), as_of, horizon_days, known_at)
     return history.join(baskets, on=[t.USER_ID, t.AS_OF], how="full", coalesce=True).sort(t.USER_ID)
 
 
 def compute_baskets(
-    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Path, scheduler: str
+    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Folder, scheduler: str
 ) -> Parts:
     """Histories and next baskets of all buckets, written to `folder`."""
     function = partial(bucket_baskets, reader=reader, as_of=as_of, horizon_days=horizon_days, known_at=known_at)

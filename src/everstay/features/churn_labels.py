@@ -16,7 +16,9 @@ def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: 
 
     The population is every user with a net purchase in the look-back `[as_of - look_back, as_of)`, by what was known
     before the as-of: a return recorded later changes no population. A user churned when there is no net purchase in
-    `[as_of + gap, as_of + gap + horizon)`; here returns recorded before `known_at` count.
+    `[as_of + gap, as_of + gap + horizon)`; here returns recorded before `known_at` count. `return_days` are the whole
+    days from the start of this window to the first such purchase (null for who churned), `order_days` the different
+    UTC days with one.
 
     Returns:
         `tables.CHURN_LABELS`, sorted by user.
@@ -29,12 +31,18 @@ def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: 
         raise NotReady(f"churn labels of {as_of:%Y-%m-%d} are known at {matured_at}, later than {known_at}")
     start = as_of + timedelta(days=churn.gap_days)
     look_back = as_of - timedelta(days=churn.look_back_days)
-    population = _buyers(events.filter(known_before(as_of)), look_back, as_of)
-    stayed = _buyers(events.filter(known_before(known_at)), start, start + timedelta(days=churn.horizon_days))
-    labels = population.join(stayed.with_columns(pl.lit(False).alias(t.CHURNED)), on=t.USER_ID, how="left")
+    population = _purchases(events.filter(known_before(as_of)), look_back, as_of).select(t.USER_ID).unique()
+    window = _purchases(events.filter(known_before(known_at)), start, start + timedelta(days=churn.horizon_days))
+    moment = pl.col(t.OCCURRED_AT)
+    stayed = window.group_by(t.USER_ID).agg(
+        (moment.min() - start).dt.total_days().cast(pl.Int32).alias(t.RETURN_DAYS),
+        moment.dt.date().n_unique().cast(pl.Int32).alias(t.ORDER_DAYS),
+    )
+    labels = population.join(stayed, on=t.USER_ID, how="left")
     return t.CHURN_LABELS.conform(
         labels.sort(t.USER_ID).with_columns(
-            pl.col(t.CHURNED).fill_null(True),
+            pl.col(t.RETURN_DAYS).is_null().alias(t.CHURNED),
+            pl.col(t.ORDER_DAYS).fill_null(0),
             pl.lit(as_of, t.TIME).alias(t.AS_OF),
             pl.lit(churn.horizon_days).alias(t.HORIZON_DAYS),
             pl.lit(matured_at, t.TIME).alias(t.MATURED_AT),
@@ -42,7 +50,6 @@ def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: 
     )
 
 
-def _buyers(known: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
-    """Users with a net purchase in `[start, end)`, once each."""
-    is_inside = pl.col(t.OCCURRED_AT).is_between(start, end, closed="left")
-    return net_purchases(known).filter(is_inside).select(t.USER_ID).unique()
+def _purchases(known: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
+    """Net purchases in `[start, end)`."""
+    return net_purchases(known).filter(pl.col(t.OCCURRED_AT).is_between(start, end, closed="left"))

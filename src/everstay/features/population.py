@@ -38,17 +38,19 @@ _COLUMN = [t.AS_OF, MEASURE, KEY]
 
 
 def population_slices(events: pa.Table | pl.DataFrame, items: pl.DataFrame, as_ofs: Sequence[datetime]) -> pl.DataFrame:
-    """Aggregate one bucket's users at each as-of, from what was known before it; in no order."""
+    """Aggregate one bucket's users at each as-of, from what was known before it; in no order.
+
+    Events of nobody known count for items and categories.
+    """
     ascending = sorted(set(as_ofs))
     inputs = Inputs(Ledger.of(events, ascending, STANDING_DAYS), items)
     tables = [*_market(inputs), *_standings(inputs)]
     return pl.concat([pl.DataFrame(schema=_SCHEMA), *tables])
 
 
-def merge_population(parts: Sequence[pl.DataFrame | pl.LazyFrame]) -> pl.DataFrame:
-    """Add up what buckets gave, sorted; none of the as-ofs is lost when a bucket has nothing to say of it."""
-    merged = pl.concat([part.lazy() for part in parts]).group_by(_COLUMN).agg(pl.col(VALUE).sum())
-    return merged.collect(engine="streaming").sort(_COLUMN)
+def merge_population(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Add up what buckets gave, or what was merged of some of them; sorted."""
+    return pl.concat([pl.DataFrame(schema=_SCHEMA), *parts]).group_by(_COLUMN).agg(pl.col(VALUE).sum()).sort(_COLUMN)
 
 
 def _market(inputs: Inputs) -> Iterator[pl.DataFrame]:
@@ -82,8 +84,9 @@ def _by_code(ledger: Ledger, code: Days, names: Sequence[str], value: Ints, meas
 def _standings(inputs: Inputs) -> Iterator[pl.DataFrame]:
     """How many users have each number of days since their last order, of orders, and each amount of spend."""
     ledger = inputs.ledger
+    is_user = ~ledger.users.cast(pl.String).str.starts_with(t.ANONYMOUS).to_numpy()
     for measure, numbers in user_standings(inputs).items():
-        at, user = np.nonzero(numbers >= 0)
+        at, user = np.nonzero((numbers >= 0) & is_user)
         keys = pl.Series(numbers[at, user]).cast(pl.String)
         long = _long(ledger, at, measure, keys, np.ones(len(at), np.int64))
         yield long.group_by(_COLUMN).agg(pl.col(VALUE).sum())

@@ -12,12 +12,12 @@ from everstay.settings import Churn
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """As-ofs of the parts, oldest first; each part's labels are known at the next part's first as-of.
+    """As-ofs of the parts, oldest first; labels of train, validation and test are known at the next one's first as-of.
 
     Attributes:
         train: what candidates learn from.
-        between: as-ofs after the last of `train` and before `validation`; their labels are known too late for the
-            validation, but in time for a refit that is judged at `test`.
+        between: further as-ofs after the last of `train` and before the last of `validation`; their labels are known
+            too late for the validation, but in time for a refit that is judged at `test`.
         validation: what candidates are chosen and calibrated on.
         test: where the chosen one is judged.
     """
@@ -68,19 +68,20 @@ def last_mature_as_of(recorded_until: datetime, churn: Churn) -> datetime:
 def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> TimeSplit:
     """Split by time so that no label window, with its lateness, reaches beyond the next part's as-of.
 
-    The validation as-of lies one label delay before the test's, the last training as-of one more before that. Further
-    training as-ofs follow backwards every `slice_step_days`, as long as a full look-back of history is behind them,
-    `training_slices` at most.
+    The last validation as-of lies one label delay before the test's; others follow backwards every second step,
+    `validation_slices` at most, and no more than leave four training as-ofs for each. The last training as-of lies one
+    label delay before the first of them. Further ones follow backwards every `slice_step_days`, as long as a full
+    look-back of history is behind them, `training_slices` at most.
 
     Raises:
         NotReady: the history is too short for a single training as-of.
 
     >>> split = time_split(datetime(2017, 12, 2, tzinfo=UTC), datetime(2017, 1, 1, 11, tzinfo=UTC), Churn())
     >>> [moment.date().isoformat() for moment in (split.train[0], split.train[-1], *split.validation, split.test)]
-    ['2017-04-11', '2017-10-03', '2017-11-02', '2017-12-02']
+    ['2017-03-28', '2017-09-05', '2017-10-05', '2017-10-19', '2017-11-02', '2017-12-02']
     """
-    validation = test_as_of - label_delay(churn)
-    last = validation - label_delay(churn)
+    last_validation = test_as_of - label_delay(churn)
+    last = last_validation - label_delay(churn)
     earliest = first_event_at + timedelta(days=churn.look_back_days)
     if last < earliest:
         raise NotReady(
@@ -90,10 +91,23 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
             "or bring more history"
         )
     step = timedelta(days=churn.slice_step_days)
+    judges = min(churn.validation_slices, _most_judges((last - earliest) // step + 1))
+    validation = tuple(last_validation - 2 * step * back for back in reversed(range(judges)))
+    last -= 2 * step * (judges - 1)
     count = min(churn.training_slices, (last - earliest) // step + 1)
     train = tuple(last - step * back for back in reversed(range(count)))
-    between = tuple(last + step * ahead for ahead in range(1, (validation - last) // step + 1))
-    return TimeSplit(train, tuple(moment for moment in between if moment < validation), (validation,), test_as_of)
+    later = (last + step * ahead for ahead in range(1, (last_validation - last) // step + 1))
+    between = tuple(moment for moment in later if moment < last_validation and moment not in validation)
+    return TimeSplit(train, between, validation, test_as_of)
+
+
+def _most_judges(room: int) -> int:
+    """Validation as-ofs that leave four training as-ofs each, when one leaves `room`; each further one takes two.
+
+    >>> [_most_judges(room) for room in (1, 9, 10, 15, 16)]
+    [1, 1, 2, 2, 3]
+    """
+    return max(1, (room + 2) // 6)
 
 
 def known_before(as_of: datetime) -> pl.Expr:

@@ -2,15 +2,14 @@
 
 import hashlib
 import io
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
 from everstay import tables as t
 from everstay.lake.store import Lake
+from everstay.storage import Folder
 
 ENTITY_TABLES = (t.ITEMS, t.USERS, t.TREATMENTS)
 
@@ -33,11 +32,11 @@ class StagedEntities:
     """Entity tables of a delivery that wait for validation; one Parquet file each."""
 
     lake: Lake
-    folder: Path
+    folder: Folder
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """One of them."""
-        return pl.read_parquet(self.folder / f"{table.name}.parquet")
+        return self.folder.read_parquet(f"{table.name}.parquet")
 
     def is_new(self, table: t.Table) -> bool:
         """Whether its content differs from what the lake holds."""
@@ -45,25 +44,25 @@ class StagedEntities:
 
     def reader(self, table: t.Table) -> "EntityReader":
         """A picklable function that reads it, for validation in a worker."""
-        return EntityReader(self.folder / f"{table.name}.parquet")
+        return EntityReader(self.folder, f"{table.name}.parquet")
 
 
 @dataclass(frozen=True)
 class EntityReader:
     """Reads one staged table, whatever the number of the part: there is one."""
 
-    path: Path
+    folder: Folder
+    name: str
 
     def __call__(self, part: int) -> pl.DataFrame:  # noqa: ARG002 - the parts of other tables are buckets
         """The whole table."""
-        return pl.read_parquet(self.path)
+        return self.folder.read_parquet(self.name)
 
 
-def stage_entities(lake: Lake, source: EntitySource, folder: Path) -> StagedEntities:
+def stage_entities(lake: Lake, source: EntitySource, folder: Folder) -> StagedEntities:
     """Write the source's entity tables to `folder`; the lake is unchanged."""
-    folder.mkdir(parents=True, exist_ok=True)
     for table, frame in zip(ENTITY_TABLES, (source.items(), source.users(), source.treatments()), strict=True):
-        table.conform(frame).write_parquet(folder / f"{table.name}.parquet")
+        folder.write_parquet(f"{table.name}.parquet", table.conform(frame))
     return StagedEntities(lake, folder)
 
 
@@ -78,7 +77,7 @@ def commit_entities(staged: StagedEntities) -> tuple[str, ...]:
         frame = staged.read(table)
         if staged.lake.replace(table, frame, key=content_key(frame)):
             changed.append(table.name)
-    shutil.rmtree(staged.folder, ignore_errors=True)
+    staged.folder.clear()
     return tuple(changed)
 
 

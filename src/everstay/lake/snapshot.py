@@ -61,13 +61,16 @@ class Snapshot:
         """Number of stored events."""
         return int(self._statistics["num_records"].sum())
 
-    def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
         """What was known of one bucket's users at a moment.
 
         Args:
             bucket: number of the user bucket.
             as_of: only events that occurred and were recorded before are read.
             columns: the ones wanted; all when None.
+            with_anonymous: whether events of nobody known are wanted, where items are counted and not users.
 
         Returns:
             Events sorted by user, time and event id.
@@ -78,10 +81,14 @@ class Snapshot:
             return t.EVENTS.empty().select(wanted)
         needed = wanted if len(files) == 1 else list(dict.fromkeys((*wanted, *_ORDER)))
         known = (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
+        if not with_anonymous:
+            known &= ~t.is_anonymous()
         events = pl.scan_parquet(files, hive_partitioning=False).filter(known).select(needed).collect()
         return (sort_events(events).cast({t.USER_ID: pl.String}) if len(files) > 1 else events).select(wanted)
 
-    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+    def read_coded(
+        self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
+    ) -> pa.Table:
         """The same as `read_events`, with ids and other repeated text as dictionaries: codes, and what they stand for.
 
         Several times as fast, for no text is made of it. Users' codes ascend from row to row.
@@ -92,7 +99,8 @@ class Snapshot:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
         needed = wanted if len(files) == 1 else [*wanted, t.EVENT_ID]
         tables = [_known(_read_file(self._folder, file, needed), as_of) for file in files]
-        return sort_coded(tables).select(wanted) if len(files) > 1 else tables[0].unify_dictionaries()
+        tables = tables if with_anonymous else [_of_users(table) for table in tables]
+        return sort_coded(tables).select(wanted) if len(files) > 1 else _one_dictionary(tables[0])
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
@@ -150,6 +158,19 @@ def _known(events: pa.Table, as_of: datetime) -> pa.Table:
     if latest < as_of:
         return events
     return events.filter((pc.field(t.OCCURRED_AT) < as_of) & (pc.field(t.RECORDED_AT) < as_of))
+
+
+def _of_users(events: pa.Table) -> pa.Table:
+    """Rows that belong to a user; usually all, and then nothing is copied. Only the dictionary's text is looked at."""
+    users = events[t.USER_ID]
+    if not any(pc.any(pc.starts_with(chunk.dictionary, t.ANONYMOUS)).as_py() for chunk in users.chunks):
+        return events
+    return events.filter(pc.invert(pc.starts_with(users.cast(pa.large_string()), t.ANONYMOUS)))
+
+
+def _one_dictionary(events: pa.Table) -> pa.Table:
+    """Give every column one dictionary; a file of one row group has no other."""
+    return events.unify_dictionaries() if any(column.num_chunks > 1 for column in events.columns) else events
 
 
 def _coded(events: pa.Table) -> pa.Table:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
@@ -61,14 +62,22 @@ class Lake:
 
     def replace_parts(self, table: t.Table, parts: Parts, *, key: str) -> bool:
         """Replace the whole table by what the workers computed, and remove their files."""
-        changed = self.replace(table, parts.read_all(), key=key)
+        changed = not self.holds(table, key)
+        if changed:
+            write_deltalake(
+                self.table_uri(table),
+                _stream(table, parts),
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=CommitProperties(custom_metadata={_KEY: key}),
+            )
         parts.remove()
         return changed
 
     def holds(self, table: t.Table, key: str) -> bool:
         """Whether the table's last replacement had this key."""
         current = self.open(table)
-        return current is not None and current.history(1)[0].get(_KEY) == key
+        return current is not None and next((x[_KEY] for x in current.history() if _KEY in x), None) == key
 
     def publish(self, table: t.Table, frame: pl.DataFrame, *, as_of: datetime, key: str) -> bool:
         """Replace the rows of one `as_of` in one commit; readers see the old rows or the new ones, never a mixture.
@@ -151,6 +160,14 @@ class Lake:
             if current is not None:
                 versions.append((table.name, current.version()))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
+
+
+def _stream(table: t.Table, parts: Parts) -> pa.RecordBatchReader:
+    """The rows of all parts, one part in memory at a time."""
+    first = table.conform(parts.read(parts.numbers[0])).to_arrow(compat_level=pl.CompatLevel.oldest())
+    frames = (table.conform(parts.read(number)) for number in parts.numbers)
+    batches = (b for frame in frames for b in frame.to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
 
 
 def describe_buckets(bucket_count: int) -> str:

@@ -53,14 +53,23 @@ def paired_mean_difference(
 
 
 def statistic_interval(
-    statistic: Statistic, y: ArrayLike, p: ArrayLike, *, resamples: int, confidence: float, seed: int
+    statistic: Statistic,
+    y: ArrayLike,
+    p: ArrayLike,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    users: ArrayLike | None = None,
 ) -> Interval:
-    """A statistic of outcomes and probabilities, one row per user, with its interval.
+    """A statistic of outcomes and probabilities, with its interval over users: the `users` of the rows, or one each.
 
     Resamples where it is undefined (a class is missing) are left out; when it is undefined everywhere, all is NaN.
     """
     outcome, probability = np.asarray(y), _finite(p)
-    drawn = [statistic(outcome, probability, weights) for weights in _resamples(len(outcome), resamples, seed)]
+    names, row_user = np.unique(np.arange(len(outcome)) if users is None else np.asarray(users), return_inverse=True)
+    draws = (weights[:, row_user] for weights in _resamples(len(names), resamples, seed))
+    drawn = [statistic(outcome, probability, weights) for weights in draws]
     return _interval(float(statistic(outcome, probability, None)), np.concatenate(drawn), confidence)
 
 

@@ -1,7 +1,6 @@
 """Who is about to leave: probability, tier and reasons of every active user."""
 
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from everstay.scoring.rows import active_users, churn_rows
 from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
 from everstay.scoring.work import Work
 from everstay.settings import Churn
+from everstay.storage import Folder
 
 _UNTIERED = [name for name in t.CHURN_SCORES.columns if name != t.RISK_TIER]
 
@@ -52,7 +52,7 @@ def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int) -> pl.Da
     return churn_scores(work.load_model(), rows, work.stamp())
 
 
-def compute_churn_scores(work: Work, churn: Churn, folder: Path, scheduler: str) -> Parts:
+def compute_churn_scores(work: Work, churn: Churn, folder: Folder, scheduler: str) -> Parts:
     """`tables.CHURN_SCORES` of all buckets, written to `folder`; not yet published.
 
     Args:
@@ -62,7 +62,7 @@ def compute_churn_scores(work: Work, churn: Churn, folder: Path, scheduler: str)
         scheduler: address from `partitions.open_cluster`.
     """
     score = partial(score_churn_bucket, work=work, look_back_days=churn.look_back_days)
-    untiered = compute_parts(score, work.reader.buckets, folder.with_name(f"{folder.name}-untiered"), scheduler)
+    untiered = compute_parts(score, work.reader.buckets, Folder(f"{folder.uri}-untiered"), scheduler)
     risks = [untiered.read(number).select(t.USER_ID, t.CHURN_PROBABILITY) for number in untiered.numbers]
     bounds = tier_bounds(pl.concat(risks), churn)
     tiered = compute_parts(partial(_tiered, untiered=untiered, bounds=bounds), untiered.numbers, folder, scheduler)

@@ -1,7 +1,6 @@
 """What each user wants next: one ranked list for every user with any event, cold users too."""
 
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
@@ -10,6 +9,7 @@ from everstay import tables as t
 from everstay.partitions import Parts, compute_parts
 from everstay.scoring.rows import history_rows
 from everstay.scoring.work import Work
+from everstay.storage import Folder
 
 
 class RecommenderModel(Protocol):
@@ -40,7 +40,7 @@ def recommend_bucket(bucket: int, *, work: Work, k: int) -> pl.DataFrame:
     return recommendations(work.load_model(), rows, k, work.stamp())
 
 
-def compute_recommendations(work: Work, k: int, folder: Path, scheduler: str) -> Parts:
+def compute_recommendations(work: Work, k: int, folder: Folder, scheduler: str) -> Parts:
     """`tables.RECOMMENDATIONS` of all buckets, written to `folder`; not yet published.
 
     Args:

@@ -1,4 +1,6 @@
-"""A shop's data in canonical tables: the Complete Journey, the shop's own files, or the store twin."""
+"""A shop's data in canonical tables: the Complete Journey, the shop's own files or database, or the store twin."""
+
+from datetime import datetime
 
 from everstay import settings
 from everstay.sources.complete_journey import CompleteJourney
@@ -8,14 +10,23 @@ from everstay.sources.files import Files
 __all__ = ["Chunk", "Source", "open_source"]
 
 
-def open_source(settings: settings.Source) -> Source:
+def open_source(settings: settings.Source, recorded_until: datetime | None = None) -> Source:
     """Open the source that the settings name.
+
+    Args:
+        settings: which, and how to read it.
+        recorded_until: when the newest event that is stored was recorded, so that a source that can asks for newer ones
+            only; None when nothing is stored, or everything is wanted.
 
     Raises:
         SourceError: the source's settings cannot be used.
     """
     if settings.kind == "files":
         return Files(settings.files)
+    if settings.kind == "database":
+        from everstay.sources.database import DatabaseTables  # drivers nobody else should pay for at import
+
+        return DatabaseTables(settings.database, recorded_until)
     if settings.kind == "store_twin":
         from everstay.sources.store_twin import StoreTwin  # a simulator nobody else should pay for at import
 

@@ -1,31 +1,31 @@
-"""Which of a file's columns is which of ours."""
+"""Which of a shop's columns is which of ours."""
 
 import difflib
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from everstay import tables as t
 from everstay.errors import SourceError
-from everstay.settings import FilesSource
+from everstay.settings import MappedSource
+from everstay.sources.blocks import Header
 
-_KEY = "[source.files.columns] in everstay.toml"
 _TABLES = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
 
 
 def match_columns(
-    table: t.Table, found: Sequence[str], settings: FilesSource, required: Collection[str], file: Path
+    table: t.Table, header: Header, settings: MappedSource, required: Collection[str], origin: str
 ) -> dict[str, str]:
-    """Find the file's name for each of our columns that it has.
+    """Find the shop's name for each of our columns that its table has.
 
     Args:
-        table: what the file holds.
-        found: the file's columns.
+        table: what is read.
+        header: the columns found.
         settings: names of ours and theirs; a column that is not named there keeps its name.
-        required: our columns that the file must have; those named in the settings must be there, too.
-        file: for the message.
+        required: our columns that there must be; those named in the settings must be there, too.
+        origin: file or table, for the message.
 
     Returns:
-        Ours to theirs.
+        Ours to theirs; for events with a `unit_price`, `PRICE` to that.
 
     Raises:
         SourceError: a required or named column is absent.
@@ -33,33 +33,64 @@ def match_columns(
     matched = {}
     for ours in table.columns:
         theirs = settings.columns.get(ours, ours)
-        if theirs in found:
+        if theirs in header.names or (header.is_open and ours not in required):
             matched[ours] = theirs
         elif ours in required or ours in settings.columns:
-            raise SourceError(
-                f"{file}: no column '{theirs}' for {ours}; the file has {', '.join(found)}"
-                f"{_nearest(theirs, found)}; name it in {_KEY}"
-            )
+            raise _absent(theirs, ours, header, origin, f"[{settings.section}.columns]")
+    if table is t.EVENTS and settings.unit_price:
+        if settings.unit_price not in header.names:
+            raise _absent(settings.unit_price, "unit_price", header, origin, f"{settings.section}.unit_price")
+        matched[t.PRICE] = settings.unit_price
+        matched.pop(t.AMOUNT, None)
     return matched
 
 
-def check_mapping(settings: FilesSource) -> None:
-    """Make sure that the settings speak of columns and event types that exist.
+def required_event_columns(settings: MappedSource) -> set[str]:
+    """Our columns that a table of events must have."""
+    required = {t.USER_ID, t.OCCURRED_AT}
+    if not settings.default_event_type:
+        required.add(t.EVENT_TYPE)
+    if settings.cancelled_order_prefix:
+        required.add(t.ORDER_ID)
+    return required
+
+
+def check_mapping(settings: MappedSource) -> None:
+    """Make sure that the settings name events, and speak of columns, event types and a time zone that exist.
 
     Raises:
-        SourceError: one does not; names the nearest.
+        SourceError: they do not; names the nearest.
     """
+    section = f"[{settings.section}] in everstay.toml"
+    if not settings.events:
+        raise SourceError(f"{settings.section}.events in everstay.toml is empty: name the shop's events")
     ours = {name for table in _TABLES for name in table.columns}
     for name in settings.columns:
         if name not in ours:
-            raise SourceError(f"{_KEY}: '{name}' is no column of ours{_nearest(name, sorted(ours))}")
+            raise SourceError(f"{section}: columns: '{name}' is no column of ours{nearest(name, sorted(ours))}")
+    if settings.unit_price and t.AMOUNT in settings.columns:
+        raise SourceError(f"{section}: both columns.amount and unit_price say what an amount is: remove one of them")
     for event_type in (*settings.event_types.values(), *filter(None, [settings.default_event_type])):
         if event_type not in t.EVENT_TYPES:
-            nearest = _nearest(event_type, t.EVENT_TYPES) or f"; there are {', '.join(t.EVENT_TYPES)}"
-            raise SourceError(f"[source.files] in everstay.toml: '{event_type}' is no event type of ours{nearest}")
+            words = nearest(event_type, t.EVENT_TYPES) or f"; there are {', '.join(t.EVENT_TYPES)}"
+            raise SourceError(f"{section}: '{event_type}' is no event type of ours{words}")
+    try:
+        ZoneInfo(settings.time_zone)
+    except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of zones
+        raise SourceError(
+            f"{section}: time_zone '{settings.time_zone}' is no time zone: write one like Europe/Berlin"
+        ) from None
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Words that name the one most like `name`; none when no one is."""
     by_lower_case = {other.lower(): other for other in names}
     match = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1, cutoff=0.5)
     return f"; did you mean '{by_lower_case[match[0]]}'?" if match else ""
+
+
+def _absent(theirs: str, ours: str, header: Header, origin: str, key: str) -> SourceError:
+    return SourceError(
+        f"{origin}: no column '{theirs}' for {ours}; there are {', '.join(header.names)}"
+        f"{nearest(theirs, header.names)}; name it in {key} in everstay.toml"
+    )

@@ -1,6 +1,7 @@
 """One foreign column as ours: the values that fit our dtype, and words for each one that does not."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -9,6 +10,7 @@ from everstay import tables as t
 _SHOWN_CHARACTERS = 80
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _FIRST_SECOND, _END_SECOND = 100_000_000, 4_200_000_000  # 1973 to 2103: the ranges of the units never overlap
+_FIRST_TIME, _LAST_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 _NAIVE_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _ZONED_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z")
@@ -57,7 +59,7 @@ def _conversion(name: str, time_zone: str) -> tuple[Callable[[pl.Series], pl.Ser
     """The function that converts a column, and what its values should have been."""
     dtype = _dtype(name)
     if dtype == t.TIME:
-        return lambda raw: _times(raw, time_zone), f"a time in {time_zone} (write 2017-01-31 18:05:00)"
+        return lambda raw: _datable(_times(raw, time_zone)), f"a time in {time_zone} (write 2017-01-31 18:05:00)"
     if dtype == pl.Boolean:
         return _booleans, "true or false"
     if dtype == pl.String:
@@ -81,9 +83,9 @@ def _problems(raw: pl.Series, value: pl.Series, before: str, after: str) -> pl.S
 
 
 def _texts(raw: pl.Series) -> pl.Series:
-    """Text as it is; whole floats without their fraction, for pandas makes floats of ids when one is missing."""
+    """Text as it is; whole floats and decimals without their fraction, for pandas makes floats of ids with gaps."""
     text = raw.cast(pl.String)
-    if not raw.dtype.is_float():
+    if not (raw.dtype.is_float() or raw.dtype.is_decimal()):
         return text
     whole = raw.cast(pl.Int64, strict=False)
     return whole.cast(pl.String).zip_with((whole == raw).fill_null(value=False), text)
@@ -107,6 +109,12 @@ def _whole_numbers(raw: pl.Series) -> pl.Series:
 def _booleans(raw: pl.Series) -> pl.Series:
     word = raw.cast(pl.String).str.strip_chars().str.to_lowercase()
     return pl.select(pl.when(word.is_in(_YES)).then(True).when(word.is_in(_NO)).then(False)).to_series()
+
+
+def _datable(times: pl.Series) -> pl.Series:
+    """Times that a calendar has: a database's `infinity` is none."""
+    is_datable = times.is_between(_FIRST_TIME, _LAST_TIME)
+    return times if is_datable.all() else pl.select(pl.when(is_datable).then(times)).to_series()
 
 
 def _times(raw: pl.Series, time_zone: str) -> pl.Series:

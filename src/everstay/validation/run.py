@@ -1,4 +1,4 @@
-"""Validate a table part by part in Dask workers, and merge what they found."""
+"""Validate a table part by part in Dask workers, and merge what they found (docs/decisions/0009)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,0 +1,138 @@
+"""The same past with other futures: lakes of a sample of users in which what was not known at a moment is changed.
+
+Whatever is computed as of that moment must be the same, to the bit, in all of them: that is the proof of no leak.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.lake.ingest import commit_staged, stage_events
+from everstay.lake.snapshot import Snapshot
+from everstay.lake.store import Lake
+from everstay.partitions import IN_PROCESS
+from everstay.storage import Folder
+
+AS_IT_IS = "as it is"
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
+_SHARE = 0.5  # of the known events that are copied into another future
+_DELIVERIES, _BUCKETS = 3, 2
+
+Change = Callable[[pl.DataFrame, datetime, int], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class FrameChunk:
+    """Events in memory as a delivery."""
+
+    origin: str
+    events: pl.DataFrame
+
+    def read(self) -> Iterator[pl.DataFrame]:
+        """Yield them at once, as sources do."""
+        nothing = pl.lit(None, pl.String)
+        yield self.events.with_columns(
+            pl.lit(self.origin).alias(t.SOURCE_FILE),
+            pl.int_range(1, pl.len() + 1).alias(t.SOURCE_ROW),
+            nothing.alias(t.PROBLEM),
+            nothing.alias(t.CONTENT),
+        )
+
+
+def sample_events(snapshot: Snapshot, most_events: int) -> pl.DataFrame:
+    """All that is stored of the users of the first buckets, until there are `most_events`; one bucket at least."""
+    frames, count = [], 0
+    for bucket in snapshot.buckets:
+        frames.append(snapshot.read_events(bucket, END_OF_TIME))
+        count += len(frames[-1])
+        if count >= most_events:
+            break
+    events = pl.concat(frames)
+    if count <= most_events:
+        return events
+    users = events[t.USER_ID].unique().sort()
+    share = users.gather_every(max(1, count // most_events))
+    return events.filter(pl.col(t.USER_ID).is_in(share.implode()))
+
+
+def write_futures(snapshot: Snapshot, as_of: datetime, uri: str, *, most_events: int, seed: int) -> dict[str, Snapshot]:
+    """Write a lake for each future of a sample of users.
+
+    Args:
+        snapshot: the real data, with its real future.
+        as_of: only what is not known before it is changed.
+        uri: folder of the lakes; what it held before is removed.
+        most_events: about how large the sample is.
+        seed: of what is drawn.
+
+    Returns:
+        Name of the future to the lake's snapshot; the first is `AS_IT_IS`.
+    """
+    Folder(uri).clear()
+    events, items = sample_events(snapshot, most_events), snapshot.read(t.ITEMS)
+    futures = {}
+    for number, (name, change) in enumerate(FUTURES.items()):
+        lake = Lake(f"{uri}/future-{number}", _BUCKETS)
+        changed = change(events, as_of, seed)
+        parts = [FrameChunk(f"{name} {part}", changed[part::_DELIVERIES]) for part in range(_DELIVERIES)]
+        commit_staged(stage_events(lake, parts, IN_PROCESS, max_quarantined_share=0.0))
+        lake.replace(t.ITEMS, items, key="same")
+        futures[name] = lake.snapshot()
+    return futures
+
+
+def _same(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:  # noqa: ARG001
+    return events
+
+
+def _deleted(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:  # noqa: ARG001
+    return events.filter(_is_known(as_of))
+
+
+def _appended(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
+    """Half of the past happens again later, at three times the price and as purchases."""
+    again = _copies(events, as_of, seed).with_columns(
+        (pl.lit(as_of, t.TIME) + (pl.lit(as_of, t.TIME) - pl.col(t.OCCURRED_AT))).alias(t.OCCURRED_AT),
+        pl.lit(t.PURCHASE).alias(t.EVENT_TYPE),
+        (3 * pl.col(t.AMOUNT) + 1).alias(t.AMOUNT),
+        pl.lit(1, pl.Int32).alias(t.QUANTITY),
+    )
+    return pl.concat([events, again.with_columns(pl.col(t.OCCURRED_AT).alias(t.RECORDED_AT))])
+
+
+def _back_dated(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
+    """Half of the past happened twice, and the second time was recorded after the as-of only."""
+    late = pl.lit(as_of, t.TIME) + timedelta(days=1)
+    twice = _copies(events, as_of, seed).with_columns(
+        (pl.col(t.OCCURRED_AT) - timedelta(hours=1)).alias(t.OCCURRED_AT), late.alias(t.RECORDED_AT)
+    )
+    return pl.concat([events, twice])
+
+
+def _shuffled(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
+    """What comes later falls to other users and items, and the rows come in any order."""
+    known, later = events.filter(_is_known(as_of)), events.filter(~_is_known(as_of))
+    drawn = [later[name].sample(fraction=1, shuffle=True, seed=seed) for name in (t.USER_ID, t.ITEM_ID)]
+    return pl.concat([known, later.with_columns(drawn)]).sample(fraction=1, shuffle=True, seed=seed)
+
+
+def _copies(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
+    copied = events.filter(_is_known(as_of)).sample(fraction=_SHARE, seed=seed)
+    return copied.with_columns((pl.col(t.EVENT_ID) + pl.lit("-copy")).alias(t.EVENT_ID))
+
+
+def _is_known(as_of: datetime) -> pl.Expr:
+    return (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
+
+
+FUTURES: Mapping[str, Change] = {
+    AS_IT_IS: _same,
+    "later events deleted": _deleted,
+    "later events appended": _appended,
+    "late records back-dated": _back_dated,
+    "later events permuted": _shuffled,
+}

@@ -1,0 +1,122 @@
+"""Whether what a source brings is enough to learn from: the same rules as later, and what to do where it is not."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Literal
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.features import churn_labels, last_mature_as_of, time_split
+from everstay.preview.survey import Survey
+from everstay.settings import Churn, Settings
+
+_FEW_USERS = 500  # below it the intervals of every figure are wide
+_FEWEST_OF_A_KIND = 20  # leavers or stayers: below it there is nothing to learn from
+_RARE, _COMMON = 0.02, 0.6  # a share of leavers outside of these seldom is what a shop means by leaving
+_MOST_WITHOUT_ITEM = 0.01
+_AFTER = timedelta(milliseconds=1)  # the lake's log ends after its newest event
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer.
+
+    Attributes:
+        question: what is asked.
+        verdict: `good`; `look` at it, it works; or `stop`, it does not.
+        words: the answer, and what to do.
+    """
+
+    question: str
+    verdict: Literal["good", "look", "stop"]
+    words: str
+
+
+def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
+    """Ask everything; without any event only what was refused and that nothing is there."""
+    checks = [_check_refused(survey, settings.source.max_quarantined_share), _check_purchases(survey)]
+    if survey.first_at is None or survey.recorded_until is None:
+        return checks
+    ends_at = survey.recorded_until + _AFTER
+    as_of = last_mature_as_of(ends_at, settings.churn)
+    if settings.as_of is not None:
+        as_of = datetime.combine(settings.as_of, time(), UTC)
+    checks.append(_check_history(survey.first_at, ends_at, as_of, settings.churn))
+    return [*checks, *_check_labels(survey, as_of, ends_at, settings.churn)]
+
+
+def _check_refused(survey: Survey, most: float) -> Check:
+    share = survey.rows_refused / survey.rows_read if survey.rows_read else 0.0
+    words = f"{survey.rows_refused:,} of {survey.rows_read:,} rows ({share:.2%}) cannot be stored"
+    if share > most:
+        words += f", more than source.max_quarantined_share allows ({most:.0%}): mend the export or the mapping"
+    elif share:
+        words += f"; they would go to the quarantine (at most {most:.0%} may)"
+    return Check("Can the rows be stored?", "stop" if share > most else "good", words)
+
+
+def _check_purchases(survey: Survey) -> Check:
+    question, purchases = "Are there purchases?", survey.rows_by_type.get(t.PURCHASE, 0)
+    if not purchases:
+        return Check(question, "stop", "none: leaving means not buying; map the type of an order to purchase")
+    without = 1 - survey.purchases_with_item / purchases
+    words = f"{purchases:,} purchases"
+    if without > _MOST_WITHOUT_ITEM:
+        return Check(question, "look", f"{words}, but {without:.1%} do not name what was bought: map item_id")
+    return Check(question, "good", f"{words}; {1 - without:.1%} name what was bought")
+
+
+def _check_history(first_at: datetime, ends_at: datetime, as_of: datetime, churn: Churn) -> Check:
+    question, days = "Is the history long enough?", (ends_at - first_at) / timedelta(days=1)
+    words = f"{days:.0f} days, {days / churn.horizon_days:.1f} times churn.horizon_days ({churn.horizon_days})"
+    if days < 2 * churn.horizon_days:
+        return Check(question, "stop", f"{words}; at least twice are needed: bring more, or shorten the horizon")
+    try:
+        split = time_split(as_of, first_at, churn)
+    except NotReady as error:
+        return Check(question, "stop", f"{words}; {error}")
+    return Check(
+        question, "good", f"{words}; judged as of {as_of:%Y-%m-%d}, learned from {len(split.train)} as-ofs before"
+    )
+
+
+def _check_labels(survey: Survey, as_of: datetime, ends_at: datetime, churn: Churn) -> list[Check]:
+    """Who would be judged at the as-of, and how many of them left."""
+    labels = churn_labels(survey.sample, as_of, churn, ends_at)
+    users, left = labels.height, int(labels[t.CHURNED].sum())
+    within = f"one in {survey.sample_of} users looked at: " if survey.sample_of > 1 else ""
+    words = f"{within}{users:,} users bought in the {churn.look_back_days} days before {as_of:%Y-%m-%d}"
+    fewest = min(left, users - left)
+    question = "Are there enough users?"
+    if fewest < _FEWEST_OF_A_KIND:
+        advice = f"{left:,} left and {users - left:,} stayed: too few to learn from; "
+        if users * survey.sample_of < _FEW_USERS:
+            advice += "bring more users or more history"
+        else:
+            advice += f"{'shorten' if left < users - left else 'lengthen'} churn.horizon_days"
+        return [Check(question, "stop", f"{words}; {advice}")]
+    is_few = users * survey.sample_of < _FEW_USERS
+    verdict: Literal["good", "look"] = "look" if is_few else "good"
+    advice = "; few: differences between models will seldom be sure" if is_few else ""
+    return [Check(question, verdict, words + advice), _check_base_rate(left / users, survey.sample, churn)]
+
+
+def _check_base_rate(share: float, sample: pl.DataFrame, churn: Churn) -> Check:
+    half, most = order_gaps(sample)
+    words = f"{share:.1%} of them bought nothing in the {churn.horizon_days} days after"
+    if half is not None:
+        words += f"; half of all repeat orders come within {half:.0f} days, nine in ten within {most:.0f}"
+    verdict: Literal["good", "look"] = "good" if _RARE <= share <= _COMMON else "look"
+    if verdict == "look":
+        words += "; set churn.horizon_days nearer to the latter, so that who is called a leaver is one"
+    return Check("Is leaving neither rare nor usual?", verdict, words)
+
+
+def order_gaps(sample: pl.DataFrame) -> tuple[float | None, float | None]:
+    """Days between successive days with an order, of all users: the median and the 90th percentile."""
+    days = sample.filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).select(t.USER_ID, pl.col(t.OCCURRED_AT).dt.date()).unique()
+    gaps = days.sort(t.USER_ID, t.OCCURRED_AT).select(pl.col(t.OCCURRED_AT).diff().over(t.USER_ID).dt.total_days())
+    found = gaps.to_series().drop_nulls()
+    return found.median(), found.quantile(0.9)  # type: ignore[return-value]  # of whole numbers

@@ -1,0 +1,71 @@
+"""What a pass over events keeps of them: hashes of what is counted, and all events of some users."""
+
+import polars as pl
+
+from everstay import tables as t
+
+_MOST_ROWS = 1_000_000
+_EVENT_HASH = "event_hash"
+_COLUMNS = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
+
+
+class Distinct:
+    """Counts different values by their 64-bit hashes: eight bytes for each one.
+
+    >>> seen = Distinct()
+    >>> seen.add(pl.Series(["a", "b", None]))
+    >>> seen.add(pl.Series(["b", "c"]))
+    >>> seen.count
+    3
+    """
+
+    def __init__(self) -> None:
+        self._hashes = pl.Series([], dtype=pl.UInt64)
+
+    def add(self, values: pl.Series) -> None:
+        """Take more values; nulls do not count."""
+        self._hashes = pl.concat([self._hashes, values.drop_nulls().unique().hash()]).unique()
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self._hashes)
+
+
+class UserSample:
+    """All events of every user, or of one in 2, 4, 8, ... when they become more than `most_rows`.
+
+    Who stays is decided by a hash of the user, so that whoever is kept is kept whole.
+    """
+
+    def __init__(self, most_rows: int = _MOST_ROWS) -> None:
+        self._most_rows = most_rows
+        self._frames: list[pl.DataFrame] = []
+        self._rows = 0
+        self.one_in = 1
+        """One in how many users is kept."""
+
+    def add(self, events: pl.DataFrame) -> None:
+        """Take more events, with the columns of `tables.EVENTS`; those of nobody known are left out."""
+        known = events.filter(~t.is_anonymous()).select(*_COLUMNS, pl.col(t.EVENT_ID).hash().alias(_EVENT_HASH))
+        self._keep([*self._frames, self._chosen(known)])
+        while self._rows > self._most_rows:
+            self.one_in *= 2
+            self._keep([self._chosen(frame) for frame in self._frames])
+
+    def events(self) -> pl.DataFrame:
+        """Their events, each one once."""
+        if not self._frames:
+            return t.EVENTS.empty().select(_COLUMNS)
+        return pl.concat(self._frames).unique(_EVENT_HASH, keep="first", maintain_order=True).drop(_EVENT_HASH)
+
+    @property
+    def repeated_share(self) -> float:
+        """The share of rows that repeat another one."""
+        return 1 - self.events().height / self._rows if self._rows else 0.0
+
+    def _chosen(self, events: pl.DataFrame) -> pl.DataFrame:
+        return events.filter(pl.col(t.USER_ID).hash() % self.one_in == 0) if self.one_in > 1 else events
+
+    def _keep(self, frames: list[pl.DataFrame]) -> None:
+        self._frames, self._rows = frames, sum(frame.height for frame in frames)

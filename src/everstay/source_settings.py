@@ -1,0 +1,91 @@
+"""Where a shop's events come from: the section `[source]` of the settings."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A section of the settings: unknown keys are errors, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class MappedSource(Section):
+    """What a shop's own tables are called, and what their rows mean."""
+
+    section: ClassVar[str]
+    """The section of the settings, for messages."""
+    events: str = ""
+    items: str = ""
+    users: str = ""
+    treatments: str = ""
+    columns: dict[str, str] = {}
+    """Ours to theirs, for example `{user_id = "CustomerID"}`; a column not named here keeps its name."""
+    event_types: dict[str, str] = {}
+    """Theirs to ours, for example `{add_to_cart = "cart"}`; a type not named here keeps its name."""
+    default_event_type: str = ""
+    """The type of every row when there is no such column, for example `purchase`."""
+    time_zone: str = "UTC"
+    """Zone of times written without one."""
+    unit_price: str = ""
+    """Their column of the price of one piece; the amount of a purchase or return is then this times the quantity."""
+    negative_quantity: Literal["refuse", "return"] = "refuse"
+    """What a purchase of fewer than zero pieces is: a mistake, or a return of as many."""
+    cancelled_order_prefix: str = ""
+    """Purchases whose order id begins with this are returns, for example `C` of the invoice `C536379`."""
+    without_user: Literal["refuse", "keep"] = "refuse"
+    """A row without user is a mistake, or an event of nobody known: it counts for items and for no user."""
+    chunk_rows: int = Field(default=250_000, gt=0)
+    """Rows read at once, so that more of them than fit in memory work."""
+
+
+class FilesSource(MappedSource):
+    """A shop's own exports, on disk or in object storage (`s3://bucket/...`): Parquet, CSV and JSON lines.
+
+    `events`, `items`, `users` and `treatments` are paths or globs, for example `exports/events-*.csv.gz`; all but the
+    first may be empty. Credentials and endpoint of the object storage are the standard `AWS_*` variables.
+    """
+
+    section: ClassVar[str] = "source.files"
+
+
+class DatabaseSource(MappedSource):
+    """A shop's own PostgreSQL, MySQL or MariaDB database, at the URL in the variable `EVERSTAY_DATABASE_URL`.
+
+    `events`, `items`, `users` and `treatments` are names of tables (`shop.orders`) or SELECTs; all but the first may be
+    empty.
+    """
+
+    section: ClassVar[str] = "source.database"
+    key: str = "id"
+    """A unique whole-number column of the events, by which they are read in parallel ranges; the primary key."""
+    incremental: bool = True
+    """Whether a later ingestion reads only rows whose `recorded_at` is not older than the lake's newest; without a
+    column for `recorded_at` everything is always read."""
+    overlap_hours: int = Field(default=24, ge=0)
+    """How far behind the lake's newest `recorded_at` that begins: rows that were written late."""
+
+
+class StoreTwinSource(Section):
+    """The simulated shop, whose truth is known."""
+
+    users: int = Field(default=2_000, gt=0)
+    items: int = Field(default=300, gt=0)
+    days: int = Field(default=364, gt=0)
+    seed: int = 7
+    fault_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of rows that are made faulty on purpose."""
+
+
+class Source(Section):
+    """Where events come from."""
+
+    kind: Literal["complete_journey", "files", "database", "store_twin"] = "complete_journey"
+    currency: str = Field(default="", pattern="^([A-Z]{3})?$")
+    """ISO 4217 code of all amounts, for example `EUR`. It is told, nothing is converted: one shop, one currency."""
+    files: FilesSource = FilesSource()
+    database: DatabaseSource = DatabaseSource()
+    store_twin: StoreTwinSource = StoreTwinSource()
+    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+    """More unusable rows than this reject the whole delivery."""

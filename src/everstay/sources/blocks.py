@@ -1,0 +1,71 @@
+"""What every file reader gives: raw rows with their numbers, and the rows that could not be read apart."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+from everstay import tables as t
+
+BLOCK_BYTES = 8 << 20
+"""Text read at once; also the longest row: more is taken for a mark without its partner."""
+UNREAD: Mapping[str, type[pl.DataType]] = {t.SOURCE_ROW: pl.Int64, t.PROBLEM: pl.String, t.CONTENT: pl.String}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before its rows are read.
+
+    Attributes:
+        names: its columns.
+        has_rows: whether there is one.
+        is_open: whether later rows may have columns that the first ones have not.
+    """
+
+    names: list[str]
+    has_rows: bool
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a file that one worker reads.
+
+    Attributes:
+        name: path or URI of the file.
+        row_groups: of a Parquet file; none for text, which can only be read from its beginning.
+        first_row: rows of the file before the part.
+    """
+
+    name: str
+    row_groups: tuple[int, ...] = ()
+    first_row: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows in the order of the file.
+
+    Attributes:
+        rows: (n,) row numbers, 1 = first row of data.
+        raw: (n, wanted columns) values: text from text, any dtype from Parquet and databases.
+        unread: columns `UNREAD`: rows without their values.
+    """
+
+    rows: pl.Series
+    raw: pl.DataFrame
+    unread: pl.DataFrame
+
+
+def unread_rows(rows: Iterable[tuple[int, str, str]]) -> pl.DataFrame:
+    """Rows that could not be read as `Block.unread`, from their number, what is wrong and their text."""
+    frame = pl.DataFrame(list(rows), schema=dict(UNREAD), orient="row")
+    return frame.with_columns(pl.struct(pl.col(t.CONTENT).alias("row")).struct.json_encode().alias(t.CONTENT))
+
+
+def frame_of(arrow: pa.RecordBatch | pa.Table) -> pl.DataFrame:
+    """Arrow rows as a frame."""
+    frame = pl.from_arrow(arrow)
+    assert isinstance(frame, pl.DataFrame)  # what Polars makes of record batches and tables
+    return frame

@@ -1,0 +1,146 @@
+"""CSV files, plain or compressed, block by block: text with row numbers, and plain words when a file is cut off."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from everstay import tables as t
+from everstay.errors import SourceError
+from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, unread_rows
+from everstay.sources.storage import EXPORT_AGAIN, open_stream
+
+_MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
+
+
+def read_header(name: str) -> Header:
+    """The first line's names, and whether anything follows."""
+    with open_stream(name) as stream:
+        text = io.StringIO(stream.read(BLOCK_BYTES).decode("utf-8-sig", errors="replace"), newline="")
+    try:
+        names = next((row for row in csv.reader(text) if row), [])
+    except csv.Error as error:
+        raise SourceError(f"{name}: the first line is no header ({error}): {EXPORT_AGAIN}") from None
+    return Header(names, any(line.strip() for line in text))
+
+
+def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:
+    """Yield the rows, at most `chunk_rows` at once, with the named columns as text.
+
+    Raises:
+        SourceError: the file ends in the middle of a row.
+    """
+    # The last column shows how the file ends, whether it is wanted or not.
+    last_column = read_header(part.name).names[-1]
+    parsed = list(dict.fromkeys([*columns, last_column]))
+    unread: list[pa.csv.InvalidRow] = []
+    read, told = 0, 0  # rows with the right number of values, and others, given to the caller
+    with open_stream(part.name) as stream:
+        file = _WatchedStream(stream)
+        raw = pl.DataFrame(schema=dict.fromkeys(parsed, pl.String))
+        for raw in _regrouped(_batches(file, parsed, unread), chunk_rows):
+            skipped = np.array([row.number - 1 for row in unread], dtype=np.int64)
+            rows = _row_numbers(read, raw.height, skipped)
+            read += raw.height
+            until = int(np.searchsorted(skipped, rows[-1]))
+            yield Block(rows, raw.select(columns), _unread(unread[told:until]))
+            told = until
+        _refuse_a_cut(part.name, file, raw[last_column], read, unread)
+    if unread[told:]:
+        yield Block(pl.Series([], dtype=pl.Int64), raw.select(columns).clear(), _unread(unread[told:]))
+
+
+class _WatchedStream(io.RawIOBase):
+    """A stream that remembers how it ended, for a CSV parser closes an open quotation at the end without a word."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        super().__init__()
+        self._stream = stream
+        self.quotes = 0
+        self.last_bytes = b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        block: bytes = self._stream.read(None if size is None or size < 0 else size)
+        self.quotes += block.count(b'"')
+        self.last_bytes = (self.last_bytes + block[-3:])[-3:]
+        return block
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def ends_with_a_row(self) -> bool:
+        return self.last_bytes.endswith((b"\n", b"\r"))
+
+    def ends_inside_a_quotation(self, last_value: str | None) -> bool:
+        """Tell whether a quotation mark is left open, given the last value that was read."""
+        swallowed_the_end = last_value is not None and last_value.endswith(("\n", "\r"))
+        is_closed = self.last_bytes.rstrip().endswith(b'"')
+        return self.quotes % 2 == 1 and not is_closed and (swallowed_the_end or not self.ends_with_a_row)
+
+
+def _batches(file: io.RawIOBase, columns: Sequence[str], unread: list[pa.csv.InvalidRow]) -> Iterator[pa.RecordBatch]:
+    """Parse columns as text; rows with a wrong number of values go to `unread`, too many of them are an error."""
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        unread.append(row)
+        return "skip" if len(unread) < _MOST_UNREAD_ROWS else "error"
+
+    yield from pyarrow.csv.open_csv(
+        file,
+        pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),  # threads lose the row numbers
+        pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
+        pyarrow.csv.ConvertOptions(
+            include_columns=list(columns), default_column_type=pa.string(), null_values=[""], strings_can_be_null=True
+        ),
+    )
+
+
+def _refuse_a_cut(
+    name: str, file: _WatchedStream, last_values: pl.Series, read: int, unread: list[pa.csv.InvalidRow]
+) -> None:
+    """Raise when the file ends in the middle of a row."""
+    last = read + len(unread)
+    last_value = last_values[-1] if len(last_values) else None
+    is_cut = bool(unread) and unread[-1].number - 1 == last and not file.ends_with_a_row
+    if is_cut or file.ends_inside_a_quotation(last_value):
+        raise SourceError(f"{name} row {last} is cut off, the file ends in the middle of it: {EXPORT_AGAIN}")
+
+
+def _row_numbers(read: int, count: int, skipped: np.ndarray) -> pl.Series:
+    """Number `count` rows of which `read` came before, when the rows numbered `skipped` are left out of both.
+
+    >>> _row_numbers(1, 3, np.array([2, 4])).to_list()
+    [3, 5, 6]
+    """
+    position = np.arange(read, read + count)
+    rows_before = skipped - 1 - np.arange(len(skipped))  # kept rows before each skipped one
+    return pl.Series(t.SOURCE_ROW, position + 1 + np.searchsorted(rows_before, position, side="right"))
+
+
+def _unread(unread: Iterable[pa.csv.InvalidRow]) -> pl.DataFrame:
+    return unread_rows(
+        (
+            row.number - 1,
+            f"the row has {row.actual_columns} values where the header has {row.expected_columns}",
+            row.text,
+        )
+        for row in unread
+    )
+
+
+def _regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the same rows in frames of `rows` rows, the last one smaller; empty ones never."""
+    waiting = pl.DataFrame()
+    for batch in batches:
+        waiting = pl.concat([waiting, frame_of(batch)]) if waiting.height else frame_of(batch)
+        while waiting.height >= rows:
+            yield waiting.head(rows)
+            waiting = waiting.slice(rows)
+    if waiting.height:
+        yield waiting

@@ -1,0 +1,87 @@
+"""Which rows of a table are read, and by whom: ranges of its key, and only rows that can be new."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from everstay.errors import SourceError
+from everstay.sources.sql import Database
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is read of a table.
+
+    Attributes:
+        relation: what stands after FROM.
+        key: the quoted name of a unique whole-number column.
+        condition: SQL that holds for the rows wanted.
+        origin: the table as it is shown to people.
+    """
+
+    relation: str
+    key: str
+    condition: str
+    origin: str
+
+
+def key_ranges(database: Database, plan: Plan, rows: int) -> Iterator[str]:
+    """Conditions on the key that part the wanted rows into ranges of `rows` rows; no rows, no ranges.
+
+    Raises:
+        SourceError: the key is not unique, not a whole number, or missing in a row.
+    """
+    where = f"FROM {plan.relation} WHERE {plan.condition}"
+    ((count, keys, last),) = database.fetch(f"SELECT COUNT(*), COUNT({plan.key}), MAX({plan.key}) {where}")
+    if not count:
+        return
+    if keys != count:
+        raise _bad_key(plan, f"is missing in {int(str(count)) - int(str(keys)):,} rows")
+    numbered = f"SELECT {plan.key} AS k, ROW_NUMBER() OVER (ORDER BY {plan.key}) AS n {where}"
+    starts = [
+        start for (start,) in database.fetch(f"SELECT k FROM ({numbered}) AS r WHERE MOD(n - 1, {rows}) = 0 ORDER BY k")
+    ]
+    if wrong := [start for start in (*starts, last) if not isinstance(start, int)]:
+        raise _bad_key(plan, f"holds '{wrong[0]}', which is no whole number")
+    if len(set(starts)) < len(starts):
+        raise _bad_key(plan, "is not unique")
+    for start, end in pairwise(starts):
+        yield f"{plan.key} >= {start} AND {plan.key} < {end}"
+    yield f"{plan.key} >= {starts[-1]} AND {plan.key} <= {last}"
+
+
+def newer_than(database: Database, relation: str, watermark: str, moment: datetime, time_zone: str) -> str:
+    """The condition that a row was recorded at `moment` or later, or says nothing of it.
+
+    Args:
+        database: where the table is.
+        relation: what stands after FROM.
+        watermark: the quoted name of the column of `recorded_at`.
+        moment: UTC.
+        time_zone: of times that the table has without one.
+
+    Raises:
+        SourceError: the column holds no times.
+    """
+    found = database.fetch(f"SELECT {watermark} FROM {relation} WHERE {watermark} IS NOT NULL LIMIT 1")
+    value = found[0][0] if found else None
+    if value is not None and not isinstance(value, date):
+        raise SourceError(
+            f"column {watermark} for recorded_at holds '{value}', which is no time of the database: newer rows cannot "
+            "be asked for; set source.database.incremental = false, or map a column of type timestamp"
+        )
+    local = moment.astimezone(ZoneInfo(time_zone))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        text = local.isoformat(" ")
+    else:
+        text = local.replace(tzinfo=None).isoformat(" ") if isinstance(value, datetime) else local.date().isoformat()
+    return f"({watermark} >= '{text}' OR {watermark} IS NULL)"
+
+
+def _bad_key(plan: Plan, what: str) -> SourceError:
+    return SourceError(
+        f"{plan.origin}: column {plan.key} of source.database.key {what}: name a unique whole-number column, such as "
+        "the primary key"
+    )

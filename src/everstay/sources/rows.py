@@ -1,0 +1,121 @@
+"""Raw rows as ours: columns in our dtypes, and what the settings say that a row means."""
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.settings import MappedSource
+from everstay.sources.blocks import Block
+from everstay.sources.contract import content_ids, stage
+from everstay.sources.values import read_column
+
+_NEEDS_VALUE = (t.PURCHASE, t.RETURN)
+# What a quantity is when a shop does not say: these take, or put back, one piece; a view or a message moves nothing.
+_ONE_PIECE = (t.CART, *_NEEDS_VALUE)
+
+
+def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, origin: str) -> pl.DataFrame:
+    """Rows of an event table as staged events.
+
+    Args:
+        block: raw rows.
+        columns: ours to theirs; `PRICE` stands for the price of one piece.
+        settings: what rows mean.
+        origin: name of the file or table.
+    """
+    events = typed_rows(block, columns, settings.time_zone)
+    events = _with_quantities(_with_types(events, settings))
+    events = _with_amounts(_with_returns(events, settings))
+    return stage(_with_users(events, settings), origin)
+
+
+def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.DataFrame:
+    """Our columns in our dtypes with `SOURCE_ROW`, `PROBLEM` and `CONTENT`; unreadable rows come last, all null."""
+    read = [read_column(block.raw[theirs], ours, time_zone) for ours, theirs in columns.items()]
+    words = pl.DataFrame([problem.alias(value.name) for value, problem in read])
+    is_bad = pl.any_horizontal(pl.all().is_not_null())
+    typed = pl.DataFrame([block.rows.alias(t.SOURCE_ROW), *(value for value, _ in read)])
+    if not words.select(is_bad.any()).item():
+        return pl.concat([typed, block.unread], how="diagonal")
+    problem = words.select(pl.when(is_bad).then(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True))).to_series()
+    bad = problem.is_not_null().arg_true()
+    writable = block.raw[bad].with_columns(pl.col(pl.Binary).bin.encode("base64"))  # JSON has no bytes
+    rows_as_json = writable.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    content = pl.Series([None], dtype=pl.String).new_from_index(0, len(problem)).scatter(bad, rows_as_json)
+    typed = typed.with_columns(problem.alias(t.PROBLEM), content.alias(t.CONTENT))
+    return pl.concat([typed, block.unread], how="diagonal")
+
+
+def _with_types(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
+    if t.EVENT_TYPE in events.columns:
+        return events.with_columns(pl.col(t.EVENT_TYPE).replace(settings.event_types))
+    return events.with_columns(pl.lit(settings.default_event_type).alias(t.EVENT_TYPE))
+
+
+def _with_quantities(events: pl.DataFrame) -> pl.DataFrame:
+    """Pieces where the shop leaves them unsaid; a purchase or return whose own cell is empty stays null."""
+    pieces = pl.when(pl.col(t.EVENT_TYPE).is_in(_ONE_PIECE)).then(1).otherwise(0)
+    return _filled(events, t.QUANTITY, pieces, ~_needs_value())
+
+
+def _with_returns(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
+    """Cancelled orders and negative quantities as returns; their pieces, amounts and discounts become positive."""
+    signs = []
+    if settings.negative_quantity == "return":
+        signs.append(pl.col(t.QUANTITY) < 0)
+    if settings.cancelled_order_prefix:
+        signs.append(pl.col(t.ORDER_ID).str.starts_with(settings.cancelled_order_prefix))
+    if not signs:
+        return events
+    is_return = pl.any_horizontal(sign.fill_null(value=False) for sign in signs) & _needs_value()
+    is_return = is_return.fill_null(value=False)
+    signed = [name for name in (t.QUANTITY, t.AMOUNT, t.DISCOUNT) if name in events.columns]
+    return events.with_columns(
+        pl.when(is_return).then(pl.lit(t.RETURN)).otherwise(t.EVENT_TYPE).alias(t.EVENT_TYPE),
+        *(pl.when(is_return).then(pl.col(name).abs()).otherwise(name).alias(name) for name in signed),
+    )
+
+
+def _with_amounts(events: pl.DataFrame) -> pl.DataFrame:
+    """Money where the shop leaves it unsaid: pieces times price, else nothing; an empty cell of a sale stays null."""
+    if t.PRICE in events.columns:
+        money = (pl.col(t.PRICE) * pl.col(t.QUANTITY)).round(6)
+        amount = pl.when(_needs_value()).then(money).otherwise(0.0)
+        events = events.with_columns(amount.alias(t.AMOUNT)).drop(t.PRICE)
+    events = _filled(events, t.AMOUNT, pl.lit(0.0), ~_needs_value())
+    events = _filled(events, t.DISCOUNT, pl.lit(0.0), pl.lit(True))
+    return _filled(events, t.RECORDED_AT, pl.col(t.OCCURRED_AT), pl.lit(True))
+
+
+def _with_users(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
+    """Rows of nobody known get an id of their order, visit or content, when they are kept; see decision 8."""
+    if t.PROBLEM not in events.columns:
+        events = events.with_columns(pl.lit(None, pl.String).alias(t.PROBLEM))
+    if events.select(t.is_anonymous().any()).item():
+        taken = pl.lit(f"user_id: begins with '{t.ANONYMOUS}', which stands for rows without user")
+        told = pl.when(t.is_anonymous()).then(pl.concat_str(t.PROBLEM, taken, separator="; ", ignore_nulls=True))
+        events = events.with_columns(told.otherwise(t.PROBLEM).alias(t.PROBLEM))
+    if settings.without_user == "refuse":
+        return events
+    is_nobody = pl.col(t.USER_ID).is_null() & pl.col(t.PROBLEM).is_null()
+    if not events.select(is_nobody.any()).item():
+        return events
+    names = [pl.col(name) for name in (t.ORDER_ID, t.SESSION_ID) if name in events.columns]
+    nobody = pl.concat_str(pl.lit(t.ANONYMOUS), pl.coalesce(*names, pl.lit(content_ids(events))))
+    return events.with_columns(pl.when(is_nobody).then(nobody).otherwise(t.USER_ID).alias(t.USER_ID))
+
+
+def _needs_value() -> pl.Expr:
+    return pl.col(t.EVENT_TYPE).is_in(_NEEDS_VALUE)
+
+
+def _filled(events: pl.DataFrame, name: str, value: pl.Expr, condition: pl.Expr) -> pl.DataFrame:
+    """A column whose absent values are `value`: everywhere when there is no column, else where `condition` holds.
+
+    A value that did not fit stays null.
+    """
+    if name not in events.columns:
+        return events.with_columns(value.alias(name))
+    is_unsaid = pl.col(name).is_null() & condition
+    if t.PROBLEM in events.columns:
+        is_unsaid &= pl.col(t.PROBLEM).is_null()
+    return events.with_columns(pl.when(is_unsaid).then(value).otherwise(name).alias(name))

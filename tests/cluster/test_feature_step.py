@@ -1,0 +1,107 @@
+"""The feature step on a cluster and an object store: the same tables with nothing but settings changed."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from distributed import Client
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.lake import Lake
+from flows.build_features import build_features
+from flows.ingest_events import ingest_events
+from tests.cluster.machines import BUCKET, can_make_namespaces, dask_cluster, network_namespaces, object_store
+from tests.flows.conftest import prefect_api, write_settings
+
+__all__ = ["prefect_api"]
+
+BUILT = (t.USER_FEATURES, t.CHURN_LABELS)
+BUCKETS = 8
+
+
+def build(folder: Path, monkeypatch: pytest.MonkeyPatch, lake: str, scheduler: str = "") -> list[pl.DataFrame]:
+    """Ingest and build features with the small shop's settings, changed in nothing but where; give the tables."""
+    folder.mkdir()
+    settings = {
+        "EVERSTAY_SETTINGS": str(write_settings(folder)),
+        "EVERSTAY_DATA__FOLDER": lake,
+        "EVERSTAY_DATA__BUCKETS": str(BUCKETS),
+        "EVERSTAY_DASK__SCHEDULER": scheduler,
+    }
+    set_all(monkeypatch, settings)
+    ingest_events()
+    build_features()
+    tables = [Lake(lake, BUCKETS).read(table) for table in BUILT]
+    return [table.sort(t.USER_ID, t.AS_OF) for table in tables if table is not None]
+
+
+@pytest.mark.slow
+def test_a_cluster_and_an_object_store_give_the_same_table_though_a_worker_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+):
+    here = build(tmp_path / "here", monkeypatch, str(tmp_path / "lake"))
+    with object_store() as variables, dask_cluster(variables) as scheduler:
+        set_all(monkeypatch, variables)
+        killer = Killer(scheduler)
+        killer.start()
+        there = build(tmp_path / "there", monkeypatch, f"s3://{BUCKET}/lake", scheduler)
+        killer.join()
+        assert killer.killed_while_working
+    for mine, theirs in zip(here, there, strict=True):
+        assert mine.height > 1_000
+        assert_frame_equal(theirs, mine, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_make_namespaces(), reason="network namespaces need root and iproute2")
+def test_workers_on_machines_of_their_own_give_the_same_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+):
+    here = build(tmp_path / "here", monkeypatch, str(tmp_path / "lake"))
+    with (
+        network_namespaces(2) as names,
+        object_store("10.77.0.1") as variables,
+        dask_cluster(variables, names) as scheduler,
+    ):
+        set_all(monkeypatch, variables)
+        with Client(scheduler, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            addresses = {worker.split("//")[1].split(":")[0] for worker in client.scheduler_info()["workers"]}
+        assert addresses == {"10.77.0.2", "10.77.0.3"}
+        there = build(tmp_path / "there", monkeypatch, f"s3://{BUCKET}/lake", scheduler)
+    for mine, theirs in zip(here, there, strict=True):
+        assert_frame_equal(theirs, mine, check_exact=True)
+
+
+class Killer(threading.Thread):
+    """Kills the first worker that is seen at work on features."""
+
+    def __init__(self, scheduler: str) -> None:
+        super().__init__(daemon=True)
+        self.scheduler = scheduler
+        self.killed_while_working = False
+
+    def run(self) -> None:
+        """Look every few milliseconds."""
+        with Client(self.scheduler, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            end = time.monotonic() + 300
+            while time.monotonic() < end and not self.killed_while_working:
+                pids = client.run(os.getpid)
+                for worker, tasks in client.processing().items():
+                    if any("told" in task for task in tasks) and worker in pids:
+                        os.kill(pids[worker], signal.SIGKILL)
+                        self.killed_while_working = True
+                        break
+                time.sleep(0.01)
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    """Set environment variables for this process."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)

@@ -1,0 +1,86 @@
+"""The proof of no leak: it holds for the store twin, and it finds what is not the same."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import combinations
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.features import last_mature_as_of
+from everstay.lake import Lake, Snapshot, commit_staged, stage_events
+from everstay.lake.futures import AS_IT_IS, END_OF_TIME, FUTURES, FrameChunk, sample_events, write_futures
+from everstay.partitions import IN_PROCESS
+from everstay.scoring.proof import digest, prove_as_of
+from everstay.settings import Settings, Source, StoreTwinSource
+from everstay.sources import open_source
+
+SETTINGS = Settings(source=Source(kind="store_twin", store_twin=StoreTwinSource(users=120, items=40, days=200, seed=5)))
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    lake = Lake(str(tmp_path_factory.mktemp("proof") / "lake"), 3)
+    source = open_source(SETTINGS.source)
+    commit_staged(stage_events(lake, source.event_chunks(), IN_PROCESS, max_quarantined_share=0.0))
+    lake.replace(t.ITEMS, source.items(), key="items")
+    return lake.snapshot()
+
+
+@pytest.fixture(scope="module")
+def futures(snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Snapshot]:
+    folder = str(tmp_path_factory.mktemp("futures"))
+    return write_futures(snapshot, as_of(snapshot), folder, most_events=100_000, seed=1)
+
+
+def as_of(snapshot: Snapshot):
+    return last_mature_as_of(snapshot.recorded_until, SETTINGS.churn)
+
+
+def everything(snapshot: Snapshot) -> pl.DataFrame:
+    return pl.concat([snapshot.read_events(bucket, END_OF_TIME) for bucket in snapshot.buckets])
+
+
+def test_the_futures_share_a_past_and_differ_in_what_follows(snapshot, futures):
+    now = as_of(snapshot)
+    pasts = {name: pl.concat([one.read_events(b, now) for b in one.buckets]) for name, one in futures.items()}
+    first, *others = (past.sort(t.EVENT_ID) for past in pasts.values())
+    assert set(pasts) == set(FUTURES)
+    assert first.height > 1_000
+    assert all(past.equals(first) for past in others)
+    wholes = [everything(future).sort(t.EVENT_ID) for future in futures.values()]
+    assert not any(one.equals(other) for one, other in combinations(wholes, 2))
+
+
+def test_nothing_computed_as_of_a_moment_changes(snapshot, futures, tmp_path):
+    proof = prove_as_of(futures, {}, as_of(snapshot), SETTINGS, tmp_path)
+    assert proof.leaks == []
+    assert set(proof.digests) == {"user_features", "day_tokens", "purchase_history", "vocabulary", "churn_labels"}
+    assert all(rows > 10 for rows in proof.rows.values())
+
+
+def test_a_change_of_the_past_is_found_in_every_table(snapshot, futures, tmp_path):
+    now = as_of(snapshot)
+    events = everything(futures[AS_IT_IS])
+    is_gone = (pl.col(t.OCCURRED_AT) < now - timedelta(days=30)) & (pl.col(t.EVENT_TYPE) == t.PURCHASE)
+    forged = Lake(str(tmp_path / "forged"), 2)
+    chunk = FrameChunk("forged", events.filter(~is_gone | (pl.int_range(pl.len()) % 3 > 0)))
+    commit_staged(stage_events(forged, [chunk], IN_PROCESS, max_quarantined_share=0.0))
+    forged.replace(t.ITEMS, snapshot.read(t.ITEMS), key="items")
+    proof = prove_as_of({AS_IT_IS: futures[AS_IT_IS], "forged": forged.snapshot()}, {}, now, SETTINGS, tmp_path)
+    assert proof.leaks == [f"{table} (forged)" for table in proof.digests]
+
+
+def test_a_sample_is_of_whole_users_and_about_as_large_as_wanted(snapshot: Snapshot):
+    events, sample = everything(snapshot), sample_events(snapshot, 5_000)
+    assert 1_000 < sample.height < 10_000 < events.height
+    whole = events.filter(pl.col(t.USER_ID).is_in(sample[t.USER_ID].unique().implode()))
+    assert whole.height == sample.height
+
+
+def test_a_digest_depends_on_values_not_on_the_order_of_rows(tmp_path: Path):
+    table = pl.DataFrame({t.USER_ID: ["a", "b"], "x": [1.0, None], t.DATA_VERSION: ["1", "1"]})
+    assert digest(table) == digest(table.reverse()) == digest(table.with_columns(pl.lit("2").alias(t.DATA_VERSION)))
+    assert digest(table) != digest(table.with_columns(pl.lit(2.0).alias("x")))

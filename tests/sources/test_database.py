@@ -1,0 +1,294 @@
+"""A shop's own database, by real servers: the same events from PostgreSQL and MariaDB, and only new ones again."""
+
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from everstay import tables as t
+from everstay.errors import SourceError
+from everstay.partitions import map_parts, open_cluster
+from everstay.settings import Dask, DatabaseSource, Source
+from everstay.sources import open_source
+from everstay.sources.contract import STAGED, Chunk
+from tests.sources.servers import PASSWORD, run_server, run_sql
+
+COLUMNS = {
+    t.EVENT_ID: "line", t.USER_ID: "customer", t.ITEM_ID: "sku", t.EVENT_TYPE: "what", t.OCCURRED_AT: "happened",
+    t.RECORDED_AT: "logged", t.QUANTITY: "pieces", t.AMOUNT: "total",
+}  # fmt: skip
+TABLE = (
+    "CREATE TABLE order_lines (line bigint PRIMARY KEY, customer varchar(40), sku varchar(40), what varchar(20), "
+    "happened {time}, logged {time}, pieces int, total numeric(10, 2), note text)"
+)
+ROWS = (
+    "INSERT INTO order_lines VALUES "
+    "(10, 'ann', 'A', 'buy', '2024-05-01 12:00:00', '2024-05-01 12:00:01', 2, 19.90, 'x'),"
+    "(12, 'bob', 'B', 'view', '2024-05-01 12:05:00', '2024-05-01 12:05:00.25', NULL, NULL, NULL),"
+    "(900, 'ann', 'B', 'buy', '2024-05-02 08:00:00', '2024-05-02 08:00:00', 1, 5, 'ü')"
+)
+URL = "EVERSTAY_DATABASE_URL"
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> Iterator[sa.URL]:
+    with run_server(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def shop(server: sa.URL, monkeypatch: pytest.MonkeyPatch) -> sa.URL:
+    """A fresh database with three order lines, named by the environment."""
+    run_sql(server, "DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop")
+    url = server.set(database="shop")
+    time = "timestamp" if server.drivername == "postgresql" else "datetime(6)"
+    run_sql(url, TABLE.format(time=time), ROWS)
+    monkeypatch.setenv(URL, url.render_as_string(hide_password=False))
+    return url
+
+
+def settings_of(**others: Any) -> DatabaseSource:
+    given = {"events": "order_lines", "key": "line", "columns": COLUMNS, "event_types": {"buy": t.PURCHASE}}
+    return DatabaseSource(**{**given, **others})
+
+
+def chunks_of(settings: DatabaseSource, recorded_until: datetime | None = None) -> list[Chunk]:
+    source = open_source(Source(kind="database", database=settings), recorded_until)
+    return list(pickle.loads(pickle.dumps(source.event_chunks())))  # noqa: S301  as Dask
+
+
+def read_database(settings: DatabaseSource, recorded_until: datetime | None = None) -> pl.DataFrame:
+    frames = [frame for chunk in chunks_of(settings, recorded_until) for frame in chunk.read()]
+    assert all(frame.schema == pl.Schema(STAGED) for frame in frames)
+    return pl.concat(frames) if frames else pl.DataFrame(schema=dict(STAGED))
+
+
+def refusal_of(settings: DatabaseSource) -> str:
+    with pytest.raises(SourceError) as told:
+        read_database(settings)
+    assert PASSWORD not in str(told.value)
+    return str(told.value)
+
+
+# ---- what works ----------------------------------------------------------------------------------------------------
+def test_a_table_becomes_events(shop: sa.URL) -> None:
+    events = read_database(settings_of())
+    assert events[t.EVENT_ID].to_list() == ["10", "12", "900"]
+    assert events[t.USER_ID].to_list() == ["ann", "bob", "ann"]
+    assert events[t.EVENT_TYPE].to_list() == [t.PURCHASE, t.VIEW, t.PURCHASE]
+    assert events[t.OCCURRED_AT][0] == datetime(2024, 5, 1, 12, tzinfo=UTC)
+    assert events[t.RECORDED_AT][1] == datetime(2024, 5, 1, 12, 5, 0, 250_000, UTC)
+    assert events[t.QUANTITY].to_list() == [2, 0, 1]
+    assert events[t.AMOUNT].to_list() == [19.9, 0.0, 5.0]
+    assert events[t.SOURCE_FILE].unique().to_list() == ["order_lines"]
+    assert events[t.SOURCE_ROW].to_list() == [10, 12, 900]
+
+
+def test_a_query_with_colons_and_percent_signs_is_a_table_too(shop: sa.URL) -> None:
+    query = "SELECT * FROM order_lines WHERE note LIKE '%' AND happened >= '2024-05-01 12:00:00';\n"
+    assert read_database(settings_of(events=query))[t.SOURCE_ROW].to_list() == [10, 900]
+
+
+def test_ranges_of_the_key_hold_equal_numbers_of_rows_and_lose_none(shop: sa.URL) -> None:
+    values = ",".join(
+        f"({1_000 + row * row}, 'u{row % 7}', 'A', 'view', '2024-05-03', '2024-05-03', 1, 1, '')"
+        for row in range(1_000)
+    )
+    run_sql(shop, f"INSERT INTO order_lines VALUES {values}")
+    settings = settings_of(chunk_rows=100)
+    frames = [frame for chunk in chunks_of(settings) for frame in chunk.read()]
+    assert [frame.height for frame in frames] == [100] * 10 + [3]
+    assert pl.concat(frames).equals(read_database(settings_of()))
+    assert pl.concat(frames)[t.SOURCE_ROW].is_unique().all()
+
+
+def test_workers_read_ranges(shop: sa.URL) -> None:
+    chunks = chunks_of(settings_of(chunk_rows=1))
+    with open_cluster(Dask(workers=2)) as scheduler:
+        assert map_parts(_keys, chunks, scheduler) == [[10], [12], [900]]
+
+
+def test_no_chunk_carries_the_password(shop: sa.URL) -> None:
+    assert PASSWORD.encode() not in pickle.dumps(chunks_of(settings_of()))
+
+
+def test_options_of_python_s_drivers_and_views_are_fine(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_sql(shop, "CREATE VIEW lines_of_ann AS SELECT * FROM order_lines WHERE customer = 'ann'")
+    if shop.drivername == "mysql":
+        shop = shop.set(drivername="mariadb+pymysql").update_query_dict({"charset": "utf8mb4"})
+        monkeypatch.setenv(URL, shop.render_as_string(hide_password=False))
+    assert read_database(settings_of(events="lines_of_ann"))[t.SOURCE_ROW].to_list() == [10, 900]
+
+
+def test_times_are_in_the_stated_zone(shop: sa.URL) -> None:
+    events = read_database(settings_of(time_zone="Europe/Berlin"))
+    assert events[t.OCCURRED_AT][0] == datetime(2024, 5, 1, 10, tzinfo=UTC)
+
+
+def test_a_bad_row_is_known_by_its_key(shop: sa.URL) -> None:
+    run_sql(shop, "UPDATE order_lines SET customer = 'anonymous:1' WHERE line = 12")
+    bad = read_database(settings_of()).filter(pl.col(t.PROBLEM).is_not_null()).row(0, named=True)
+    assert (bad[t.SOURCE_FILE], bad[t.SOURCE_ROW]) == ("order_lines", 12)
+
+
+def test_items_are_read_whole(shop: sa.URL) -> None:
+    run_sql(shop, "CREATE TABLE products (sku varchar(9), price numeric(9, 2), title text)")
+    run_sql(shop, "INSERT INTO products VALUES ('B', 1.5, 'Cup'), ('A', NULL, 'Tea'), ('A', NULL, 'Tea')")
+    items = open_source(
+        Source(kind="database", database=settings_of(items="products", columns={t.ITEM_ID: "sku"}))
+    ).items()
+    assert items.select(t.ITEM_ID, t.PRICE, t.TITLE).rows() == [("A", None, "Tea"), ("B", 1.5, "Cup")]
+    assert open_source(Source(kind="database", database=settings_of())).users().height == 0
+
+
+# ---- only what is new ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("others", "read"),
+    [
+        ({"overlap_hours": 0}, [12, 900]),
+        ({"overlap_hours": 24}, [10, 12, 900]),
+        ({"incremental": False}, [10, 12, 900]),
+        ({"overlap_hours": 0, "time_zone": "Europe/Berlin"}, [900]),
+    ],
+)
+def test_a_second_ingestion_reads_what_is_not_older_than_the_lake(shop: sa.URL, others: Any, read: list[int]) -> None:
+    newest = datetime(2024, 5, 1, 12, 5, 0, 250_000, UTC)
+    assert read_database(settings_of(**others), newest)[t.SOURCE_ROW].to_list() == read
+
+
+def test_nothing_new_is_no_chunk(shop: sa.URL) -> None:
+    assert chunks_of(settings_of(overlap_hours=0), datetime(2024, 6, 1, tzinfo=UTC)) == []
+
+
+def test_a_row_that_does_not_say_when_it_was_recorded_is_always_read(shop: sa.URL) -> None:
+    run_sql(shop, "UPDATE order_lines SET logged = NULL WHERE line = 10")
+    events = read_database(settings_of(overlap_hours=0), datetime(2024, 6, 1, tzinfo=UTC))
+    assert events[t.SOURCE_ROW].to_list() == [10]
+    assert events[t.RECORDED_AT].to_list() == events[t.OCCURRED_AT].to_list()
+
+
+def test_a_date_in_the_future_does_not_end_all_reading(shop: sa.URL) -> None:
+    run_sql(shop, "UPDATE order_lines SET logged = '2300-01-01' WHERE line = 10")
+    far = datetime(2300, 1, 1, tzinfo=UTC)
+    assert read_database(settings_of(), far)[t.SOURCE_ROW].to_list() == [10]
+
+
+def test_times_with_a_zone_and_plain_days_are_watermarks_too(shop: sa.URL) -> None:
+    zoned = "timestamptz" if shop.drivername == "postgresql" else "timestamp(6) NULL"
+    run_sql(shop, f"ALTER TABLE order_lines ADD COLUMN moment {zoned}", "ALTER TABLE order_lines ADD COLUMN day date")
+    run_sql(shop, "UPDATE order_lines SET moment = logged, day = logged")
+    newest = datetime(2024, 5, 2, 8, tzinfo=UTC)
+    for column, read in (("moment", [900]), ("day", [900])):
+        settings = settings_of(overlap_hours=0, columns={**COLUMNS, t.RECORDED_AT: column})
+        assert read_database(settings, newest)[t.SOURCE_ROW].to_list() == read
+
+
+def test_a_table_that_dates_no_record_is_read_whole(shop: sa.URL) -> None:
+    columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.RECORDED_AT}
+    assert read_database(settings_of(columns=columns), datetime(2024, 6, 1, tzinfo=UTC)).height == 3
+
+
+def test_a_watermark_that_is_text(shop: sa.URL) -> None:
+    settings = settings_of(columns={**COLUMNS, t.RECORDED_AT: "note"})
+    with pytest.raises(SourceError, match=r"recorded_at holds 'x', which is no time .*incremental = false"):
+        chunks_of(settings, datetime(2024, 6, 1, tzinfo=UTC))
+
+
+# ---- what cannot be read -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (
+            {"events": "order_line"},
+            "has no table 'order_line'; did you mean 'order_lines'?; correct source.database.even",
+        ),
+        ({"items": "products"}, "has no table 'products'; there are order_lines; correct source.database.items"),
+        ({"events": "SELECT nothing FROM order_lines"}, "database 'shop' at 127.0.0.1 refuses a query: "),
+        (
+            {"columns": {**COLUMNS, t.PLATFORM: "device"}},
+            "order_lines: no column 'device' for platform; there are line",
+        ),
+        ({"key": "lines"}, "order_lines: no column 'lines' for source.database.key; there are line"),
+        ({"key": "customer"}, "of source.database.key holds 'ann', which is no whole number: name a unique"),
+        ({"key": "pieces"}, "of source.database.key is missing in 1 rows"),
+    ],
+)
+def test_what_is_not_there_is_told(shop: sa.URL, others: dict[str, Any], words: str) -> None:
+    source = open_source(Source(kind="database", database=settings_of(**others)))
+    with pytest.raises(SourceError) as told:
+        source.items() if "items" in others else source.event_chunks()
+    assert words in str(told.value)
+    assert PASSWORD not in str(told.value)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 1_000])
+def test_a_key_that_is_not_unique(shop: sa.URL, chunk_rows: int) -> None:
+    run_sql(shop, "UPDATE order_lines SET pieces = 1")
+    message = refusal_of(settings_of(key="pieces", chunk_rows=chunk_rows))
+    assert ("is not unique" if chunk_rows == 1 else "holds 1 twice") in message
+
+
+def test_an_empty_table(shop: sa.URL) -> None:
+    run_sql(shop, "DELETE FROM order_lines")
+    assert "order_lines has no rows: correct source.database.events" in refusal_of(settings_of())
+
+
+def test_a_catalogue_that_contradicts_itself(shop: sa.URL) -> None:
+    run_sql(shop, "CREATE TABLE products (item_id varchar(9), title text)")
+    run_sql(shop, "INSERT INTO products VALUES ('A', 'Tea'), ('A', 'Cup')")
+    with pytest.raises(SourceError, match="products row 2: item_id 'A' stands twice with different values"):
+        open_source(Source(kind="database", database=settings_of(items="products", columns={}))).items()
+
+
+def test_a_wrong_password_a_wrong_database_and_no_server(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in (shop.set(password="wrong"), shop.set(database="absent"), shop.set(port=9)):
+        monkeypatch.setenv(URL, url.render_as_string(hide_password=False))
+        message = refusal_of(settings_of())
+        assert "does not answer" in message
+        assert "check EVERSTAY_DATABASE_URL" in message
+        assert "wrong" not in message
+
+
+def test_a_table_that_went_away_before_it_was_read(shop: sa.URL) -> None:
+    chunk = chunks_of(settings_of())[0]
+    run_sql(shop, "DROP TABLE order_lines")
+    with pytest.raises(SourceError, match=r"order_lines cannot be read from the database: .*order_lines"):
+        list(chunk.read())
+
+
+def test_a_type_that_cannot_be_read_has_to_be_cast(shop: sa.URL) -> None:
+    is_postgresql = shop.drivername == "postgresql"
+    kind, cast = ("money", "CAST(odd AS numeric)") if is_postgresql else ("point", "ST_AsText(odd)")
+    run_sql(shop, f"ALTER TABLE order_lines ADD COLUMN odd {kind}")
+    message = refusal_of(settings_of(columns={**COLUMNS, t.ITEM_ID: "odd"}))
+    assert "order_lines cannot be read from the database" in message
+    assert "has to be cast: name a SELECT instead of the table" in message
+    query = f"SELECT line, customer, what, happened, pieces, total, {cast} AS odd FROM order_lines"
+    columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.RECORDED_AT}
+    assert read_database(settings_of(events=query, columns={**columns, t.ITEM_ID: "odd"})).height == 3
+
+
+# ---- settings that cannot be used ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "the environment variable EVERSTAY_DATABASE_URL is not set: it is like postgresql://"),
+        ("shop", "EVERSTAY_DATABASE_URL is no URL of a database"),
+        ("oracle://a:b@host/shop", "EVERSTAY_DATABASE_URL names a database of kind 'oracle'"),
+    ],
+)
+def test_a_url_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:
+    monkeypatch.setenv(URL, value)
+    assert words in refusal_of(settings_of())
+
+
+def test_no_events_named() -> None:
+    assert "source.database.events in everstay.toml is empty" in refusal_of(settings_of(events=""))
+
+
+def _keys(chunk: Chunk) -> list[int]:
+    return [key for frame in chunk.read() for key in frame[t.SOURCE_ROW]]
