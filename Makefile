@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score preview ingest features deploy ui prove-as-of rollback test check format bench clean
+.PHONY: help train score preview ingest features deploy ui prove-as-of rollback test check format docs bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ check: $(READY)  ## format, lint, types, import contracts
 format: $(READY)  ## write the format that check expects
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+docs: $(READY)  ## write docs/features.md and the features' ranges in expectations/ from their declarations
+	$(BIN)/python -m everstay.features
 
 bench: $(READY)  ## the benchmarks on the default data: steps, recommendation and churn quality
 	$(BIN)/python -m benchmarks.pipeline

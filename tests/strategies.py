@@ -13,28 +13,43 @@ PROPERTY = settings(deadline=None, max_examples=25, derandomize=True)
 """The machine may be busy, and a test that fails today must fail tomorrow."""
 
 ITEMS = t.ITEMS.conform(
-    pl.DataFrame({t.ITEM_ID: ["i0", "i1", "i2", "i3", "i4"], t.CATEGORY: ["food", "food", "toys", "toys", None]})
+    pl.DataFrame(
+        {
+            t.ITEM_ID: ["i0", "i1", "i2", "i3", "i4"],
+            t.CATEGORY: ["food", "food", "toys", "toys", None],
+            t.BRAND: ["ours", "ours", "theirs", None, "theirs"],
+        }
+    )
 )
 """The catalogue; events also name `i5`, which is not in it."""
 
 _DAYS = (-400, -365, -364, -336, -168, -100, -85, -84, -57, -56, -30, -29, -28, -14, -8, -7, -3, -2, -1)
 _LATER_DAYS = (0, 1, 2, 7, 20, 27, 28, 29, 30, 31, 40, 58)
-_WITHIN = (timedelta(0), timedelta(microseconds=1), timedelta(hours=9, minutes=7), timedelta(days=1, microseconds=-1))
+_WITHIN = (
+    timedelta(0), timedelta(microseconds=1), timedelta(minutes=29), timedelta(hours=9, minutes=7),
+    timedelta(hours=9, minutes=37), timedelta(hours=9, minutes=37, microseconds=1), timedelta(hours=17),
+    timedelta(days=1, microseconds=-1),
+)  # fmt: skip
 _LATE = (timedelta(0), timedelta(0), timedelta(0), timedelta(seconds=1), timedelta(days=3), timedelta(days=40))
-_TYPES = (t.PURCHASE, t.PURCHASE, t.PURCHASE, t.RETURN, t.VIEW, t.CART, t.COUPON_REDEEMED, t.MESSAGE_SENT)
+_TYPES = (*(t.PURCHASE,) * 5, *t.EVENT_TYPES, t.VIEW, t.CART, t.MESSAGE_SENT)
+_RATED = (t.RATE, t.REVIEW)
 
 
 @st.composite
 def event_rows(draw: st.DrawFn, days: tuple[int, ...] = (*_DAYS, *_LATER_DAYS)) -> dict[str, object]:
     """One event around `AS_OF`, as a mapping from column to value, without an id."""
     occurred_at = AS_OF + timedelta(days=draw(st.sampled_from(days))) + draw(st.sampled_from(_WITHIN))
+    kind = draw(st.sampled_from(_TYPES))
     return {
         t.USER_ID: draw(st.sampled_from(("u0", "u1", "u2"))),
         t.ITEM_ID: draw(st.sampled_from(("i0", "i1", "i2", "i3", "i4", "i5", None))),
-        t.EVENT_TYPE: draw(st.sampled_from(_TYPES)),
+        t.EVENT_TYPE: kind,
         t.OCCURRED_AT: occurred_at,
         t.RECORDED_AT: occurred_at + draw(st.sampled_from(_LATE)),
         t.ORDER_ID: draw(st.sampled_from(("o0", "o1", "o2", "o3", None))),
+        t.SESSION_ID: draw(st.sampled_from(("s0", "s1", None, None, None))),
+        t.CAMPAIGN_ID: draw(st.sampled_from(("c0", "c1", None))),
+        t.RATING: draw(st.sampled_from((1.0, 2.0, 2.5, 5.0, None))) if kind in _RATED else None,
         t.QUANTITY: draw(st.integers(0, 3)),
         t.AMOUNT: draw(st.integers(0, 10_000)) / 100,
         t.DISCOUNT: draw(st.integers(0, 500)) / 100,

@@ -1,18 +1,26 @@
 """What holds for every table of features: the future changes nothing, nor do the order of rows or the buckets."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from everstay import tables as t
-from everstay.features.activity import activity_features, activity_slices
+from everstay.features.activity import FEATURES, activity_features, activity_slices, needs_population
+from everstay.features.buckets import compute_features
 from everstay.features.churn_labels import churn_labels
+from everstay.features.ledger import code_events
+from everstay.features.population import merge_population, population_slices
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
+from everstay.lake import assign_bucket
+from everstay.partitions import IN_PROCESS
 from everstay.settings import Churn
+from everstay.storage import Folder
 from tests.strategies import AS_OF, ITEMS, PROPERTY, event, event_frames, event_rows, frame_of, is_known
 
 TableOf = Callable[[pl.DataFrame], pl.DataFrame]
@@ -60,7 +68,8 @@ def test_what_is_recorded_after_the_outcome_is_known_changes_nothing(table_of: T
 @given(events=event_frames())
 def test_one_bucket_or_many_give_the_same_table(table_of: TableOf, events):
     together = table_of(events)
-    parts = [table_of(part) for part in events.partition_by(t.USER_ID)]
+    of_bucket = beside(events) if table_of is BEFORE["activity"] else table_of
+    parts = [of_bucket(part) for part in events.partition_by(t.USER_ID)]
     assert together.equals(pl.concat([together.clear(), *parts]).sort(t.USER_ID))
 
 
@@ -77,7 +86,53 @@ def test_without_events_the_table_is_empty_but_has_its_columns(table_of: TableOf
 def test_many_as_ofs_are_stacked_single_ones(events):
     as_ofs = [AS_OF, AS_OF - timedelta(days=7), AS_OF + timedelta(days=28)]
     single = pl.concat([activity_features(events, ITEMS, as_of) for as_of in as_ofs])
-    assert activity_slices(events, ITEMS, as_ofs).equals(single)
+    population = merge_population([population_slices(events, ITEMS, as_ofs)])
+    assert activity_slices(events, ITEMS, as_ofs, population=population).equals(single)
+
+
+def test_purchases_of_nobody_known_count_for_items_and_not_as_users(tmp_path):
+    rows = [event("u0", t.PURCHASE, -1, item="i0"), event(f"{t.ANONYMOUS}7", t.PURCHASE, -1, item="i2")]
+    shop = Shop(frame_of([*rows, event("u1", t.PURCHASE, -2, item="i2")]), 2)
+    table = compute_features(shop, [AS_OF], Folder(str(tmp_path / "features")), IN_PROCESS).read_all().sort(t.USER_ID)
+    values = table.select(t.USER_ID, "item_popularity_84d", "recency_score_364d").rows()
+    assert values == [("u0", 1 / 3, 3.0), ("u1", 2 / 3, 1.0)]
+
+
+@PROPERTY
+@given(events=event_frames((-3, -2, -1), max_size=40))
+def test_sessions_are_those_of_the_events_known_at_each_as_of(events):
+    as_ofs = [AS_OF + timedelta(days=days) for days in (-2, -1, 0, 2, 3, 39, 60)]
+    features = [feature for feature in FEATURES if "session" in feature.name]
+    single = pl.concat([activity_slices(events, ITEMS, [as_of], features) for as_of in as_ofs])
+    assert activity_slices(events, ITEMS, as_ofs, features).equals(single)
+
+
+def test_users_are_not_compared_without_the_population():
+    events = frame_of([_purchase(-1, 0)])
+    with pytest.raises(ValueError, match="merge_population"):
+        activity_slices(events, ITEMS, [AS_OF])
+    other = merge_population([population_slices(events, ITEMS, [AS_OF - timedelta(days=7)])])
+    with pytest.raises(ValueError, match="not that of 2024-03-01"):
+        activity_slices(events, ITEMS, [AS_OF], population=other)
+    alone = [feature for feature in FEATURES if not needs_population([feature])]
+    assert len(FEATURES) - len(alone) == 6
+    assert activity_slices(events, ITEMS, [AS_OF], alone)["orders_7d"].to_list() == [1.0]
+
+
+@PROPERTY
+@given(events=event_frames(max_size=40))
+def test_any_number_of_buckets_gives_the_same_features(events, tmp_path_factory):
+    as_ofs = [AS_OF - timedelta(days=7), AS_OF]
+    folder = tmp_path_factory.mktemp("features")
+    one, many = (
+        compute_features(Shop(events, count), as_ofs, Folder(str(folder / str(count))), IN_PROCESS)
+        .read_all()
+        .sort(t.AS_OF, t.USER_ID)
+        for count in (1, 5)
+    )
+    assert one.equals(many)
+    assert one.filter(pl.col(t.AS_OF) == AS_OF).equals(activity_features(events, ITEMS, AS_OF))
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "5"]
 
 
 def test_a_large_bucket_sums_to_the_same_bits_in_any_order_and_beside_any_neighbours():
@@ -98,8 +153,44 @@ def test_a_large_bucket_sums_to_the_same_bits_in_any_order_and_beside_any_neighb
     for table_of in BEFORE.values():
         table = table_of(events)
         assert table_of(events.sample(fraction=1, shuffle=True, seed=3)).equals(table)
-        alone = table_of(events.filter(pl.col(t.USER_ID) == "5"))
+        of_bucket = beside(events) if table_of is BEFORE["activity"] else table_of
+        alone = of_bucket(events.filter(pl.col(t.USER_ID) == "5"))
         assert alone.equals(table.filter(pl.col(t.USER_ID) == "5"))
+
+
+def beside(events: pl.DataFrame) -> TableOf:
+    """Features of a bucket beside the population of all, merged from single users."""
+    users = [population_slices(part, ITEMS, [AS_OF]) for part in (events.clear(), *events.partition_by(t.USER_ID))]
+    population = merge_population(users)
+    return lambda part: activity_slices(part, ITEMS, [AS_OF], population=population)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Events in memory, read like a snapshot."""
+
+    events: pl.DataFrame
+    bucket_count: int
+
+    @property
+    def buckets(self) -> range:
+        return range(self.bucket_count)
+
+    def read_events(
+        self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
+    ) -> pl.DataFrame:
+        inside = assign_bucket(self.events, self.bucket_count).filter(pl.col(t.USER_BUCKET) == bucket)
+        known = inside.filter(pl.col(t.OCCURRED_AT) < as_of, pl.col(t.RECORDED_AT) < as_of)
+        some = known if with_anonymous else known.filter(~t.is_anonymous())
+        return some.select(columns or t.EVENTS.columns)
+
+    def read_coded(
+        self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
+    ) -> pa.Table:
+        return code_events(self.read_events(bucket, as_of, columns, with_anonymous=with_anonymous))
+
+    def read(self, table: t.Table) -> pl.DataFrame:
+        return ITEMS
 
 
 def _purchase(days: int, late_days: int) -> dict[str, object]:

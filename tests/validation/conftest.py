@@ -27,7 +27,7 @@ def suites() -> Path:
 @pytest.fixture(scope="session")
 def clean() -> Mapping[str, pl.DataFrame]:
     """Clean rows by table name."""
-    events, items = _events(), _items()
+    events, items = t.EVENTS.conform(_events()), _items()
     users = [f"u{number}" for number in range(USERS)]
     as_of = pl.lit(AS_OF, t.TIME).alias(t.AS_OF)
     return_days = pl.when(~pl.col(t.CHURNED)).then(3).alias(t.RETURN_DAYS)

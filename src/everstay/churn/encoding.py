@@ -14,14 +14,31 @@ from numpy.typing import NDArray
 from everstay import tables as t
 from everstay.churn.cadence import CADENCE_COLUMNS, cadence
 from everstay.churn.config import MAX_TOKENS
-from everstay.features import FEATURES
 from everstay.features import sequences as s
 
 FloatArray = NDArray[np.float64]
 
 TOKEN_NUMBERS = (s.TOKEN_DAYS_AGO, s.TOKEN_COUNT, s.TOKEN_AMOUNT, s.TOKEN_ITEMS, s.TOKEN_DISCOUNT, s.TOKEN_HOUR)
 TOKEN_COLUMNS = (s.TOKEN_TYPE, *TOKEN_NUMBERS)
-FEATURE_COLUMNS = tuple(feature.name for feature in FEATURES)
+FEATURE_COLUMNS = (
+    "orders_7d", "spend_7d", "items_7d", "distinct_items_7d", "distinct_categories_7d", "active_days_7d",
+    "discount_7d", "discount_share_7d", "basket_7d", "views_7d", "clicks_7d", "searches_7d", "carts_7d", "coupons_7d",
+    "returns_7d", "messages_opened_7d", "orders_28d", "spend_28d", "items_28d", "distinct_items_28d",
+    "distinct_categories_28d", "active_days_28d", "discount_28d", "discount_share_28d", "basket_28d", "views_28d",
+    "clicks_28d", "searches_28d", "carts_28d", "coupons_28d", "returns_28d", "messages_opened_28d", "orders_84d",
+    "spend_84d", "items_84d", "distinct_items_84d", "distinct_categories_84d", "active_days_84d", "discount_84d",
+    "discount_share_84d", "basket_84d", "views_84d", "clicks_84d", "searches_84d", "carts_84d", "coupons_84d",
+    "returns_84d", "messages_opened_84d", "orders_364d", "spend_364d", "items_364d", "distinct_items_364d",
+    "distinct_categories_364d", "active_days_364d", "discount_364d", "discount_share_364d", "basket_364d",
+    "views_364d", "clicks_364d", "searches_364d", "carts_364d", "coupons_364d", "returns_364d",
+    "messages_opened_364d", "orders_trend_28d", "spend_trend_28d", "orders_trend_84d", "spend_trend_84d",
+    "recency_days", "tenure_days", "inactive_days", "gap_mean_days", "gap_median_days", "gap_std_days",
+    "gap_last_days", "gap_max_days", "recency_to_mean_gap", "recency_to_median_gap", "weekend_share_364d",
+    "hour_mean_364d", "views_recency_days", "clicks_recency_days", "searches_recency_days", "carts_recency_days",
+    "coupons_recency_days", "returns_recency_days", "messages_opened_recency_days",
+)  # fmt: skip
+"""The activity features that models read: chosen on validation, for more inputs are not better by themselves. A feature
+that is declared later becomes one by being named here."""
 MODEL_COLUMNS = (*FEATURE_COLUMNS, *CADENCE_COLUMNS)
 
 _LIMIT = 5.0  # standard deviations; a later value far outside the training range is no reason for a far-out score

@@ -1,8 +1,9 @@
 """What is known about users at a point in time: pure functions of one user bucket's events and an as-of."""
 
-from everstay.features.activity import FEATURES, Feature, activity_features, activity_slices, declare_features
+from everstay.features.activity import FEATURES, activity_features, activity_slices, declare_features
 from everstay.features.buckets import EventReader, compute_features, compute_labels
 from everstay.features.churn_labels import churn_labels
+from everstay.features.feature import Feature
 from everstay.features.orders import net_purchases
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.features.slices import TimeSplit, last_mature_as_of, midnight_before, time_split

@@ -1,142 +1,57 @@
-"""Activity features: what a user did in the last days, weeks and months before an as-of, how regularly, how lately.
+"""All features, and their computation: floats appear only in this last step, by a few divisions per cell.
 
-Each is declared once, with its value as an expression over exact sums (see `sums`): floats appear only in this last
-step, at most two divisions per cell. A count or sum is 0 where nothing happened; what is undefined is null, never NaN.
+They are declared by subject in `windowed`, `behaviour`, `purchasing` and `relations`, each once, with its value as an
+expression over exact sums (see `sums`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 import polars as pl
 import pyarrow as pa
 
 from everstay import tables as t
-from everstay.features.ledger import DAY, HOUR, MONEY, Ledger
-from everstay.features.sums import (
-    ACTIVE,
-    COUNTED,
-    FIRST,
-    GAPS,
-    LAST_ORDER,
-    divide,
-    event_columns,
-    longest_window,
-    user_sums,
-)  # fmt: skip
+from everstay.features import behaviour, purchasing, relations, windowed
+from everstay.features.blocks import Inputs
+from everstay.features.feature import Feature
+from everstay.features.ledger import Ledger
+from everstay.features.population import merge_population, population_slices
+from everstay.features.population_sums import needs_population as is_of_population
+from everstay.features.sums import event_columns, longest_window, user_sums
 
 WINDOWS = (7, 28, 84, 364)
 TREND_WINDOWS = (28, 84)
-HABIT_DAYS = 364  # the window that weekday and hour are taken from
+RECENT_WINDOWS, LONG_WINDOWS = (28, 84), (84, 364)
 
 
-@dataclass(frozen=True, eq=False)
-class Feature:
-    """One declared feature.
-
-    Attributes:
-        name: column, with its window.
-        unit: of the value.
-        window_days: days before the as-of that it looks at; None: the whole history.
-        meaning: in words, with the condition under which it is null.
-        value: over the columns of `user_sums`.
-    """
-
-    name: str
-    unit: str
-    window_days: int | None
-    meaning: str
-    value: pl.Expr
-
-    @property
-    def definition(self) -> str:
-        """What it is in one line that is the same in every process; it changes when the value's formula does."""
-        return f"{self.name} = {self.value}"
-
-    @property
-    def sums(self) -> list[str]:
-        """The sums that it is made of."""
-        return self.value.meta.root_names()
-
-
-def _ratio(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
-    """Quotient, null where the divisor is zero."""
-    return pl.when(whole != 0).then(divide(part, whole))
-
-
-def _in_window(days: int) -> Iterator[Feature]:
-    """What happened in one window."""
-    orders, spend, discount = (pl.col(f"{name}_{days}d") for name in ("orders", "spend", "discount"))
-
-    def feature(name: str, unit: str, meaning: str, value: pl.Expr | None = None) -> Feature:
-        return Feature(f"{name}_{days}d", unit, days, meaning, pl.col(f"{name}_{days}d") if value is None else value)
-
-    yield feature("orders", "orders", "orders placed, returned or not")
-    yield feature("spend", "currency", "paid for purchases", divide(spend, MONEY))
-    yield feature("items", "pieces", "pieces bought")
-    yield feature("distinct_items", "items", "different items bought")
-    yield feature(
-        "distinct_categories", "categories", "different categories bought from; items without category do not count"
-    )
-    yield feature(
-        "active_days", "days", "different UTC days with an event of the user's own; a message sent to them is none"
-    )
-    yield feature("discount", "currency", "taken off purchases", divide(discount, MONEY))
-    yield feature(
-        "discount_share",
-        "share",
-        "discount / (spend + discount); null without either",
-        _ratio(discount, spend + discount),
-    )
-    yield feature(
-        "basket", "currency per order", "spend / orders; null without an order", _ratio(spend, orders * MONEY)
-    )
-    yield from (feature(word, "events", f"events of type {kind}") for word, kind in COUNTED.items())
-    yield feature("distinct_items_seen", "items", "different items of any event")
-
-
-def _trends(days: int) -> Iterator[Feature]:
-    """A window beside the one before it."""
-    words = "(in the window - in the one before) / (in both); null without any"
-    for name in ("orders", "spend"):
-        recent, both = pl.col(f"{name}_{days}d"), pl.col(f"{name}_{2 * days}d")
-        change = _ratio(2 * recent - both, both)
-        yield Feature(f"{name}_trend_{days}d", "share", 2 * days, f"{name}: {words}", change)
-
-
-def _overall() -> Iterator[Feature]:
-    """Times since, and the rhythm of orders."""
-
-    def since(name: str, age: str, meaning: str) -> Feature:
-        return Feature(name, "days", None, meaning, divide(pl.col(age), DAY))
-
-    recency = since("recency_days", LAST_ORDER, "since the last order; null without an order")
-    yield recency
-    yield since("tenure_days", FIRST, "since the first event")
-    yield since("inactive_days", ACTIVE, "since the last event of the user's own; null when there is none")
-    words = (
-        "mean gap between successive days with an order; null below two such days", "median of these gaps",
-        "sample standard deviation of these gaps; null below two gaps", "the latest of these gaps",
-        "the longest of these gaps",
-    )  # fmt: skip
-    yield from (Feature(f"{gap}_days", "days", None, words[place], pl.col(gap)) for place, gap in enumerate(GAPS))
-    for kind in ("mean", "median"):
-        meaning = f"recency_days / gap_{kind}_days; null where that is"
-        yield Feature(f"recency_to_{kind}_gap", "ratio", None, meaning, divide(recency.value, pl.col(f"gap_{kind}")))
-    orders = pl.col(f"orders_{HABIT_DAYS}d")
-    weekend, hours = _ratio(pl.col(f"weekend_orders_{HABIT_DAYS}d"), orders), pl.col(f"time_of_day_{HABIT_DAYS}d")
-    meaning = "orders on Saturday or Sunday (UTC); null without one"
-    yield Feature(f"weekend_share_{HABIT_DAYS}d", "share", HABIT_DAYS, meaning, weekend)
-    meaning = "mean time of day (UTC) of orders; null without an order"
-    yield Feature(f"hour_mean_{HABIT_DAYS}d", "hours", HABIT_DAYS, meaning, _ratio(hours, orders * HOUR))
-    for word, kind in COUNTED.items():
-        yield since(f"{word}_recency_days", f"{word}_age", f"since the last {kind}; null without")
+def declare_sections(windows: Sequence[int] = WINDOWS) -> Mapping[str, tuple[Feature, ...]]:
+    """All features by subject, with these windows in days for what is counted in windows."""
+    sections: Mapping[str, Iterator[Feature]] = {
+        "Activity in windows": chain.from_iterable(map(windowed.windowed, windows)),
+        "Trends": chain.from_iterable(map(windowed.trends, TREND_WINDOWS)),
+        "Recency, tenure and rhythm": windowed.overall(),
+        "Mix of events": chain.from_iterable(map(behaviour.mix, LONG_WINDOWS)),
+        "Funnel": chain.from_iterable(map(behaviour.funnel, RECENT_WINDOWS)),
+        "Sessions": chain.from_iterable(map(behaviour.sessions, RECENT_WINDOWS)),
+        "Time of day and weekday": chain.from_iterable(map(behaviour.profile, LONG_WINDOWS)),
+        "Basket, price, discounts, returns": chain(
+            chain.from_iterable(map(purchasing.buying, LONG_WINDOWS)), map(purchasing.basket_trend, TREND_WINDOWS)
+        ),
+        "Variety and loyalty": chain.from_iterable(map(purchasing.variety, LONG_WINDOWS)),
+        "Cadence and lifecycle": chain(purchasing.cadence(), (purchasing.lifecycle(),)),
+        "Ratings": chain(
+            chain.from_iterable(map(relations.ratings, LONG_WINDOWS)), map(relations.rating_trend, TREND_WINDOWS)
+        ),
+        "Messages and campaigns": chain.from_iterable(map(relations.messages, LONG_WINDOWS)),
+        "Beside all other users": relations.standing(),
+    }
+    return {title: tuple(features) for title, features in sections.items()}
 
 
 def declare_features(windows: Sequence[int] = WINDOWS) -> tuple[Feature, ...]:
-    """All features, with these windows in days for what is counted in windows."""
-    counted = (feature for days in windows for feature in _in_window(days))
-    return (*counted, *(feature for days in TREND_WINDOWS for feature in _trends(days)), *_overall())
+    """All features in order, with these windows in days for what is counted in windows."""
+    return tuple(chain.from_iterable(declare_sections(windows).values()))
 
 
 FEATURES = declare_features()
@@ -144,8 +59,9 @@ FEATURES = declare_features()
 
 
 def activity_features(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Compute `FEATURES` for every user of one bucket with an event before `as_of`: see `activity_slices`."""
-    return activity_slices(events, items, [as_of])
+    """Compute `FEATURES` for every user of a whole shop with an event before `as_of`: see `activity_slices`."""
+    population = merge_population([population_slices(events, items, [as_of])])
+    return activity_slices(events, items, [as_of], population=population)
 
 
 def activity_slices(
@@ -153,6 +69,7 @@ def activity_slices(
     items: pl.DataFrame,
     as_ofs: Sequence[datetime],
     features: Sequence[Feature] = FEATURES,
+    population: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Compute features for every user of one bucket at several as-ofs, in one pass over the events.
 
@@ -163,14 +80,19 @@ def activity_slices(
         items: `tables.ITEMS`; an item that is not there has no category.
         as_ofs: midnights UTC.
         features: the ones wanted.
+        population: of all buckets at these as-ofs, from `merge_population`; needed by features that compare users.
 
     Returns:
         `USER_ID`, `AS_OF`, then one Float64 column per feature; the as-ofs in the order given, within each the users
         with an event before it, by id.
+
+    Raises:
+        ValueError: an as-of is no midnight, or `population` is needed and not given.
     """
     names = {name for feature in features for name in feature.sums}
     ascending = sorted(set(as_ofs))
-    sums = user_sums(Ledger.of(events, ascending, longest_window(names)), items, names)
+    ledger = Ledger.of(events, ascending, longest_window(names))
+    sums = user_sums(Inputs(ledger, items, population), names)
     values = (feature.value.cast(pl.Float64).alias(feature.name) for feature in features)
     table = sums.select(pl.col(t.USER_ID).cast(pl.String), t.AS_OF, *values)
     if list(as_ofs) == ascending:
@@ -182,3 +104,8 @@ def activity_slices(
 def needed_columns(features: Sequence[Feature] = FEATURES) -> list[str]:
     """The columns of `tables.EVENTS` that `activity_slices` reads."""
     return event_columns({name for feature in features for name in feature.sums})
+
+
+def needs_population(features: Sequence[Feature] = FEATURES) -> bool:
+    """Whether any of these features compares users with all others."""
+    return is_of_population({name for feature in features for name in feature.sums})

@@ -9,12 +9,17 @@ import polars as pl
 import pyarrow as pa
 
 from everstay import tables as t
-from everstay.features.activity import FEATURES, Feature, activity_slices, needed_columns
+from everstay.features.activity import FEATURES, activity_slices, needed_columns, needs_population
 from everstay.features.churn_labels import churn_labels
+from everstay.features.feature import Feature
+from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
 from everstay.storage import Folder
+
+_MERGED = "merged.parquet"
+_MERGED_AT_ONCE = 16  # parts; a few in memory, and the merged table not read too often
 
 
 class EventReader(Protocol):
@@ -29,7 +34,9 @@ class EventReader(Protocol):
     ) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
 
-    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+    def read_coded(
+        self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
+    ) -> pa.Table:
         """The same with ids and types as dictionaries, users' codes ascending."""
 
     def read(self, table: t.Table) -> pl.DataFrame:
@@ -37,11 +44,23 @@ class EventReader(Protocol):
 
 
 def bucket_features(
-    bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], features: Sequence[Feature] = FEATURES
+    bucket: int,
+    *,
+    reader: EventReader,
+    as_ofs: Sequence[datetime],
+    features: Sequence[Feature] = FEATURES,
+    population: Folder | None = None,
 ) -> pl.DataFrame:
-    """`user_features` of one bucket at several as-ofs."""
+    """`user_features` of one bucket at several as-ofs; `population` holds that of all buckets, where needed."""
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
-    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features))
+    table = None if population is None else population.read_parquet(_MERGED)
+    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features, table))
+
+
+def bucket_population(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime]) -> pl.DataFrame:
+    """What one bucket's users add to the population's aggregates of several as-ofs."""
+    events = reader.read_coded(bucket, max(as_ofs), POPULATION_COLUMNS, with_anonymous=True)
+    return population_slices(events, reader.read(t.ITEMS), as_ofs)
 
 
 def bucket_labels(
@@ -60,9 +79,25 @@ def compute_features(
     scheduler: str,
     features: Sequence[Feature] = FEATURES,
 ) -> Parts:
-    """`user_features` of all buckets, written to `folder`."""
+    """`user_features` of all buckets, written to `folder`; the population's aggregates lie beside it meanwhile."""
     function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features)
-    return compute_parts(function, reader.buckets, folder, scheduler)
+    if not needs_population(features):
+        return compute_parts(function, reader.buckets, folder, scheduler)
+    population = compute_population(reader, as_ofs, Folder(f"{folder.uri}-population"), scheduler)
+    table = compute_parts(partial(function, population=population), reader.buckets, folder, scheduler)
+    population.clear()
+    return table
+
+
+def compute_population(reader: EventReader, as_ofs: Sequence[datetime], folder: Folder, scheduler: str) -> Folder:
+    """Write the aggregates of each bucket's users to `folder`, and those of all, which are merged here."""
+    parts = compute_parts(partial(bucket_population, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
+    merged = merge_population([])
+    for start in range(0, len(parts.numbers), _MERGED_AT_ONCE):
+        numbers = parts.numbers[start : start + _MERGED_AT_ONCE]
+        merged = merge_population([merged, *map(parts.read, numbers)])
+    folder.write_parquet(_MERGED, merged)
+    return folder
 
 
 def compute_labels(

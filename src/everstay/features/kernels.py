@@ -138,11 +138,11 @@ def latest(starts: Ints, kind: NDArray[np.int8], moment: Ints, begin: Days, cale
 def gaps(
     starts: Ints, moment: Ints, day: Days, begin: Days, end: Days, calendar: Days, result: NDArray[np.float64]
 ) -> None:
-    """Describe the gaps between successive days with a row: `result` (6, S, U), NaN before and where undefined.
+    """Describe the gaps between successive days with a row: `result` (7, S, U), NaN before and where undefined.
 
-    The six are the mean, median, sample standard deviation, last and longest gap in days, and the time of the newest
-    row in microseconds. Rows of a user are in the order of `moment` (N,); those that are not valid at an as-of are
-    passed over.
+    The seven are the mean, median, sample standard deviation, last and longest gap in days, and the times of the newest
+    and of the oldest row in microseconds. Rows of a user are in the order of `moment` (N,); those that are not valid at
+    an as-of are passed over.
     """
     slices, users = result.shape[1], result.shape[2]
     for user in range(users):
@@ -154,6 +154,8 @@ def gaps(
                 if calendar[begin[row]] > at or calendar[end[row]] <= at:
                     continue
                 result[5, at, user] = moment[row]
+                if previous < 0:
+                    result[6, at, user] = moment[row]
                 if previous >= 0 and day[row] > previous:
                     lengths[count] = day[row] - previous
                     total += lengths[count]

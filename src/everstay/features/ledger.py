@@ -18,9 +18,10 @@ from everstay.features.kernels import Days, Ints
 
 DAY = 86_400_000_000  # microseconds
 HOUR = 3_600_000_000  # microseconds
+MINUTE = 60_000_000  # microseconds
 MONEY = 10_000  # parts of the currency that sums are exact in
 
-_CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID)
+_CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class Ledger:
         return codes, pl.Series(pl.from_arrow(coded.dictionary))
 
     def numbers(self, column: str) -> NDArray[np.generic]:
-        """(N,) values of a number column that is never null."""
-        return _chunk(self.rows[column]).to_numpy()
+        """(N,) values of a number column; NaN where null."""
+        return _chunk(self.rows[column]).to_numpy(zero_copy_only=False)
 
     def money(self, column: str) -> Ints:
         """(N,) ten-thousandths of the currency, in which sums are exact."""

@@ -51,8 +51,18 @@ class OrderRows:
 
     @property
     def is_weekend(self) -> Ints:
-        """(O,) 1 for Saturday and Sunday (UTC); 1970-01-01 was a Thursday."""
-        return ((self.moment // DAY + 3) % 7 >= 5).astype(np.int64)
+        """(O,) 1 for Saturday and Sunday (UTC)."""
+        return (self.weekday >= 5).astype(np.int64)
+
+    @property
+    def is_discounted(self) -> Ints:
+        """(O,) 1 where anything was taken off."""
+        return (self.discount > 0).astype(np.int64)
+
+    @property
+    def weekday(self) -> Days:
+        """(O,) from 0 (Monday) to 6, UTC; 1970-01-01 was a Thursday."""
+        return ((self.moment // DAY + 3) % 7).astype(np.int32)
 
     @property
     def time_of_day(self) -> Ints:

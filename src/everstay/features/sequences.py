@@ -6,10 +6,10 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.errors import NotReady
+from everstay.features.feature import divide
 from everstay.features.ledger import DAY, HOUR, MONEY
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
 from everstay.features.slices import known_before
-from everstay.features.sums import divide
 
 TOKEN_TYPE = "token_type"
 TOKEN_DAYS_AGO = "token_days_ago"

@@ -10,8 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from everstay import tables as t
-from everstay.features import activity_slices, churn_labels, day_tokens
-from everstay.features.activity import needed_columns
+from everstay.features import churn_labels, compute_features, day_tokens
 from everstay.features.slices import label_delay
 from everstay.lake import Snapshot
 from everstay.lake.futures import AS_IT_IS
@@ -87,8 +86,8 @@ def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, 
     """How each table is computed from a snapshot, by its name."""
     earlier = as_of - label_delay(settings.churn)  # its labels are known at the as-of
 
-    def features(lake: Snapshot, bucket: int) -> pl.DataFrame:
-        return activity_slices(lake.read_coded(bucket, as_of, needed_columns()), lake.read(t.ITEMS), [as_of])
+    def features(lake: Snapshot) -> pl.DataFrame:
+        return compute_features(lake, [as_of], Folder(str(work / "features")), IN_PROCESS).read_all()
 
     def tokens(lake: Snapshot, bucket: int) -> pl.DataFrame:
         return day_tokens(lake.read_events(bucket, as_of), as_of, MAX_TOKENS)
@@ -112,7 +111,7 @@ def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, 
         return compute_recommendations(listed, k, folder, IN_PROCESS).read_all()
 
     tables: dict[str, TableOf] = {
-        t.USER_FEATURES.name: _over_buckets(features),
+        t.USER_FEATURES.name: features,
         "day_tokens": _over_buckets(tokens),
         "purchase_history": _over_buckets(histories),
         "vocabulary": vocabulary,

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from everstay import tables as t
+from everstay.churn.encoding import FEATURE_COLUMNS
 from everstay.churn.rows import join_rows
-from everstay.features import activity_features, day_tokens, net_purchases, purchase_history
+from everstay.features import FEATURES, activity_slices, day_tokens, net_purchases, purchase_history
 from everstay.features.slices import known_before
 
 MAX_TOKENS = 512
@@ -24,8 +25,9 @@ def active_users(events: pl.DataFrame, as_of: datetime, look_back_days: int) -> 
 
 
 def churn_rows(events: pl.DataFrame, items: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Activity features and day tokens of every user with an event before `as_of`, one row each, sorted by user."""
-    return join_rows(activity_features(events, items, as_of), day_tokens(events, as_of, MAX_TOKENS))
+    """What churn models read of every user with an event before `as_of`, one row each, sorted by user."""
+    features = [feature for feature in FEATURES if feature.name in FEATURE_COLUMNS]
+    return join_rows(activity_slices(events, items, [as_of], features), day_tokens(events, as_of, MAX_TOKENS))
 
 
 def history_rows(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

@@ -1,0 +1,170 @@
+"""Sums of events: counts of types, different things, ages."""
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.features import kernels
+from everstay.features.blocks import (
+    Block,
+    Columns,
+    Inputs,
+    always,
+    asked_for,
+    attribute_codes,
+    is_own,
+    is_type,
+    with_windows,
+    zeros,
+)
+from everstay.features.kernels import Days
+from everstay.features.ledger import Ledger
+
+COUNTED: Mapping[str, str] = {
+    "views": t.VIEW,
+    "clicks": t.CLICK,
+    "searches": t.SEARCH,
+    "carts": t.CART,
+    "coupons": t.COUPON_REDEEMED,
+    "returns": t.RETURN,
+    "messages_opened": t.MESSAGE_OPENED,
+    "purchases": t.PURCHASE,
+    "ratings": t.RATE,
+    "reviews": t.REVIEW,
+    "messages_sent": t.MESSAGE_SENT,
+}
+"""Word for events of a type in names, and the type."""
+FIRST, ACTIVE = "first_age", "active_age"
+
+Coded = tuple[Days, int]
+"""(N,) codes, negative where a row does not count, and how many codes there are."""
+
+
+def _counts(inputs: Inputs, names: Collection[str]) -> Columns:
+    ledger = inputs.ledger
+    words, windows = asked_for(names, COUNTED)
+    if not words:
+        return
+    table = np.full(len(t.EVENT_TYPES) + 1, -1, np.int8)  # its last cell is for any other type
+    for number, word in enumerate(words):
+        table[t.EVENT_TYPES.index(COUNTED[word])] = number
+    sums = zeros(ledger, len(words), len(windows))
+    value = np.ones(len(ledger.day), np.int64)
+    kernels.window_sums(
+        ledger.starts, table[ledger.kind], value, ledger.day, ledger.begin, always(ledger),
+        ledger.calendar.table, windows, sums,
+    )  # fmt: skip
+    yield from with_windows(words, windows, sums)
+
+
+COUNTS = Block(dict.fromkeys(COUNTED, ()), _counts)
+
+
+def _active_days(inputs: Inputs) -> Coded:
+    ledger = inputs.ledger
+    return np.where(is_own(ledger), ledger.day, -1).astype(np.int32), len(ledger.calendar.table)
+
+
+def _items(*kinds: str) -> Callable[[Inputs], Coded]:
+    def code(inputs: Inputs) -> Coded:
+        item, names = inputs.ledger.codes(t.ITEM_ID)
+        return np.where(is_type(inputs.ledger, *kinds), item, -1).astype(np.int32) if kinds else item, len(names)
+
+    return code
+
+
+def _categories(inputs: Inputs) -> Coded:
+    category, names = attribute_codes(inputs, t.CATEGORY)
+    return np.where(is_type(inputs.ledger, t.PURCHASE), category, -1).astype(np.int32), len(names)
+
+
+def _campaigns(inputs: Inputs) -> Coded:
+    campaign, names = inputs.ledger.codes(t.CAMPAIGN_ID)
+    return np.where(is_type(inputs.ledger, t.MESSAGE_SENT), campaign, -1).astype(np.int32), len(names)
+
+
+_DISTINCT: Mapping[str, tuple[tuple[str, ...], Callable[[Inputs], Coded]]] = {
+    "active_days": ((), _active_days),
+    "distinct_items": ((t.ITEM_ID,), _items(t.PURCHASE)),
+    "distinct_categories": ((t.ITEM_ID,), _categories),
+    "distinct_items_seen": ((t.ITEM_ID,), _items()),
+    "viewed_items": ((t.ITEM_ID,), _items(t.VIEW)),
+    "carted_items": ((t.ITEM_ID,), _items(t.CART)),
+    "viewed_or_carted_items": ((t.ITEM_ID,), _items(t.VIEW, t.CART)),
+    "viewed_or_bought_items": ((t.ITEM_ID,), _items(t.VIEW, t.PURCHASE)),
+    "carted_or_bought_items": ((t.ITEM_ID,), _items(t.CART, t.PURCHASE)),
+    "campaigns": ((t.CAMPAIGN_ID,), _campaigns),
+}
+
+
+def _distinct(inputs: Inputs, names: Collection[str]) -> Columns:
+    ledger = inputs.ledger
+    words, windows = asked_for(names, _DISTINCT)
+    for word in words:
+        code, codes = _DISTINCT[word][1](inputs)
+        counts = zeros(ledger, 1, len(windows))
+        kernels.window_distinct(
+            ledger.starts, code, codes, ledger.day, ledger.begin, ledger.calendar.table, windows, counts[0]
+        )
+        yield from with_windows([word], windows, counts)
+
+
+DISTINCT = Block({word: columns for word, (columns, _) in _DISTINCT.items()}, _distinct)
+
+
+def _repeats(inputs: Inputs, names: Collection[str]) -> Columns:
+    """Different items bought in a window and before it: those in it and those before it, less those at any time."""
+    ledger = inputs.ledger
+    words, windows = asked_for(names, REPEATS.columns)
+    if not words:
+        return
+    code, codes = _items(t.PURCHASE)(inputs)
+    ever = _ever(ledger, code, codes, ledger.begin)
+    inside = zeros(ledger, 1, len(windows))
+    kernels.window_distinct(
+        ledger.starts, code, codes, ledger.day, ledger.begin, ledger.calendar.table, windows, inside[0]
+    )
+    for place, days in enumerate(windows):
+        before = _ever(ledger, code, codes, np.maximum(ledger.begin, ledger.day + np.int32(days + 1)))
+        yield f"repeat_items_{days}d", inside[0, place] + before - ever
+
+
+def _ever(ledger: Ledger, code: Days, codes: int, begin: Days) -> kernels.Ints:
+    """Different codes of all rows whose time has come: (S, U)."""
+    counts = zeros(ledger, 1, 1)
+    window = np.array([ledger.calendar.never - 1], np.int32)
+    kernels.window_distinct(
+        ledger.starts, code, codes, np.zeros_like(ledger.day), begin, ledger.calendar.table, window, counts[0]
+    )
+    return counts[0, 0]
+
+
+REPEATS = Block({"repeat_items": (t.ITEM_ID,)}, _repeats)
+
+
+def _ages(inputs: Inputs, names: Collection[str]) -> Columns:
+    """Moments of the first event, the last of the user's own, and the last of each counted type; not ages yet."""
+    ledger = inputs.ledger
+    first = _latest(ledger, np.ones(len(ledger.day), np.bool_), -ledger.moment)
+    yield FIRST, np.where(first == kernels.NEVER, kernels.NEVER, -first)
+    if ACTIVE in names:
+        yield ACTIVE, _latest(ledger, is_own(ledger), ledger.moment)
+    for word, kind in COUNTED.items():
+        if f"{word}_age" in names:
+            yield f"{word}_age", _latest(ledger, is_type(ledger, kind), ledger.moment)
+
+
+def _latest(ledger: Ledger, counts: NDArray[np.bool_], moment: kernels.Ints) -> kernels.Ints:
+    result = np.full((1, len(ledger.calendar.as_ofs), len(ledger.users)), kernels.NEVER)
+    kernels.latest(ledger.starts, kinds_of(counts), moment, ledger.begin, ledger.calendar.table, result)
+    return result[0]
+
+
+def kinds_of(counts: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """(N,) 0 where a row counts, -1 where it does not."""
+    return np.where(counts, 0, -1).astype(np.int8)
+
+
+AGES = Block({FIRST: (), ACTIVE: (), **{f"{word}_age": () for word in COUNTED}}, _ages)
