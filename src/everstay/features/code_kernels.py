@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from everstay.features.kernels import Days, Ints
+from everstay.features.kernels import Days, Ints, longest
 
 UNIT = 1 << 32
 """Parts of a nat that information is exact in."""
@@ -40,11 +40,8 @@ def count_codes(
     slices, users = result.shape[2], result.shape[3]
     owner = np.full(codes, -1, np.int64)
     place = np.empty(codes, np.int64)
-    widest = 0
-    for user in range(users):
-        widest = max(widest, starts[user + 1] - starts[user])
-    changes = np.empty((min(widest, codes), slices), np.int64)
-    used = np.empty(min(widest, codes), np.int64)
+    widest = min(longest(starts), codes)
+    changes, used = np.empty((widest, slices), np.int64), np.empty(widest, np.int64)
     for user in range(users):
         for window in range(len(windows)):
             stamp = user * len(windows) + window

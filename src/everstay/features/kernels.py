@@ -111,6 +111,15 @@ def accumulate(sums: Ints) -> None:
 
 
 @njit(cache=True, nogil=True)
+def longest(starts: Ints) -> int:
+    """The most rows of any user."""
+    most = 0
+    for user in range(len(starts) - 1):
+        most = max(most, starts[user + 1] - starts[user])
+    return most
+
+
+@njit(cache=True, nogil=True)
 def latest(starts: Ints, kind: NDArray[np.int8], moment: Ints, begin: Days, calendar: Days, result: Ints) -> None:
     """Find the greatest `moment` (N,) of each kind, as-of and user.
 

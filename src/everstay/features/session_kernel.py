@@ -1,4 +1,4 @@
-"""Sessions of each user at every as-of, from the events known by then.
+"""Sessions of each user at every as-of, from the events known by then. Shapes and arguments as in `kernels`.
 
 A session has the rows of one session id; rows without an id are one session as long as each follows the one before it
 soon enough. It lies on the day of its first row. As it grows with what becomes known, it is one version after another,
@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from everstay.features.kernels import Days, Ints, accumulate
+from everstay.features.kernels import Days, Ints, accumulate, longest
 
 VALUES = ("sessions", "session_events", "session_time", "single_event_sessions", "buying_sessions")
 """What is summed up over sessions; time in microseconds from the first row to the last."""
@@ -23,24 +23,11 @@ def session_sums(
 ) -> None:  # fmt: skip
     """Sum `VALUES` per window, as-of and user into `sums` (5, W, S, U), which is zero before.
 
-    Args:
-        starts: see `kernels`.
-        session: (N,) 0 to `sessions` - 1; negative without an id.
-        sessions: how many ids there are.
-        is_own: (N,) whether a row belongs to a session at all.
-        is_purchase: (N,).
-        moment: (N,) microseconds.
-        day: (N,) of the event.
-        begin: see `kernels`.
-        calendar: see `kernels`.
-        windows: (W,) lengths in days.
-        longest_break: microseconds between rows of a session without id.
-        sums: result.
+    `session` (N,) is the number of the session id, 0 to `sessions` - 1, negative without one. Rows that are not the
+    user's own (N,) belong to no session. Up to `longest_break` microseconds lie between rows of a session without id.
     """
     slices, users = sums.shape[2], sums.shape[3]
-    widest = 0
-    for user in range(users):
-        widest = max(widest, starts[user + 1] - starts[user])
+    widest = longest(starts)
     owner, place = np.full(sessions, -1, np.int64), np.empty(sessions, np.int64)
     opened, seen = np.empty(widest, np.int64), np.empty(widest, np.int64)
     on, since = np.empty(widest, np.int32), np.empty(widest, np.int32)
