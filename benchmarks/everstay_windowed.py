@@ -4,7 +4,6 @@ import argparse
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from benchmarks.windowed import benchmark_features
 from everstay import tables as t
@@ -14,6 +13,7 @@ from everstay.lake import Lake, commit_staged, stage_events
 from everstay.partitions import map_parts, open_cluster
 from everstay.settings import Dask, FilesSource, Source
 from everstay.sources import open_source
+from everstay.storage import Folder
 from everstay.validation import validate
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--raw", help="ingest: glob of the raw files")
     parser.add_argument("--as-of", type=datetime.fromisoformat, help="features: the newest as-of")
     parser.add_argument("--slices", type=int, default=1, help="features: weekly as-ofs")
-    parser.add_argument("--output", type=Path, help="features: folder of the part files")
+    parser.add_argument("--output", type=Folder, help="features: folder of the part files")
     arguments = parser.parse_args()
     lake = Lake(arguments.lake, arguments.buckets)
     with open_cluster(Dask(workers=arguments.workers)) as scheduler:
@@ -42,6 +42,8 @@ def main() -> None:
 
 def _warm_up(part: int) -> None:  # noqa: ARG001
     """Have a worker import what it needs: a night's worker has been running for long."""
+    import great_expectations  # noqa: F401, PLC0415
+
     activity_slices(t.EVENTS.empty(), t.ITEMS.empty(), [datetime(2020, 1, 1, tzinfo=UTC)], benchmark_features())
 
 

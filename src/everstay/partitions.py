@@ -23,8 +23,10 @@ IN_PROCESS = ""
 
 _WORKER = {
     "POLARS_MAX_THREADS": "1",
-    "DASK_LOGGING__DISTRIBUTED": "error",
-}  # each start and end would be told otherwise
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),  # Dask's own 64 KiB has every array's pages given back and faulted in anew
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+    "DASK_LOGGING__DISTRIBUTED": "error",  # each start and end would be told otherwise
+}
 
 
 @contextmanager

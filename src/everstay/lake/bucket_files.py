@@ -24,6 +24,7 @@ _ROW_GROUP = 1 << 20
 _DICTIONARY_BYTES = 16 << 20  # a bucket's whole catalogue: readers get codes instead of text
 _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID,
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
+_COMPRESSION = {name: "none" if name == t.EVENT_ID else "zstd" for name in t.EVENTS.columns}  # ids are random
 _ENCODINGS = {t.OCCURRED_AT: "DELTA_BINARY_PACKED", t.RECORDED_AT: "DELTA_BINARY_PACKED"}
 
 
@@ -117,8 +118,7 @@ def write_bucket(lake: Lake, name: str, bucket: int, events: pl.DataFrame) -> St
             arrow,
             file,
             row_group_size=_ROW_GROUP,
-            compression="zstd",
-            compression_level=1,
+            compression=_COMPRESSION,
             use_dictionary=_DICTIONARIES,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding=_ENCODINGS,

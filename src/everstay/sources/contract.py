@@ -24,6 +24,7 @@ STAGED: Mapping[str, pl.DataType | type[pl.DataType]] = MappingProxyType(
 """Columns of staged events: those of `EVENTS`, where each row came from, and what is wrong with it."""
 
 
+_ID_BYTES = 12  # two of 100 billion events share an id with a probability of 6e-8; 16 letters without padding
 _NULL = np.uint64(0x9E3779B97F4A7C15)  # part of the stored ids: never change it
 
 
@@ -86,7 +87,7 @@ def stage(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
 
 
 def content_ids(events: pl.DataFrame) -> pl.Series:
-    """Derive `event_id` from a row's content: `~` and 32 hex digits of XXH3, the same in every process and year.
+    """Derive `event_id` from a row's content: `~` and 96 bits of XXH3, the same in every process and year.
 
     Rows that agree in every column of `EVENTS` are one event; a null column counts as absent.
 
@@ -96,7 +97,7 @@ def content_ids(events: pl.DataFrame) -> pl.Series:
     >>> rows = pl.DataFrame({t.USER_ID: ["a", "a", "b"], t.QUANTITY: [1, 1, 1]})
     >>> ids = content_ids(rows)
     >>> ids[0] == ids[1], ids[0] == ids[2], len(ids[0])
-    (True, False, 33)
+    (True, False, 17)
     """
     names = [name for name in t.EVENTS.columns if name != t.EVENT_ID]
     words = np.full((events.height, len(names)), _NULL)
@@ -105,7 +106,7 @@ def content_ids(events: pl.DataFrame) -> pl.Series:
             words[:, place] = _words(events[name])
     digest = polars_hash.col(t.EVENT_ID).nchash.xxh3_128(return_binary=True, byte_order="big")
     rows = pl.DataFrame({t.EVENT_ID: _as_binary(words)})
-    return rows.select((t.MADE_ID + digest.bin.encode("hex")).alias(t.EVENT_ID)).to_series()
+    return rows.select((t.MADE_ID + digest.bin.head(_ID_BYTES).bin.encode("base64")).alias(t.EVENT_ID)).to_series()
 
 
 def _words(column: pl.Series) -> NDArray[np.uint64]:
