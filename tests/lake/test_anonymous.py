@@ -1,14 +1,17 @@
 """Events of nobody known: stored like all others, read only where items are counted."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from everstay import tables as t
-from everstay.features.buckets import bucket_baskets, bucket_features, bucket_labels
+from everstay.features.buckets import bucket_baskets, bucket_labels, compute_features
 from everstay.lake import Lake
+from everstay.partitions import IN_PROCESS
 from everstay.settings import Churn
+from everstay.storage import Folder
 from tests.lake.test_ingest import LATER, ingest, purchases
 
 AS_OF = datetime(2023, 1, 5, tzinfo=UTC)
@@ -44,10 +47,11 @@ def test_coded_events_are_those_of_users(lake: Lake):
         assert coded.with_columns(pl.col(t.USER_ID, t.EVENT_TYPE).cast(pl.String)).rows() == expected.rows()
 
 
-def test_nobody_has_features_labels_or_a_next_basket_but_a_history(lake: Lake):
+def test_nobody_has_features_labels_or_a_next_basket_but_a_history(lake: Lake, tmp_path: Path):
     snapshot, churn = lake.snapshot(), Churn(horizon_days=2, look_back_days=3, allowed_lateness_days=0)
+    built = compute_features(snapshot, [AS_OF], Folder(str(tmp_path / "features")), IN_PROCESS)
     for bucket in snapshot.buckets:
-        features = bucket_features(bucket, reader=snapshot, as_ofs=[AS_OF])
+        features = built.read(bucket)
         labels = bucket_labels(bucket, reader=snapshot, as_ofs=[AS_OF], churn=churn, known_at=LATER)
         assert features.height + labels.height > 0
         for table in (features, labels):
