@@ -1,5 +1,8 @@
 """Files in a folder of this machine or of an object store, by the same names: what the lake and its workers write.
 
+Parquet is read and written by PyArrow: Polars' own readers and writers now and then wait for themselves for ever in a
+process with one thread (pola-rs/polars#27969), and such are the workers.
+
 Object stores take their credentials and endpoint from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...).
 """
 
@@ -13,6 +16,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.fs
+import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,13 @@ class Folder:
     def write_parquet(self, name: str, frame: pl.DataFrame) -> None:
         """Write a frame."""
         with self.writing(name) as file:
-            frame.write_parquet(file, compression="zstd", compression_level=1)
+            pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), file, compression="zstd")
 
     def read_parquet(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read a frame; all columns when None."""
         wanted = list(columns) if columns is not None else None
-        if self.is_local:
-            return pl.read_parquet(self.path(name), columns=wanted, hive_partitioning=False)
         with self.reading(name) as file:
-            return pl.read_parquet(file, columns=wanted)
+            return pl.DataFrame(pl.from_arrow(pq.ParquetFile(file).read(wanted, use_threads=False).combine_chunks()))
 
     def size(self, name: str) -> int:
         """Bytes of a file."""

@@ -77,11 +77,11 @@ def _drop_stored(delivered: pl.DataFrame, lake: Lake, bucket: int, version: int)
     files = lake.event_files(bucket, version, times)
     if not files:
         return delivered
-    stored = pl.scan_parquet(files, hive_partitioning=False)
+    lake_folder = Folder(lake.uri)
+    stored = pl.concat(lake_folder.read_parquet(file, (t.EVENT_ID, t.OCCURRED_AT)) for file in files)
     if times is not None:
         stored = stored.filter(pl.col(t.OCCURRED_AT).is_between(*times))
-    ids = stored.select(t.EVENT_ID).collect()
-    return delivered.join(ids, on=t.EVENT_ID, how="anti", maintain_order="left")
+    return delivered.join(stored, on=t.EVENT_ID, how="anti", maintain_order="left")
 
 
 def _distinct(fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -110,6 +110,6 @@ def _choose(events: DeltaTable) -> list[Merge]:
 
 def _merge(merge: Merge, *, lake: Lake, name: str) -> StagedFile:
     table = Folder(lake.table_uri(t.EVENTS))
-    events = pl.read_parquet([table.path(path) for path in merge.paths], hive_partitioning=False)
+    events = pl.concat(table.read_parquet(path) for path in merge.paths)
     kinds = events.with_columns(pl.col(t.EVENT_TYPE).cast(pl.Enum(t.EVENT_TYPES)))
     return write_bucket(lake, name, merge.bucket, kinds)

@@ -68,10 +68,8 @@ class Staged:
         """The new events of one bucket, as they would be stored; all columns when None."""
         wanted = list(columns or t.EVENTS.columns)
         events = Folder(self.lake.table_uri(t.EVENTS))
-        paths = [events.path(file.path) for file in self.files if file.bucket == bucket]
-        if not paths:
-            return t.EVENTS.empty().select(wanted)
-        return pl.read_parquet(paths, columns=wanted, hive_partitioning=False)
+        frames = [events.read_parquet(file.path, wanted) for file in self.files if file.bucket == bucket]
+        return pl.concat(frames) if frames else t.EVENTS.empty().select(wanted)
 
 
 @dataclass(frozen=True)

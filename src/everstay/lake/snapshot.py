@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import polars as pl
 import pyarrow as pa
@@ -83,7 +83,8 @@ class Snapshot:
         known = (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
         if not with_anonymous:
             known &= ~t.is_anonymous()
-        events = pl.scan_parquet(files, hive_partitioning=False).filter(known).select(needed).collect()
+        read = list(dict.fromkeys((*needed, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
+        events = pl.concat(self._folder.read_parquet(file, read).filter(known) for file in files)
         return (sort_events(events).cast({t.USER_ID: pl.String}) if len(files) > 1 else events).select(wanted)
 
     def read_coded(
@@ -106,7 +107,7 @@ class Snapshot:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
         if table.name not in dict(self.versions):
             return table.empty()
-        return pl.scan_delta(self._folder.path(table.name), version=self._version(table)).collect()
+        return read_table(self._folder, table, self._version(table))
 
     def _version(self, table: t.Table) -> int:
         return dict(self.versions)[table.name]
@@ -129,25 +130,42 @@ class Snapshot:
 
 
 def event_files(events: DeltaTable, bucket: int, times: tuple[datetime, datetime] | None = None) -> list[str]:
-    """Files of one bucket, oldest delivery first.
+    """Names of one bucket's files below the lake's folder.
 
     Args:
         events: at the version wanted.
         bucket: number of the user bucket.
         times: the first and the last moment that a file must overlap; None: all files.
     """
-    files = events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))])
+    files = _names(t.EVENTS, events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]))
     if times is None or not files:
-        return sorted(files)
+        return files
     adds = pl.DataFrame(events.get_add_actions(flatten=True))
     first, last = adds[f"min.{t.OCCURRED_AT}"], adds[f"max.{t.OCCURRED_AT}"] + _STATISTICS_PRECISION
     touched = set(adds.filter((last >= times[0]) & (first <= times[1]))["path"])
-    return sorted(file for file in files if any(file.endswith(path) for path in touched))
+    return [file for file in files if any(file.endswith(path) for path in touched)]
+
+
+def read_table(lake: Folder, table: t.Table, version: int) -> pl.DataFrame:
+    """All rows of a table at a version."""
+    delta = DeltaTable(lake.path(table.name), version=version)
+    files = tuple(_names(table, delta.file_uris()))
+    return _read_rows(lake, files) if files else table.empty()
+
+
+@lru_cache(maxsize=16)
+def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
+    """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""
+    return pl.concat(lake.read_parquet(file) for file in files)
+
+
+def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
+    """Names below the lake's folder of files of a table."""
+    return sorted(uri[uri.rindex(f"/{table.name}/") + 1 :] for uri in uris)
 
 
 def _read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
-    name = file[file.rindex(f"/{t.EVENTS.name}/") + 1 :]
-    with lake.reading(name) as source:
+    with lake.reading(file) as source:
         coded = [column for column in _CODED if column in columns]
         return pq.read_table(source, columns=columns, read_dictionary=coded, use_threads=False)
 

