@@ -1,7 +1,10 @@
 """How good are the recommender candidates on the next basket? Full ranking; intervals are over users."""
 
+import argparse
 from functools import partial
+from pathlib import Path
 
+from benchmarks.next_basket import next_basket
 from benchmarks.result import estimated, parse_arguments, show
 from everstay import tables as t
 from everstay.features.sequences import TARGET_ITEM
@@ -20,7 +23,17 @@ _RESAMPLES = 2_000
 
 def main() -> None:
     """Train what is not trained yet, then judge all candidates on the same users."""
-    arguments = parse_arguments(__doc__ or "")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--next-basket", action="store_true", help="the last baskets of the Complete Journey instead")
+    arguments = parse_arguments("", parser)
+    if arguments.next_basket:
+        title, rows = next_basket()
+        show(title, rows, arguments.json)
+    else:
+        _judge_candidates(arguments.json)
+
+
+def _judge_candidates(json_file: Path | None) -> None:
     settings = load_settings()
     ingest_events()
     training = train_recommender()
@@ -42,7 +55,7 @@ def main() -> None:
                 against = difference(users[metric], judged[_BASELINE][metric])
                 rows.append(estimated(name, f"{metric}@{k}, minus {_BASELINE}'s", against))
     count = next(iter(judged.values())).height
-    show(f"Next basket after {test[t.AS_OF][0]:%Y-%m-%d}: {count:,} users", rows, arguments.json)
+    show(f"Next basket after {test[t.AS_OF][0]:%Y-%m-%d}: {count:,} users", rows, json_file)
 
 
 if __name__ == "__main__":

@@ -93,14 +93,20 @@ class Churn(Section):
         return self
 
 
+Candidate = Literal[
+    "popularity", "category_popularity", "personal_frequency", "item_neighbours", "user_neighbours",
+    "association_rules", "content", "network", "hybrid",
+]  # fmt: skip
+
+
 class Recommender(Section):
     """What a list is, and how it is learned."""
 
     horizon_days: int = Field(default=28, gt=0)
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
-    candidates: tuple[Literal["popularity", "personal_frequency", "item_neighbours", "network"], ...] = (
-        "popularity", "personal_frequency", "item_neighbours", "network",
+    candidates: tuple[Candidate, ...] = (
+        "popularity", "personal_frequency", "item_neighbours", "network", "hybrid",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""

@@ -1,4 +1,4 @@
-"""The artifact folder of a recommender: `artifact.json` beside Parquet and safetensors files. No pickle."""
+"""The artifact folder of a recommender: `artifact.json` beside Parquet, safetensors and text files. No pickle."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,6 +21,9 @@ from everstay.recommender.config import (
     PersonalFrequencyConfig,
     PopularityConfig,
 )
+from everstay.recommender.families import FAMILIES
+from everstay.recommender.hybrid.ranker import HybridRanker
+from everstay.recommender.hybrid.store import load_hybrid, save_hybrid
 from everstay.recommender.model import ListModel, Policy, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
@@ -128,5 +131,7 @@ _KINDS = {
     "popularity": (PopularityRanker, _save_nothing, _load_popularity),
     "personal_frequency": (PersonalFrequencyRanker, _save_nothing, _load_personal_frequency),
     "item_neighbours": (ItemNeighboursRanker, _save_neighbours, _load_neighbours),
+    **{name: (family.ranker, family.save, family.load) for name, family in FAMILIES.items()},
+    "hybrid": (HybridRanker, save_hybrid, load_hybrid),
     "network": (NetworkRanker, _save_network, _load_network),
 }

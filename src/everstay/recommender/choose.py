@@ -5,15 +5,17 @@ from typing import TypeVar
 
 import numpy as np
 import polars as pl
+from pydantic import BaseModel
 
 from everstay import tables as t
 from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
 from everstay.recommender.evaluate import judge_lists
+from everstay.recommender.families import FAMILIES
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import with_targets
 from everstay.recommender.vocabulary import WINDOWS
 
-Config = TypeVar("Config", bound=PopularityConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 POPULARITY = tuple(PopularityConfig(window_days=days) for days in WINDOWS)
 PERSONAL_FREQUENCY = tuple(
@@ -26,7 +28,8 @@ ITEM_NEIGHBOURS = tuple(
     for prior in (30.0, 100.0)
     for weight in (0.1, 0.3, 1.0)
 )
-GRIDS: dict[str, Sequence[PopularityConfig]] = {
+GRIDS: dict[str, Sequence[BaseModel]] = {
+    **{name: family.configs for name, family in FAMILIES.items()},
     "popularity": POPULARITY,
     "personal_frequency": PERSONAL_FREQUENCY,
     "item_neighbours": ITEM_NEIGHBOURS,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel
 
+from everstay import tables as t
 from everstay.recommender.baselines import (
     ItemNeighboursRanker,
     PersonalFrequencyRanker,
@@ -15,8 +17,10 @@ from everstay.recommender.baselines import (
     find_neighbours,
 )
 from everstay.recommender.choose import GRIDS, choose_config
-from everstay.recommender.config import NetworkConfig, PopularityConfig
+from everstay.recommender.config import HybridConfig, NetworkConfig
+from everstay.recommender.families import FAMILIES
 from everstay.recommender.histories import read_histories
+from everstay.recommender.hybrid.fit import fit_hybrid_ranker
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows
@@ -59,9 +63,10 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     """
     if name == "network":
         return _fit_network(rows, settings, folder)
-    early_vocabulary, vocabulary = (
-        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
-    )
+    if name == "hybrid":
+        return _fit_hybrid(rows, settings)
+    is_content = name in FAMILIES and FAMILIES[name].knows_unsold
+    early_vocabulary, vocabulary = _vocabularies(rows, settings, with_unsold=is_content)
     make = partial(_list_model, name, settings)
     early_ranker = _ranker_maker(name, rows.validation, early_vocabulary)
     chosen, _ = choose_config(
@@ -76,6 +81,8 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
 
 def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary) -> Make:
     """How a configuration becomes a ranker as of `rows`; what does not depend on it is computed once."""
+    if name in FAMILIES:
+        return FAMILIES[name].maker(rows, vocabulary)
     if name == "popularity":
         return partial(PopularityRanker.fit, vocabulary)
     if name == "personal_frequency":
@@ -88,9 +95,7 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation loss is smallest; then again, as of the test, for as many epochs."""
     config = NetworkConfig()
     horizon, training = settings.recommender.horizon_days, settings.training
-    early_vocabulary, vocabulary = (
-        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
-    )
+    early_vocabulary, vocabulary = _vocabularies(rows, settings)
     early = fit_network_ranker(rows.validation, early_vocabulary, config, horizon, training, folder / "early")
     final = fit_network_ranker(rows.test, vocabulary, config, horizon, training, folder / "final", early.epochs)
     params = {
@@ -107,13 +112,35 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     )
 
 
+def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
+    """Grow trees until the validation loss is smallest; then as many, as of the test."""
+    config, horizon, seed = HybridConfig(), settings.recommender.horizon_days, settings.training.seed
+    early_vocabulary, vocabulary = _vocabularies(rows, settings)
+    early = fit_hybrid_ranker(rows.validation, early_vocabulary, config, horizon, seed)
+    final = fit_hybrid_ranker(rows.test, vocabulary, config, horizon, seed, early.trees)
+    return Fitted(
+        _list_model("hybrid", settings, final.ranker, vocabulary),
+        _list_model("hybrid", settings, early.ranker, early_vocabulary),
+        {**_params(config, vocabulary, settings), "trees": early.trees, "seed": seed},
+        early.curves,
+    )
+
+
+def _vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = False) -> tuple[Vocabulary, Vocabulary]:
+    """As of the validation, and as of the test; texts are kept only where they are read."""
+    least = settings.recommender.min_item_users
+    catalogue = rows.catalogue if with_unsold else rows.catalogue.select(t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY)
+    early, late = (
+        Vocabulary.learn(part, least, catalogue, with_unsold=with_unsold) for part in (rows.validation, rows.test)
+    )
+    return early, late
+
+
 def _list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:
     return ListModel(name, ranker, vocabulary, settings.recommender.already_bought)
 
 
-def _params(
-    config: PopularityConfig | NetworkConfig, vocabulary: Vocabulary, settings: Settings
-) -> dict[str, str | int | float | bool]:
+def _params(config: BaseModel, vocabulary: Vocabulary, settings: Settings) -> dict[str, str | int | float | bool]:
     return {
         **config.model_dump(mode="json"),
         "vocabulary_items": vocabulary.size,
