@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.next_basket import next_basket
 from benchmarks.result import estimated, parse_arguments, show
+from benchmarks.time_split import time_split
 from everstay import tables as t
 from everstay.features.sequences import TARGET_ITEM
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
@@ -22,18 +23,20 @@ _RESAMPLES = 2_000
 
 
 def main() -> None:
-    """Train what is not trained yet, then judge all candidates on the same users."""
+    """Judge by the protocol that is named, else all candidates on the lake."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--next-basket", action="store_true", help="the last baskets of the Complete Journey instead")
+    parser.add_argument("--next-basket", action="store_true", help="last baskets of the Complete Journey, with peers")
+    parser.add_argument("--time-split", action="store_true", help="the lake, beside the two usual baselines")
     arguments = parse_arguments("", parser)
-    if arguments.next_basket:
-        title, rows = next_basket()
+    if arguments.next_basket or arguments.time_split:
+        title, rows = next_basket() if arguments.next_basket else time_split()
         show(title, rows, arguments.json)
     else:
-        _judge_candidates(arguments.json)
+        judge_lake(arguments.json)
 
 
-def _judge_candidates(json_file: Path | None) -> None:
+def judge_lake(json_file: Path | None) -> None:
+    """Train what is not trained yet, then judge all candidates on the same users."""
     settings = load_settings()
     ingest_events()
     training = train_recommender()
