@@ -53,7 +53,7 @@ def time_split() -> tuple[str, list[Row]]:
 
 
 def _baselines(test: pl.DataFrame, settings: Settings) -> dict[str, ListModel]:
-    """Both rivals as of the test; a candidate `personal_frequency`, whose settings are chosen, takes the place of ours."""
+    """Both rivals as of the test; a candidate `personal_frequency`, with chosen settings, takes the place of ours."""
     vocabulary, policy = (
         Vocabulary.learn(test, settings.recommender.min_item_users),
         settings.recommender.already_bought,
