@@ -9,7 +9,7 @@ from everstay.errors import NotReady
 from everstay.recommender.batches import orders_before
 from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, read_histories
-from everstay.recommender.hybrid.facts import COLUMNS, PastFacts, before, item_columns
+from everstay.recommender.hybrid.facts import COLUMNS, PastFacts, before
 from everstay.recommender.hybrid.fit import past_questions, with_next_order, with_targets
 from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Pairs, Questions, feature_names
 from everstay.recommender.hybrid.ranker import groupings
@@ -42,7 +42,7 @@ def make(histories: Histories, vocabulary: Vocabulary, breadth: Breadth, days_ag
 
 
 def test_facts_equal_a_slow_reference(histories: Histories, known: Vocabulary) -> None:
-    found = item_columns(histories, track_repeats(histories), known.size, int(MOMENT))
+    found = PastFacts(histories, track_repeats(histories), known.size).at(int(MOMENT)).columns
     lines = zip(histories.line_user.tolist(), histories.line_item.tolist(), histories.line_days_ago, strict=True)
     early = [(user, item, days - MOMENT) for user, item, days in lines if days > MOMENT]
     gaps: dict[int, list[float]] = {item: [] for item in range(known.size)}
