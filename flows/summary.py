@@ -1,6 +1,7 @@
 """What a person reads at the end of a run: what the data was, which model won and why, whom to keep."""
 
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -112,6 +113,12 @@ def print_proof(proof: Proof) -> None:
         marks = ("same" if digest == first else f"DIFFERS: {digest[:12]}" for digest in others)
         table.add_row(name, f"{proof.rows[name]:,}", first[:12], *marks)
     _CONSOLE.print(table)
+
+
+def print_report(page: Path) -> None:
+    """Where the page of the run lies."""
+    _CONSOLE.rule("Report")
+    _CONSOLE.print(f"All of it as one page: {page.resolve()}", soft_wrap=True)
 
 
 def print_next_steps() -> None:

@@ -24,9 +24,11 @@ __all__ = [
     "FilesSource",
     "MappedSource",
     "Mlflow",
+    "PeriodUnit",
     "Prefect",
     "Promotion",
     "Recommender",
+    "Retention",
     "Settings",
     "Source",
     "StoreTwinSource",
@@ -36,6 +38,7 @@ __all__ = [
 
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
+PeriodUnit = Literal["week", "month"]
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
@@ -106,6 +109,17 @@ class Recommender(Section):
     """An item enters the vocabulary when this many users bought it before the as-of."""
     already_bought: Literal["keep", "remove"] = "keep"
     """Whether a list may repeat what the user bought before."""
+
+
+class Retention(Section):
+    """How users who came together stay, told and forecast."""
+
+    period: PeriodUnit = "month"
+    """Users are followed from the calendar week (from Monday) or month of their first order."""
+    ahead: int = Field(default=3, gt=0, le=12)
+    """Periods that are forecast."""
+    min_cohort_users: int = Field(default=20, gt=0)
+    """Smaller cohorts are counted, but not forecast by themselves."""
 
 
 class Promotion(Section):
@@ -186,6 +200,7 @@ class Settings(BaseSettings):
     data: Data = Data()
     churn: Churn = Churn()
     recommender: Recommender = Recommender()
+    retention: Retention = Retention()
     promotion: Promotion = Promotion()
     training: Training = Training()
     dask: Dask = Dask()
