@@ -17,8 +17,8 @@ from everstay.churn.baselines import RecencyScorer
 from everstay.churn.calibration import Calibrator
 from everstay.churn.config import NetworkConfig
 from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
-from everstay.churn.explanation import usual_values
 from everstay.churn.model import CalibratedModel
+from everstay.churn.reasons import usual_values
 from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 from everstay.partitions import IN_PROCESS
