@@ -20,6 +20,7 @@ from everstay.retention import LIFECYCLE, churn_by_segment, retention_section, r
 from everstay.settings import Settings
 from flows import report_sections as parts
 from flows import runtime, tasks
+from flows.back_test import back_test_part
 from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
@@ -88,6 +89,7 @@ def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler:
         parts.model_section(recommender, run.decisions[1], run.features, settings, {}),
         *retention_sections(run.features, settings, scheduler),
         parts.warning_section(lake, run.scored_at, settings, snapshot.recorded_until),
+        back_test_part(snapshot, settings, scheduler),
     ]
     return Report(
         title=f"Everstay: run of the data until {snapshot.recorded_until:%Y-%m-%d}",

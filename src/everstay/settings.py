@@ -77,10 +77,12 @@ class Churn(Section):
         "recency", "logistic", "boosting", "network", "blend",
     )  # fmt: skip
     """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
+    tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
+    """What the warning list is ordered by; where no value is known it is the probability."""
     high_risk_share: float = Field(default=0.1, gt=0, lt=1)
-    """The riskiest share of users is tier `high`."""
+    """The first share of the list is tier `high`; with a `budget` in `[value]` it ends where that does."""
     medium_risk_share: float = Field(default=0.3, gt=0, lt=1)
-    """The riskiest share of users that is tier `medium` or above."""
+    """The first share of the list that is tier `medium` or above."""
 
     @property
     def definition(self) -> tuple[int, ...]:
