@@ -90,10 +90,10 @@ MEASURES: Mapping[str, Measure] = {
 def sum_rows(ledger: Ledger, measure: Measure, windows: Days) -> Ints:
     """Sum a measure within windows (1, W, S, U)."""
     sums = zeros(ledger, 1, len(windows))
-    value = np.ones(len(ledger.day), np.int64) if measure.value is None else measure.value(ledger)
+    value = None if measure.value is None else measure.value(ledger)
     begin = ledger.begin if measure.begin is None else measure.begin(ledger)
     kernels.window_sums(
-        ledger.starts, kinds_of(measure.counts(ledger)), value, ledger.day, begin, always(ledger),
+        ledger.starts, kinds_of(measure.counts(ledger)), value, ledger.day, begin, None,
         ledger.calendar.table, windows, sums,
     )  # fmt: skip
     return sums

@@ -72,9 +72,8 @@ def _by_code(ledger: Ledger, code: Days, names: Sequence[str], value: Ints, meas
     order = chosen[np.argsort(code[chosen], kind="stable")]
     starts = np.searchsorted(code[order], np.arange(len(names) + 1)).astype(np.int64)
     sums = np.zeros((1, 1, len(ledger.calendar.as_ofs), len(names)), np.int64)
-    end = np.full(len(order), ledger.calendar.never, np.int32)
     kernels.window_sums(
-        starts, np.zeros(len(order), np.int8), value[order], ledger.day[order], ledger.begin[order], end,
+        starts, np.zeros(len(order), np.int8), value[order], ledger.day[order], ledger.begin[order], None,
         ledger.calendar.table, np.array([MARKET_DAYS], np.int32), sums,
     )  # fmt: skip
     at, found = np.nonzero(sums[0, 0])

@@ -167,7 +167,8 @@ def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
 def _read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
     with lake.reading(file) as source:
         coded = [column for column in _CODED if column in columns]
-        return pq.read_table(source, columns=columns, read_dictionary=coded, use_threads=False)
+        # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
+        return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
 
 
 def _known(events: pa.Table, as_of: datetime) -> pa.Table:
