@@ -11,8 +11,8 @@ from everstay.features import kernels
 from everstay.features.blocks import Block, Columns, Inputs, always, asked_for, is_own, is_type, with_windows, zeros
 from everstay.features.code_kernels import answers
 from everstay.features.event_sums import kinds_of
-from everstay.features.kernels import Days, Ints
-from everstay.features.ledger import DAY, HOUR, MONEY, Ledger
+from everstay.features.kernels import DAY, Days, Ints
+from everstay.features.ledger import HOUR, MONEY, Ledger
 
 ANSWER_DAYS = 7
 """Within which a purchase counts as the answer to a message, or to an item put into the cart."""

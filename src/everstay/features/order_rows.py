@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay import tables as t
-from everstay.features.kernels import Days, Ints
-from everstay.features.ledger import DAY, Ledger
+from everstay.features.kernels import DAY, Days, Ints
+from everstay.features.ledger import Ledger
 
 PURCHASED = t.EVENT_TYPES.index(t.PURCHASE)
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from everstay import tables as t
 from everstay.features import kernels
 from everstay.features.blocks import Inputs, attribute_codes, is_type
-from everstay.features.kernels import Days, Ints
-from everstay.features.ledger import DAY, Ledger
+from everstay.features.kernels import DAY, Days, Ints
+from everstay.features.ledger import Ledger
 from everstay.features.order_sums import LAST_ORDER, ORDER_COLUMNS, ORDERS
 
 MEASURE, KEY, VALUE = "measure", "key", "value"

@@ -17,7 +17,7 @@ from everstay import tables as t
 from everstay.lake.order import one_chunk
 
 
-class SameMoment(Exception):  # noqa: N818
+class SameMoment(Exception):
     """Two tables hold events of one user at one time, whose order their ids decide."""
 
 
