@@ -99,7 +99,9 @@ class Recommender(Section):
     horizon_days: int = Field(default=28, gt=0)
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
-    candidates: tuple[Literal["popularity", "personal_frequency", "item_neighbours", "network"], ...] = (
+    candidates: tuple[
+        Literal["popularity", "personal_frequency", "item_neighbours", "network", "ease", "ials", "sequential"], ...
+    ] = (
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)

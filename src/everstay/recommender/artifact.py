@@ -16,14 +16,21 @@ from scipy import sparse
 from everstay.errors import EverstayError
 from everstay.recommender.baselines import ItemNeighboursRanker, PersonalFrequencyRanker, PopularityRanker
 from everstay.recommender.config import (
+    EaseConfig,
+    IalsConfig,
     ItemNeighboursConfig,
     NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
+    SequentialConfig,
 )
+from everstay.recommender.ease import EaseRanker
+from everstay.recommender.ials import IalsRanker
 from everstay.recommender.model import ListModel, Policy, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
+from everstay.recommender.sequential import SequentialRanker
+from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.trends import current_trends
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.storage import Folder
@@ -98,15 +105,49 @@ def _load_personal_frequency(folder: Path, config: dict[str, Any], vocabulary: V
 
 
 def _save_neighbours(ranker: ItemNeighboursRanker, folder: Path) -> None:
-    near = ranker.neighbours
-    save_file({"data": near.data, "indices": near.indices, "indptr": near.indptr}, folder / _ARRAYS)
+    _save_cells(ranker.neighbours, folder)
 
 
 def _load_neighbours(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return ItemNeighboursRanker.build(vocabulary, ItemNeighboursConfig(**config), _load_cells(folder, vocabulary))
+
+
+def _save_ease(ranker: EaseRanker, folder: Path) -> None:
+    _save_cells(ranker.weights, folder)
+
+
+def _load_ease(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return EaseRanker.build(vocabulary, EaseConfig(**config), _load_cells(folder, vocabulary))
+
+
+def _save_cells(cells: sparse.csr_array, folder: Path) -> None:
+    save_file({"data": cells.data, "indices": cells.indices, "indptr": cells.indptr}, folder / _ARRAYS)
+
+
+def _load_cells(folder: Path, vocabulary: Vocabulary) -> sparse.csr_array:
     arrays = load_file(folder / _ARRAYS)
     shape = (vocabulary.size, vocabulary.size)
-    near = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
-    return ItemNeighboursRanker.build(vocabulary, ItemNeighboursConfig(**config), near)
+    return sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+
+
+def _save_ials(ranker: IalsRanker, folder: Path) -> None:
+    save_file({"factors": ranker.factors}, folder / _ARRAYS)
+
+
+def _load_ials(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return IalsRanker.build(vocabulary, IalsConfig(**config), load_file(folder / _ARRAYS)["factors"])
+
+
+def _save_sequential(ranker: SequentialRanker, folder: Path) -> None:
+    save_tensors(ranker.network.state_dict(), folder / _WEIGHTS)
+
+
+def _load_sequential(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    sizes = SequentialConfig(**config)
+    with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, shall not move the seed
+        network = SequentialNetwork(sizes, vocabulary.size)
+    network.load_state_dict(load_tensors(folder / _WEIGHTS))
+    return SequentialRanker.build(vocabulary, sizes, network.eval())
 
 
 def _save_network(ranker: NetworkRanker, folder: Path) -> None:
@@ -128,5 +169,8 @@ _KINDS = {
     "popularity": (PopularityRanker, _save_nothing, _load_popularity),
     "personal_frequency": (PersonalFrequencyRanker, _save_nothing, _load_personal_frequency),
     "item_neighbours": (ItemNeighboursRanker, _save_neighbours, _load_neighbours),
+    "ease": (EaseRanker, _save_ease, _load_ease),
+    "ials": (IalsRanker, _save_ials, _load_ials),
     "network": (NetworkRanker, _save_network, _load_network),
+    "sequential": (SequentialRanker, _save_sequential, _load_sequential),
 }

@@ -10,22 +10,25 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from everstay import tables as t
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
-from everstay.recommender.config import NetworkConfig
+from everstay.recommender.config import NetworkConfig, SequentialConfig
 from everstay.recommender.evaluate import report_candidate
 from everstay.recommender.fit import Fitted, fit_candidate
 from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
 _DONE = "training.json"
+_NETWORKS: dict[str, BaseModel] = {"network": NetworkConfig(), "sequential": SequentialConfig()}
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
     """Name everything a candidate depends on: data, horizon, vocabulary, policy, configuration, seed; 64 hex digits."""
-    configs = GRIDS.get(name, (NetworkConfig(),))
+    configs = GRIDS.get(name) or (_NETWORKS[name],)
     recommender = settings.recommender
     parts = {
         "name": name,

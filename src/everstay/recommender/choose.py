@@ -5,15 +5,22 @@ from typing import TypeVar
 
 import numpy as np
 import polars as pl
+from pydantic import BaseModel
 
 from everstay import tables as t
-from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
+from everstay.recommender.config import (
+    EaseConfig,
+    IalsConfig,
+    ItemNeighboursConfig,
+    PersonalFrequencyConfig,
+    PopularityConfig,
+)
 from everstay.recommender.evaluate import judge_lists
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import with_targets
 from everstay.recommender.vocabulary import WINDOWS
 
-Config = TypeVar("Config", bound=PopularityConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 POPULARITY = tuple(PopularityConfig(window_days=days) for days in WINDOWS)
 PERSONAL_FREQUENCY = tuple(
@@ -26,10 +33,23 @@ ITEM_NEIGHBOURS = tuple(
     for prior in (30.0, 100.0)
     for weight in (0.1, 0.3, 1.0)
 )
-GRIDS: dict[str, Sequence[PopularityConfig]] = {
+EASE = tuple(
+    EaseConfig(regularization=regularization, recency=recency)
+    for regularization in (30.0, 100.0, 300.0)
+    for recency in (0.6, 0.8, 1.0)
+)
+IALS = tuple(
+    IalsConfig(factors=factors, regularization=regularization, recency=recency)
+    for factors in (64, 128)
+    for regularization in (0.03, 3.0)
+    for recency in (0.8, 1.0)
+)
+GRIDS: dict[str, Sequence[BaseModel]] = {
     "popularity": POPULARITY,
     "personal_frequency": PERSONAL_FREQUENCY,
     "item_neighbours": ITEM_NEIGHBOURS,
+    "ease": EASE,
+    "ials": IALS,
 }
 """What is tried; the network's few choices were made the same way, once, and are the defaults of its configuration."""
 
