@@ -77,15 +77,16 @@ def test_windows_hold_every_transition_once(items: list[list[int]], most: int) -
 
 def test_an_epoch_asks_every_transition_once() -> None:
     sequences = walks(300, 2)
-    config = CONFIG.model_copy(update={"batch_items": 64, "negatives": 5, "max_items": 4})
+    config = CONFIG.model_copy(update={"batch_items": 16, "candidates": 20, "max_items": 4})
     batches = SequenceBatches(sequences, ITEMS, config, 7)
     targets = [batch.target for batch in batches]
     expected = [item for part in parts(sequences) for item in part[1:]]
     assert sorted(torch.cat(targets).tolist()) == sorted(expected)
-    assert max(map(len, targets)) <= 64 + 4
+    assert max(map(len, targets)) <= 16 + 4
     for batch in batches:
         assert batch.candidates is not None
         assert torch.isin(batch.target, batch.candidates).all()
+        assert len(batch.candidates) == 20
         assert (batch.candidates.diff() > 0).all()
     assert [batch.target.tolist() for batch in batches] == [target.tolist() for target in targets]
     batches.set_epoch(1)
@@ -116,6 +117,12 @@ def test_the_loss_equals_a_slow_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     slow.backward()
     torch.testing.assert_close(loss, slow)
     torch.testing.assert_close(found, (queries.grad, items.grad))
+
+
+def test_every_candidate_is_a_negative_that_is_drawn_once() -> None:
+    batch = transitions(sequences_of([3, 1, 2]), np.array([9, 2, 5, 7]))
+    assert batch.candidates is not None
+    assert batch.candidates.tolist() == [1, 2, 5, 9]
 
 
 def test_low_precision_keeps_the_gradient() -> None:

@@ -95,8 +95,8 @@ class SequentialConfig(_Config):
     """Latest items the attention sees."""
     temperature: float = Field(default=0.07, gt=0)
     """What cosines are divided by before the softmax: the smaller, the more the nearest wrong items weigh."""
-    negatives: int = Field(default=1_024, gt=0)
-    """Items drawn per batch, shared by all its places; every target of the batch is a negative of the others too. A
+    candidates: int = Field(default=2_048, gt=0)
+    """Items in the softmax of a batch: its targets, filled up with others drawn evenly; all its places share them. A
     vocabulary that is not larger is taken whole."""
     batch_items: int = Field(default=1_024, gt=0)
     """Transitions in a batch, about."""
@@ -109,6 +109,12 @@ class SequentialConfig(_Config):
     def _heads_divide_dimensions(self) -> Self:
         if self.dimensions % self.heads:
             raise ValueError("heads must divide dimensions")
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_hold_the_targets(self) -> Self:
+        if self.candidates < self.batch_items + self.max_items:
+            raise ValueError("candidates must be at least batch_items + max_items, for every target is one")
         return self
 
 

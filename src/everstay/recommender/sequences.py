@@ -101,21 +101,32 @@ def lay_out(sequences: Sequences) -> SequenceBatch:
     return SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths))
 
 
-def transitions(sequences: Sequences, candidates: IntArray | None) -> Transitions:
-    """Split sequences of two items and more into what is seen and what follows."""
+def transitions(sequences: Sequences, drawn: IntArray | None) -> Transitions:
+    """Split sequences of two items and more into what is seen and what follows.
+
+    Args:
+        sequences: of the batch.
+        drawn: different items; the candidates are the targets and the first of the drawn ones that are none, as many as
+            are drawn in all; none: all items are candidates.
+    """
     elements = np.arange(len(sequences.item))
     is_first, is_last = np.zeros((2, len(elements)), bool)
     is_first[sequences.start[:-1]] = True
     is_last[sequences.start[1:] - 1] = True
     start = sequences.start - np.arange(len(sequences.start))
     target = sequences.item[~is_first]
-    if candidates is not None:
-        candidates = np.union1d(candidates, target)
+    candidates = None if drawn is None else _fill_up(np.unique(target), drawn)
     return Transitions(
         lay_out(Sequences(sequences.item[~is_last], start)),
         torch.from_numpy(target),
         None if candidates is None else torch.from_numpy(candidates),
     )
+
+
+def _fill_up(targets: IntArray, drawn: IntArray) -> IntArray:
+    """The targets and others, rising: always as many as are drawn, so that every batch has the same shape."""
+    others = drawn[~np.isin(drawn, targets)]
+    return np.sort(np.concatenate([targets, others[: len(drawn) - len(targets)]]))
 
 
 class SequenceBatches:
@@ -143,7 +154,7 @@ class SequenceBatches:
         generator = np.random.default_rng((self.seed, self.epoch))
         groups = self._groups(generator)
         for group in generator.permutation(len(groups)):
-            yield transitions(self.windows.select(groups[group]), self._negatives(generator))
+            yield transitions(self.windows.select(groups[group]), self._draw(generator))
 
     def _groups(self, generator: np.random.Generator) -> list[IntArray]:
         """Split shuffled windows into batches: some batches' worth at a time is sorted by length."""
@@ -154,7 +165,7 @@ class SequenceBatches:
         group = (np.cumsum(lengths[ordered]) - 1) // self.config.batch_items
         return np.split(ordered, np.flatnonzero(np.diff(group)) + 1)
 
-    def _negatives(self, generator: np.random.Generator) -> IntArray | None:
-        if self.items <= self.config.negatives:
+    def _draw(self, generator: np.random.Generator) -> IntArray | None:
+        if self.items <= self.config.candidates:
             return None
-        return generator.integers(self.items, size=self.config.negatives)
+        return generator.choice(self.items, self.config.candidates, replace=False)

@@ -7,34 +7,37 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # the name every PyTorch reader expects
 
-_PLACES_AT_ONCE = 1_024
+_PLACES_AT_ONCE = 512  # every product has as many rows: PyTorch compiles, and keeps, a kernel for each new shape
 
 
 class _SoftmaxLoss(torch.autograd.Function):
-    """Computes gradients beside the loss, some places at a time, so that no (M, C) matrix outlives its chunk."""
+    """Computes gradients beside the loss, some places at a time, so that no (M, C) matrix is ever held."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, items: Tensor, target: Tensor, inverse_temperature: float) -> Tensor:
-        dtype = product_type(queries.device)
-        low_items = items.to(dtype)
-        query_gradient, item_gradient = torch.empty_like(queries), torch.zeros_like(items)
+        dtype, places = product_type(queries.device), len(queries)
+        absent = -places % _PLACES_AT_ONCE
+        low_items, low_queries = items.to(dtype), F.pad(queries, (0, 0, 0, absent)).to(dtype)
+        goals = F.pad(target, (0, absent))[:, None]
+        query_gradient, item_gradient = torch.empty_like(low_queries), torch.zeros_like(items)
         loss = queries.new_zeros(())
-        for start in range(0, len(queries), _PLACES_AT_ONCE):
+        for start in range(0, len(low_queries), _PLACES_AT_ONCE):
             part = slice(start, start + _PLACES_AT_ONCE)
-            low_queries, goal = queries[part].to(dtype), target[part, None]
-            logits = (low_queries @ low_items.T).mul_(inverse_temperature)
+            real = min(_PLACES_AT_ONCE, places - start)
+            logits = (low_queries[part] @ low_items.T).mul_(inverse_temperature)
             top = logits.amax(dim=1, keepdim=True)
-            goal_logit = logits.gather(1, goal).float()
+            goal_logit = logits.gather(1, goals[part]).float()
             weights = logits.sub_(top).exp_()
             total = weights.sum(dim=1, keepdim=True, dtype=torch.float32)
-            loss += (total.log() + top.float() - goal_logit).sum()
-            weights.mul_((1.0 / total).to(dtype)).scatter_add_(1, goal, -weights.new_ones(goal.shape))
-            query_gradient[part] = (weights @ low_items).float()
-            item_gradient += (weights.T @ low_queries).float()
-        scale = inverse_temperature / len(queries)
-        ctx.save_for_backward(query_gradient.mul_(scale), item_gradient.mul_(scale))
-        return loss / len(queries)
+            loss += (total.log() + top.float() - goal_logit)[:real].sum()
+            weights.mul_((1.0 / total).to(dtype)).scatter_add_(1, goals[part], -weights.new_ones(goals[part].shape))
+            query_gradient[part] = weights @ low_items
+            item_gradient += weights.T @ low_queries[part]  # a row behind the end is zero and adds nothing
+        scale = inverse_temperature / places
+        ctx.save_for_backward(query_gradient[:places].to(queries.dtype).mul_(scale), item_gradient.mul_(scale))
+        return loss / places
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
