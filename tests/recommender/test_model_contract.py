@@ -19,17 +19,18 @@ from everstay.recommender.baselines import (
     find_neighbours,
 )
 from everstay.recommender.config import (
-    EaseConfig,
     IalsConfig,
     ItemNeighboursConfig,
+    LinearConfig,
     NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
     SequentialConfig,
 )
-from everstay.recommender.ease import EaseRanker, fit_ease
 from everstay.recommender.histories import read_histories
 from everstay.recommender.ials import IalsRanker, fit_ials
+from everstay.recommender.linear import LinearRanker
+from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.sequences import Sequences
@@ -179,15 +180,36 @@ class TestEase(ModelContract):
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = EaseConfig(regularization=5.0)
-        weights = fit_ease(read_histories(rows, vocabulary), vocabulary.size, config)
-        return EaseRanker.build(vocabulary, config, weights)
+        config = LinearConfig(regularization=5.0)
+        weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
+        return LinearRanker.build(vocabulary, config, weights)
 
     def test_a_reason_is_an_item_of_the_same_taste(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
         linked = lists.filter(pl.col(t.REASON).str.starts_with("bought by those who bought"))
         assert linked.height >= 5
         assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
+
+
+class TestItemItem(ModelContract):
+    name = "item_item"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = LinearConfig(learns="alike", regularization=3.0)
+        return LinearRanker.build(
+            vocabulary, config, fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
+        )
+
+
+class TestTransitions(ModelContract):
+    name = "transitions"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = LinearConfig(learns="next", regularization=5.0)
+        weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
+        return LinearRanker.build(vocabulary, config, weights)
 
 
 class TestIals(ModelContract):

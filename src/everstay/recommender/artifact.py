@@ -16,16 +16,16 @@ from scipy import sparse
 from everstay.errors import EverstayError
 from everstay.recommender.baselines import ItemNeighboursRanker, PersonalFrequencyRanker, PopularityRanker
 from everstay.recommender.config import (
-    EaseConfig,
     IalsConfig,
     ItemNeighboursConfig,
+    LinearConfig,
     NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
     SequentialConfig,
 )
-from everstay.recommender.ease import EaseRanker
 from everstay.recommender.ials import IalsRanker
+from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import ListModel, Policy, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
@@ -112,12 +112,12 @@ def _load_neighbours(folder: Path, config: dict[str, Any], vocabulary: Vocabular
     return ItemNeighboursRanker.build(vocabulary, ItemNeighboursConfig(**config), _load_cells(folder, vocabulary))
 
 
-def _save_ease(ranker: EaseRanker, folder: Path) -> None:
+def _save_linear(ranker: LinearRanker, folder: Path) -> None:
     _save_cells(ranker.weights, folder)
 
 
-def _load_ease(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
-    return EaseRanker.build(vocabulary, EaseConfig(**config), _load_cells(folder, vocabulary))
+def _load_linear(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return LinearRanker.build(vocabulary, LinearConfig(**config), _load_cells(folder, vocabulary))
 
 
 def _save_cells(cells: sparse.csr_array, folder: Path) -> None:
@@ -169,7 +169,7 @@ _KINDS = {
     "popularity": (PopularityRanker, _save_nothing, _load_popularity),
     "personal_frequency": (PersonalFrequencyRanker, _save_nothing, _load_personal_frequency),
     "item_neighbours": (ItemNeighboursRanker, _save_neighbours, _load_neighbours),
-    "ease": (EaseRanker, _save_ease, _load_ease),
+    "linear": (LinearRanker, _save_linear, _load_linear),
     "ials": (IalsRanker, _save_ials, _load_ials),
     "network": (NetworkRanker, _save_network, _load_network),
     "sequential": (SequentialRanker, _save_sequential, _load_sequential),

@@ -1,6 +1,6 @@
 """What each candidate computes; how it is trained is `everstay.training`'s, where it runs is the settings'."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -118,15 +118,22 @@ class SequentialConfig(_Config):
         return self
 
 
-class EaseConfig(_Config):
-    """Linear item-item weights in closed form (EASE)."""
+class LinearConfig(_Config):
+    """Linear item-item weights."""
 
+    learns: Literal["alike", "together", "next"] = "together"
+    """Which items have the same buyers (cosine), rebuild histories together (EASE), or follow each other (SLIT)."""
     regularization: float = Field(default=100.0, gt=0)
-    """Added to the diagonal of the items' Gram matrix."""
+    """Added to the diagonal of the Gram matrix; for the cosine, buyers that every item is thought to have more."""
     recency: float = Field(default=0.8, gt=0, le=1)
-    """What an item of the history weighs relative to the one bought after it."""
+    """What an item of the history weighs relative to the one bought after it, when a user is served."""
+    learned_recency: float = Field(default=0.8, gt=0, le=1)
+    """The same where weights of `next` are learned."""
+    future_recency: float = Field(default=0.5, gt=0, le=1)
+    """What an item that follows weighs relative to the one before it, where weights of `next` are learned."""
     max_items: int = Field(default=20_000, gt=0)
-    """The most bought items that are modelled: time grows with the cube, memory with the square."""
+    """The most bought items whose weights are solved for: time grows with the cube, memory with the square. The cosine
+    takes all."""
 
 
 class IalsConfig(_Config):

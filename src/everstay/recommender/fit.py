@@ -17,10 +17,11 @@ from everstay.recommender.baselines import (
     find_neighbours,
 )
 from everstay.recommender.choose import GRIDS, choose_config
-from everstay.recommender.config import EaseConfig, IalsConfig, NetworkConfig, SequentialConfig
-from everstay.recommender.ease import EaseRanker, fit_ease
+from everstay.recommender.config import IalsConfig, LinearConfig, NetworkConfig, SequentialConfig
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.ials import IalsRanker, fit_ials
+from everstay.recommender.linear import LinearRanker
+from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker, Scores
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows
@@ -90,22 +91,22 @@ def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, setting
     if name == "personal_frequency":
         return partial(PersonalFrequencyRanker.fit, vocabulary)
     histories = read_histories(rows, vocabulary)
-    if name == "ease":
-        return _ease_maker(histories, vocabulary)
+    if name in ("item_item", "ease", "transitions"):
+        return _linear_maker(histories, vocabulary)
     if name == "ials":
         return _ials_maker(histories, vocabulary, settings.training.seed)
     near = find_neighbours(histories, vocabulary.size)
     return lambda config: ItemNeighboursRanker.build(vocabulary, config, near)
 
 
-def _ease_maker(histories: Histories, vocabulary: Vocabulary) -> Make:
+def _linear_maker(histories: Histories, vocabulary: Vocabulary) -> Make:
     """The weights do not depend on the recency with which they are served."""
 
     @cache
-    def weights(trained: EaseConfig) -> sparse.csr_array:
-        return fit_ease(histories, vocabulary.size, trained)
+    def weights(trained: LinearConfig) -> sparse.csr_array:
+        return fit_linear(histories, vocabulary.size, trained)
 
-    return lambda config: EaseRanker.build(vocabulary, config, weights(config.model_copy(update={"recency": 1.0})))
+    return lambda config: LinearRanker.build(vocabulary, config, weights(config.model_copy(update={"recency": 1.0})))
 
 
 def _ials_maker(histories: Histories, vocabulary: Vocabulary, seed: int) -> Make:

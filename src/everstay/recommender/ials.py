@@ -12,8 +12,8 @@ from scipy import sparse
 from everstay import tables as t
 from everstay.recommender.baselines import popularity
 from everstay.recommender.config import IalsConfig
-from everstay.recommender.ease import faded_counts
 from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.linear import faded_counts
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, bought_before, first_known
 from everstay.recommender.vocabulary import Vocabulary

@@ -1,27 +1,25 @@
-"""EASE: the linear item-item model that has a closed form, served with recency (Steck, WWW 2019)."""
+"""Linear item-item models, served with recency: a score is a sum over the items of the history."""
 
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import polars as pl
-import torch
 from scipy import sparse
 
 from everstay import tables as t
-from everstay.recommender.baselines import largest_cells, popularity, strongest_links
-from everstay.recommender.config import EaseConfig
+from everstay.recommender.baselines import popularity, strongest_links
+from everstay.recommender.config import LinearConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, bought_before, first_known
 from everstay.recommender.vocabulary import Vocabulary
 
-_KEPT = 200  # largest weights of each item
 _POPULARITY = 1e-6  # decides only where no weight does
 
 
 @dataclass(frozen=True)
-class EaseRanker:
+class LinearRanker:
     """Weights from the items bought to the items recommended.
 
     Attributes:
@@ -31,13 +29,13 @@ class EaseRanker:
         item_ids: shop ids, for reasons.
     """
 
-    config: EaseConfig
+    config: LinearConfig
     weights: sparse.csr_array
     share: Scores
     item_ids: pl.Series
 
     @classmethod
-    def build(cls, vocabulary: Vocabulary, config: EaseConfig, weights: sparse.csr_array) -> Self:
+    def build(cls, vocabulary: Vocabulary, config: LinearConfig, weights: sparse.csr_array) -> Self:
         """Join weights with what the vocabulary knows."""
         return cls(config, weights, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
 
@@ -62,29 +60,3 @@ def faded_counts(histories: Histories, items: int, recency: float) -> sparse.csr
     weight = (recency**since).astype(np.float32)[histories.line_order]
     shape = (histories.user_count, items)
     return sparse.csr_array((weight, (histories.line_user, histories.line_item)), shape=shape)
-
-
-def fit_ease(histories: Histories, items: int, config: EaseConfig) -> sparse.csr_array:
-    """Find the weights that best rebuild every user's items from the others', the largest of each row, (items, items).
-
-    With G the items' Gram matrix over users and P = inverse(G + regularization): weight i -> j is -P[i, j] / P[j, j],
-    and 0 from an item to itself.
-    """
-    bought = faded_counts(histories, items, 1.0)
-    bought.data[:] = 1.0
-    modelled = np.sort(np.argsort(-np.bincount(bought.indices, minlength=items), kind="stable")[: config.max_items])
-    part = bought[:, modelled]
-    gram = torch.from_numpy((part.T @ part).toarray())
-    gram.diagonal().add_(config.regularization)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    weights = inverse.div_(-inverse.diagonal().clone()).fill_diagonal_(0.0).numpy()
-    rows = largest_cells(sparse.csr_array(_without_the_small(weights)), 0, _KEPT).tocoo()
-    return sparse.csr_array((rows.data, (modelled[rows.row], modelled[rows.col])), shape=(items, items))
-
-
-def _without_the_small(weights: Scores) -> Scores:
-    """Set to zero in place what is not among the largest `_KEPT` of its row."""
-    if weights.shape[1] > _KEPT:
-        border = np.partition(weights, -_KEPT, axis=1)[:, -_KEPT, None]
-        weights[weights < border] = 0.0
-    return weights
