@@ -8,22 +8,26 @@ those are told too: their history has that item, their weights have not.
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+
+import polars as pl
 
 from benchmarks.result import Row, estimated, measured, show
 from everstay.metrics.comparison import mean_interval
 from everstay.recommender.choose import plain_lists
 from everstay.recommender.evaluate import judge_lists
-from everstay.recommender.fit import fit_candidate
+from everstay.recommender.fit import Fitted, fit_blend, fit_candidate
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.sequence_file import read_sequence_rows
 from everstay.settings import RecommenderCandidate, Settings, load_settings
 
+log = logging.getLogger(__name__)
+
 CANDIDATES: tuple[RecommenderCandidate, ...] = (
-    "popularity", "item_item", "ease", "transitions", "ials", "sequential",
+    "popularity", "item_item", "ease", "transitions", "ials", "sequential", "blend",
 )  # fmt: skip
 _METRICS = ("recall", "ndcg")
 _RESAMPLES = 2_000
@@ -43,26 +47,32 @@ def judge_sequences(file: Path, json_file: Path | None) -> None:
     rows = read_sequence_rows(file)
     rows.check()
     told: list[Row] = []
+    fitted: dict[str, Fitted] = {}
     for name in CANDIDATES:
-        told += _judge_candidate(name, rows, settings)
+        started = time.monotonic()
+        fitted[name] = _fit(name, fitted, rows, settings)
+        told.append(measured(name, "fitting", time.monotonic() - started, "s"))
+        told += _judge(name, fitted[name], rows, settings)
         show(_title(file, rows), told, json_file)
 
 
-def _judge_candidate(name: str, rows: BasketRows, settings: Settings) -> Iterator[Row]:
-    started = time.monotonic()
+def _fit(name: str, fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
+    """A candidate, fitted twice; the blend takes the parts that are there already."""
+    if name == "blend":
+        return fit_blend(fitted, rows, settings)
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit_candidate(name, rows, settings, Path(folder))
-    seconds = time.monotonic() - started
-    yield from _estimates(name, "", fitted.model, rows, settings)
-    yield from _estimates(name, ", fitted without validation", fitted.early, rows, settings)
-    validation = BasketRows(rows.validation, rows.validation)
-    yield from _estimates(name, ", validation", fitted.early, validation, settings)
-    yield measured(name, "fitting both", seconds, "s")
-    logging.info("%s: %s", name, dict(fitted.params))
+        return fit_candidate(name, rows, settings, Path(folder))
 
 
-def _estimates(name: str, what: str, model: ListModel, rows: BasketRows, settings: Settings) -> Iterator[Row]:
-    asked, k = with_targets(rows.test), settings.recommender.list_length
+def _judge(name: str, fitted: Fitted, rows: BasketRows, settings: Settings) -> Iterator[Row]:
+    log.info("%s: %s", name, dict(fitted.params))
+    yield from _estimates(name, "", fitted.model, rows.test, settings)
+    yield from _estimates(name, ", fitted without validation", fitted.early, rows.test, settings)
+    yield from _estimates(name, ", validation", fitted.early, rows.validation, settings)
+
+
+def _estimates(name: str, what: str, model: ListModel, rows: pl.DataFrame, settings: Settings) -> Iterator[Row]:
+    asked, k = with_targets(rows), settings.recommender.list_length
     judged = judge_lists(plain_lists(model, asked, k), asked, k)
     confidence, seed = settings.promotion.confidence, settings.training.seed
     interval = partial(mean_interval, resamples=_RESAMPLES, confidence=confidence, seed=seed)

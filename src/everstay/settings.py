@@ -95,7 +95,7 @@ class Churn(Section):
 
 RecommenderCandidate = Literal[
     "popularity", "personal_frequency", "item_neighbours", "network",
-    "item_item", "ease", "transitions", "ials", "sequential",
+    "item_item", "ease", "transitions", "ials", "sequential", "blend",
 ]  # fmt: skip
 
 

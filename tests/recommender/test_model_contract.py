@@ -18,7 +18,9 @@ from everstay.recommender.baselines import (
     PopularityRanker,
     find_neighbours,
 )
+from everstay.recommender.blend import BlendRanker
 from everstay.recommender.config import (
+    BlendConfig,
     IalsConfig,
     ItemNeighboursConfig,
     LinearConfig,
@@ -246,6 +248,38 @@ class TestSequential(ModelContract):
         linked = lists.filter(pl.col(t.REASON).str.starts_with("goes with"))
         assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
         assert linked.height >= 5
+
+
+class TestBlend(ModelContract):
+    name = "blend"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        sequential = TestSequential.fit(rows, vocabulary, folder)
+        together = TestEase.fit(rows, vocabulary, folder)
+        follows = TestTransitions.fit(rows, vocabulary, folder)
+        config = BlendConfig(
+            sequential=sequential.config,  # type: ignore[arg-type]
+            together=together.config,  # type: ignore[arg-type]
+            follows=follows.config,  # type: ignore[arg-type]
+            together_weight=0.5,
+            follows_weight=0.25,
+        )
+        return BlendRanker(config, sequential, together, follows)  # type: ignore[arg-type]
+
+    def test_scores_are_a_weighted_sum(self, model: ListModel, rows: pl.DataFrame) -> None:
+        histories, blend = read_histories(rows, model.vocabulary), model.ranker
+        assert isinstance(blend, BlendRanker)
+        parts = [member.scores(histories) for member in (blend.sequential, blend.together, blend.follows)]
+        scaled = [(part - part.mean(axis=1)[:, None]) / part.std(axis=1)[:, None] for part in parts]
+        expected = scaled[0] + 0.5 * scaled[1] + 0.25 * scaled[2]
+        np.testing.assert_allclose(blend.scores(histories), expected, atol=1e-4)
+
+    def test_a_reason_is_that_of_the_strongest_part(self, model: ListModel, few: pl.DataFrame) -> None:
+        reasons = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)[t.REASON]
+        linked = reasons.filter(reasons.str.contains("^(goes with|bought by those who bought)"))
+        assert linked.str.contains("staple-0-1|new-0-3").all()
+        assert len(linked) >= 5
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:

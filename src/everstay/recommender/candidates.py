@@ -7,6 +7,7 @@ A candidate's folder holds `artifact` (the model that serves), `early` (the one 
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,23 @@ from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
 _DONE = "training.json"
-_NETWORKS: dict[str, BaseModel] = {"network": NetworkConfig(), "sequential": SequentialConfig()}
+_CONFIGS: dict[str, Sequence[BaseModel]] = {
+    **GRIDS,
+    "network": (NetworkConfig(),),
+    "sequential": (SequentialConfig(),),
+    "blend": (SequentialConfig(), *GRIDS["ease"], *GRIDS["transitions"]),
+}
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
     """Name everything a candidate depends on: data, horizon, vocabulary, policy, configuration, seed; 64 hex digits."""
-    configs = GRIDS.get(name) or (_NETWORKS[name],)
     recommender = settings.recommender
     parts = {
         "name": name,
         "data_version": data_version,
         "as_of": str(settings.as_of),
         "recommender": recommender.model_dump(mode="json", exclude={"candidates"}),
-        "configs": [config.model_dump(mode="json") for config in configs],
+        "configs": [config.model_dump(mode="json") for config in _CONFIGS[name]],
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -48,6 +48,8 @@ IALS = tuple(
     for regularization in (0.03, 3.0)
     for recency in (0.8, 1.0)
 )
+BLEND_WEIGHTS = ((0.0, 0.0), (0.1, 0.1), (0.0, 0.2), (0.2, 0.0), (0.2, 0.2), (0.4, 0.4))
+"""Of EASE and of SLIT, beside the network's 1."""
 GRIDS: dict[str, Sequence[BaseModel]] = {
     "popularity": POPULARITY,
     "personal_frequency": PERSONAL_FREQUENCY,

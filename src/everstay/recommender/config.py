@@ -146,3 +146,15 @@ class IalsConfig(_Config):
     iterations: int = Field(default=12, gt=0)
     recency: float = Field(default=0.9, gt=0, le=1)
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
+
+
+class BlendConfig(_Config):
+    """The sequential network, EASE and SLIT, added up in standard deviations over a user's items."""
+
+    sequential: SequentialConfig
+    together: LinearConfig
+    follows: LinearConfig
+    together_weight: float = Field(default=0.0, ge=0)
+    """Of EASE; the network's weight is 1."""
+    follows_weight: float = Field(default=0.0, ge=0)
+    """Of SLIT."""

@@ -16,8 +16,9 @@ from everstay.recommender.baselines import (
     PopularityRanker,
     find_neighbours,
 )
-from everstay.recommender.choose import GRIDS, choose_config
-from everstay.recommender.config import IalsConfig, LinearConfig, NetworkConfig, SequentialConfig
+from everstay.recommender.blend import BlendRanker
+from everstay.recommender.choose import BLEND_WEIGHTS, GRIDS, choose_config
+from everstay.recommender.config import BlendConfig, IalsConfig, LinearConfig, NetworkConfig, SequentialConfig
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
@@ -69,6 +70,8 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
         return _fit_network(rows, settings, folder)
     if name == "sequential":
         return _fit_sequential(rows, settings, folder)
+    if name == "blend":
+        return fit_blend({part: fit_candidate(part, rows, settings, folder) for part in BLENDED}, rows, settings)
     early_vocabulary, vocabulary = (
         Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
     )
@@ -82,6 +85,41 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     )
     model = make(_ranker_maker(name, rows.test, vocabulary, settings)(chosen), vocabulary)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
+
+
+BLENDED = ("sequential", "ease", "transitions")
+"""Candidates that the blend is made of."""
+
+
+def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
+    """Choose on validation how much the linear models add to the network.
+
+    Args:
+        fitted: the candidates `BLENDED`.
+        rows: that they were fitted on.
+        settings: length of the lists and policy.
+    """
+    early, final = ([getattr(fitted[name], part).ranker for name in BLENDED] for part in ("early", "model"))
+    configs = [rank.config for rank in early]
+    grid = [
+        BlendConfig(
+            sequential=configs[0], together=configs[1], follows=configs[2], together_weight=left, follows_weight=right
+        )
+        for left, right in BLEND_WEIGHTS
+    ]
+    vocabulary, early_vocabulary = (fitted["ease"].model.vocabulary, fitted["ease"].early.vocabulary)
+
+    def make(config: BlendConfig) -> ListModel:
+        return _list_model("blend", settings, BlendRanker(config, *early), early_vocabulary)
+
+    chosen, _ = choose_config(grid, make, rows.validation, settings.recommender.list_length)
+    params = {
+        "together_weight": chosen.together_weight,
+        "follows_weight": chosen.follows_weight,
+        **{f"sequential_{key}": value for key, value in fitted["sequential"].params.items()},
+    }
+    model = _list_model("blend", settings, BlendRanker(chosen, *final), vocabulary)
+    return Fitted(model, make(chosen), params, fitted["sequential"].curves)
 
 
 def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings: Settings) -> Make:
