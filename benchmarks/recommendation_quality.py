@@ -27,12 +27,13 @@ def main() -> None:
     """Judge on a public sequence file when one is named, else on the lake."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=Path, metavar="FILE", help="lines of a user, then items in order")
+    parser.add_argument("--folder", type=Path, help="keep what is fitted on the sequences, to continue a killed run")
     arguments = parse_arguments("", parser)
     if arguments.sequences is None:
         judge_lake(arguments.json)
         return
     try:
-        judge_sequences(arguments.sequences, arguments.json)
+        judge_sequences(arguments.sequences, arguments.folder, arguments.json)
     except EverstayError as error:
         sys.exit(str(error))
 

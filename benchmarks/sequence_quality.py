@@ -5,10 +5,11 @@ fitted anew with the last item but one, as a shop would; published figures are m
 those are told too: their history has that item, their weights have not.
 """
 
+import hashlib
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import polars as pl
 
 from benchmarks.result import Row, estimated, measured, show
 from everstay.metrics.comparison import mean_interval
+from everstay.recommender.candidates import load_candidate, train_candidate
 from everstay.recommender.choose import plain_lists
 from everstay.recommender.evaluate import judge_lists
-from everstay.recommender.fit import Fitted, fit_blend, fit_candidate
+from everstay.recommender.fit import Fitted
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.sequence_file import read_sequence_rows
@@ -33,11 +35,12 @@ _METRICS = ("recall", "ndcg")
 _RESAMPLES = 2_000
 
 
-def judge_sequences(file: Path, json_file: Path | None) -> None:
+def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> None:
     """Fit and judge every candidate, and tell each as soon as it is known.
 
     Args:
         file: of `user item item ...` lines.
+        folder: keeps what is fitted, so that a killed run is continued; none: nothing is kept.
         json_file: also gets the rows.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -46,22 +49,17 @@ def judge_sequences(file: Path, json_file: Path | None) -> None:
     settings = settings.model_copy(update={"recommender": recommender})
     rows = read_sequence_rows(file)
     rows.check()
-    told: list[Row] = []
-    fitted: dict[str, Fitted] = {}
-    for name in CANDIDATES:
-        started = time.monotonic()
-        fitted[name] = _fit(name, fitted, rows, settings)
-        told.append(measured(name, "fitting", time.monotonic() - started, "s"))
-        told += _judge(name, fitted[name], rows, settings)
-        show(_title(file, rows), told, json_file)
-
-
-def _fit(name: str, fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
-    """A candidate, fitted twice; the blend takes the parts that are there already."""
-    if name == "blend":
-        return fit_blend(fitted, rows, settings)
-    with tempfile.TemporaryDirectory() as folder:
-        return fit_candidate(name, rows, settings, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        home = folder or Path(temporary)
+        version = hashlib.sha256(file.read_bytes()).hexdigest()
+        rows_folder = rows.write(home / "rows")
+        told: list[Row] = []
+        for name in CANDIDATES:
+            started = time.monotonic()
+            fitted = load_candidate(train_candidate(name, rows_folder, settings, home, version))
+            told.append(measured(name, "fitting", time.monotonic() - started, "s"))
+            told += _judge(name, fitted, rows, settings)
+            show(_title(file, rows), told, json_file)
 
 
 def _judge(name: str, fitted: Fitted, rows: BasketRows, settings: Settings) -> Iterator[Row]:

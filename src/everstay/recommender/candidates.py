@@ -19,7 +19,7 @@ from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
 from everstay.recommender.config import NetworkConfig, SequentialConfig
 from everstay.recommender.evaluate import report_candidate
-from everstay.recommender.fit import Fitted, fit_candidate
+from everstay.recommender.fit import BLENDED, Fitted, fit_blend, fit_candidate
 from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
@@ -70,10 +70,21 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
     rows = BasketRows.read(rows_folder)
     rows.check()
     work = folder / f".{name}-{key[:16]}"
-    fitted = fit_candidate(name, rows, settings, work)
+    if name == "blend":
+        homes = {part: train_candidate(part, rows_folder, settings, folder, data_version) for part in BLENDED}
+        fitted = fit_blend({part: load_candidate(home) for part, home in homes.items()}, rows, settings)
+    else:
+        fitted = fit_candidate(name, rows, settings, work)
     _store(fitted, home, key, rows, data_version)
     shutil.rmtree(work, ignore_errors=True)
     return home
+
+
+def load_candidate(home: Path) -> Fitted:
+    """A stored candidate, from `train_candidate`."""
+    training = _read_training(home)
+    models = load_artifact(home / "artifact"), load_artifact(home / "early")
+    return Fitted(*models, training["params"], training["curves"])
 
 
 def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> CandidateReport:
@@ -84,15 +95,15 @@ def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> Can
         rows_folder: from `BasketRows.write`.
         settings: length of the lists, and the intervals.
     """
-    training = _read_training(home)
+    fitted = load_candidate(home)
     return report_candidate(
-        load_artifact(home / "artifact"),
-        load_artifact(home / "early"),
+        fitted.model,
+        fitted.early,
         BasketRows.read(rows_folder),
         settings,
         artifact=home / "artifact",
-        params=training["params"],
-        curves=training["curves"],
+        params=fitted.params,
+        curves=fitted.curves,
     )
 
 

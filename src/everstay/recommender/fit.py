@@ -58,7 +58,7 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     """Choose the settings of one candidate and fit it.
 
     Args:
-        name: one of `settings.recommender.candidates`.
+        name: one of `settings.recommender.candidates`, but not the blend, which is made of others.
         rows: of validation and test.
         settings: vocabulary, policy, seed and training.
         folder: of checkpoints; a killed call is continued from there.
@@ -70,8 +70,6 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
         return _fit_network(rows, settings, folder)
     if name == "sequential":
         return _fit_sequential(rows, settings, folder)
-    if name == "blend":
-        return fit_blend({part: fit_candidate(part, rows, settings, folder) for part in BLENDED}, rows, settings)
     early_vocabulary, vocabulary = (
         Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
     )
