@@ -47,7 +47,7 @@ def fit_sequential(
         sequences: item indices.
         items: size of the vocabulary.
         config: of the network.
-        training: device and seed; `config.epochs` is the most epochs.
+        training: device, seed and most epochs.
         folder: of the checkpoints; a killed call is continued from them.
         validation: stop where the NDCG of these is largest, and keep that epoch's weights.
         epochs: train so many; needed without a validation, and not used with one.
@@ -65,7 +65,7 @@ def fit_sequential(
         monitor="validation_ndcg" if questions else None,
         mode="max",
         patience=_PATIENCE,
-        max_epochs=config.epochs if questions else epochs or config.epochs,
+        max_epochs=(None if questions else epochs) or min(config.epochs, training.max_epochs),
     )
     network = SequentialNetwork(config, items)
     loader: DataLoader[Question] | None = None
