@@ -128,7 +128,7 @@ def print_section(section: Section) -> None:
         table = Table(title=shown.caption, title_justify="left")
         kinds = alignments(shown)
         for column, kind in zip(shown.columns, kinds, strict=True):
-            table.add_column(column.name, justify="right" if kind == "number" else "left")
+            table.add_column(column.name, justify="right" if kind == "number" else "left", overflow="fold")
         for row in shown.rows:
             table.add_row(*(cell(value, column) for value, column in zip(row, shown.columns, strict=True)))
         _CONSOLE.print(table)

@@ -72,7 +72,7 @@ def draw_bars(
         axes.bar(x, height, width=np.diff([*x, 2 * x[-1] - x[-2]]), align="edge", color=BLUE, alpha=0.75)
         for place, name in marks:
             axes.axvline(place, color=AMBER, linestyle="--", linewidth=1.2)
-            axes.annotate(name, (place, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right")
+            axes.annotate(name, (place, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="left")
         return _svg(figure)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from everstay.report.document import Cell, Column, Picture, Report, Table
 
 _MINUS = "\N{MINUS SIGN}"
+_SHORT = 26  # characters that fit into a column unbroken
 _TEMPLATE = "page.html.jinja"
 
 
@@ -49,11 +51,14 @@ def cell(value: Cell, column: Column) -> str:
 
 
 def alignments(table: Table) -> list[str]:
-    """For each column `number` when it holds one, else `words`; numbers stand on the right."""
-    return [
-        "number" if any(isinstance(row[place], int | float) for row in table.rows) else "words"
-        for place in range(len(table.columns))
-    ]
+    """For each column `number`, which stands on the right; `short`, which is not broken; or `words`."""
+    return [_alignment([row[place] for row in table.rows]) for place in range(len(table.columns))]
+
+
+def _alignment(cells: Sequence[Cell]) -> str:
+    if any(isinstance(value, int | float) for value in cells):
+        return "number"
+    return "short" if all(len(str(value)) <= _SHORT for value in cells) else "words"
 
 
 def picture(shown: Picture) -> Markup:
