@@ -11,6 +11,7 @@ from everstay.lake import Lake
 from everstay.metrics.maturity import maturity
 from everstay.registry.promotion import Decision
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
+from everstay.scoring import list_order
 from everstay.settings import Settings
 from flows.build_features import FeatureSet
 from flows.candidates import Training
@@ -114,14 +115,21 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     badges = [Badge(f"users in tier {tier}", f"{tiers.get(tier, 0):,}") for tier in ("high", "medium", "low")]
     badges.append(Badge("expected to leave", f"{scores[t.CHURN_PROBABILITY].sum():,.0f} of {len(scores):,}"))
-    head = scores.sort([t.CHURN_PROBABILITY, t.USER_ID], descending=[True, False]).head(_HEAD)
     rows = [
-        (row[t.USER_ID], row[t.CHURN_PROBABILITY], row[t.RISK_TIER], "; ".join(row[t.REASONS]))
-        for row in head.iter_rows(named=True)
-    ]
-    columns = (Column("user"), Column("probability", ".3f"), Column("tier"), Column("why"))
+        (row[t.USER_ID], row[t.CHURN_PROBABILITY], row[t.PROBABILITY_CHANGE], row[t.VALUE_AT_RISK], row[t.RISK_TIER],
+         _day(row[t.EXPECTED_ORDER_AT]), _day(row[t.EXPECTED_ALARM_AT]), "; ".join(row[t.REASONS]))
+        for row in list_order(scores).head(_HEAD).iter_rows(named=True)
+    ]  # fmt: skip
+    columns = (
+        Column("user"), Column("probability", ".3f"), Column("change", "+.3f"), Column("value at risk", ",.2f"),
+        Column("tier"), Column("next order, if still there"), Column("alarm"), Column("why"),
+    )  # fmt: skip
     words = (f"Published as of {as_of:%Y-%m-%d}; whether they left is {clock}.",)
     return Section("Warning list", words, badges, (Table("The head of the list", columns, rows),))
+
+
+def _day(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d}"
 
 
 def overview(

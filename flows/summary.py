@@ -13,6 +13,7 @@ from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
 from everstay.report import Section
 from everstay.report.page import alignments, cell
+from everstay.scoring import list_order
 from everstay.scoring.proof import Proof
 from flows.build_features import FeatureSet
 from flows.candidates import Training
@@ -95,14 +96,25 @@ def print_published(lake: Lake, as_of: datetime) -> None:
         f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
         f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
     )
-    table = Table(title="The users most likely to leave", title_justify="left")
-    for column in ("user", "probability", "why", "offer"):
-        table.add_column(column, justify="right" if column == "probability" else "left")
-    riskiest = scores.sort([t.CHURN_PROBABILITY, t.USER_ID], descending=[True, False]).head(_SAMPLE_USERS)
-    for row in riskiest.iter_rows(named=True):
+    table = Table(title="The head of the warning list", title_justify="left")
+    for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):
+        table.add_column(name, justify="right" if name in ("probability", "change", "at risk") else "left")
+    for row in list_order(scores).head(_SAMPLE_USERS).iter_rows(named=True):
         items = lists.filter(pl.col(t.USER_ID) == row[t.USER_ID]).sort(t.RANK)[t.ITEM_ID].head(_SHOWN_ITEMS)
-        table.add_row(row[t.USER_ID], f"{row[t.CHURN_PROBABILITY]:.3f}", "; ".join(row[t.REASONS]), ", ".join(items))
+        table.add_row(
+            row[t.USER_ID],
+            f"{row[t.CHURN_PROBABILITY]:.3f}",
+            _told(row[t.PROBABILITY_CHANGE], "+.3f"),
+            _told(row[t.VALUE_AT_RISK], ",.2f"),
+            _told(row[t.EXPECTED_ORDER_AT], "%Y-%m-%d"),
+            "; ".join(row[t.REASONS]),
+            ", ".join(items),
+        )
     _CONSOLE.print(table)
+
+
+def _told(value: float | datetime | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
 
 
 def print_proof(proof: Proof) -> None:
@@ -144,9 +156,10 @@ def print_next_steps() -> None:
     """Where to look next."""
     _CONSOLE.rule("Next")
     _CONSOLE.print(
-        "make score   publish who is about to leave and what each user wants next\n"
-        "make ui      compare the models in a browser; it tells the addresses\n"
-        "make deploy  run this on a schedule"
+        "make score      publish who is about to leave and what each user wants next\n"
+        "make back-test  see what was warned before, and what happened\n"
+        "make ui         compare the models in a browser; it tells the addresses\n"
+        "make deploy     run this on a schedule"
     )
 
 

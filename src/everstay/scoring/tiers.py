@@ -50,17 +50,18 @@ def tier_bounds(scores: pl.DataFrame, churn: Churn, value: Value) -> TierBounds:
         value: costs and budget of a campaign.
     """
     by_value = churn.tiers_by == "value_at_risk" and scores[t.VALUE_AT_RISK].null_count() < len(scores)
-    ranked = list_order(scores, by_value)
+    ranked = _ranked(scores, by_value)
     shares = [round(share * len(ranked)) for share in churn.tiers]
     high = shares[0] if value.budget is None else _affordable(ranked, value)
     medium = max(high, shares[1])
     return TierBounds(by_value, _place(ranked, high), _place(ranked, medium))
 
 
-def list_order(scores: pl.DataFrame, by_value: bool) -> pl.DataFrame:
-    """The rows in the order of the list, with the column `weight` that decides it first."""
-    weighted = scores.with_columns(_weight(by_value).alias(_WEIGHT))
-    return weighted.sort([_WEIGHT, t.CHURN_PROBABILITY, t.USER_ID], descending=[True, True, False])
+def list_order(scores: pl.DataFrame) -> pl.DataFrame:
+    """Published scores in an order in which the tiers follow each other: tier, value at risk, probability, user id."""
+    rank = pl.col(t.RISK_TIER).replace_strict({tier: place for place, tier in enumerate(TIERS)}, return_dtype=pl.Int8)
+    at_risk, probability = pl.col(t.VALUE_AT_RISK), pl.col(t.CHURN_PROBABILITY)
+    return scores.sort(rank, -at_risk, -probability, t.USER_ID, nulls_last=True)
 
 
 def assign_tiers(scores: pl.DataFrame, bounds: TierBounds) -> pl.DataFrame:
@@ -82,6 +83,12 @@ def _affordable(ranked: pl.DataFrame, value: Value) -> int:
     takes = probability * value.acceptance + (1 - probability)
     spent = ranked.select((value.contact_cost + value.offer_cost * takes).cum_sum()).to_series()
     return int((spent <= value.budget).sum())
+
+
+def _ranked(scores: pl.DataFrame, by_value: bool) -> pl.DataFrame:
+    """The rows in the order of the list, with the column `weight` that decides it first."""
+    weighted = scores.with_columns(_weight(by_value).alias(_WEIGHT))
+    return weighted.sort([_WEIGHT, t.CHURN_PROBABILITY, t.USER_ID], descending=[True, True, False])
 
 
 def _place(ranked: pl.DataFrame, count: int) -> Place | None:
