@@ -18,6 +18,8 @@ from everstay.recommender.sequences import SequenceBatch, Sequences, lay_out
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.vocabulary import Vocabulary
 
+_LEFT_OUT = 10  # latest items that may be a reason; each costs another reading of the histories
+
 
 @dataclass(frozen=True)
 class SequentialRanker:
@@ -64,7 +66,7 @@ class SequentialRanker:
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The user's own purchases of it, or the item of theirs without which its score would fall most, or popularity.
 
-        The fall is computed by the network itself: each item the network reads is left out in turn.
+        The fall is computed by the network itself: each of the latest items is left out in turn.
         """
         known, batch = self._known(histories)
         row_of = np.full(histories.user_count, -1)
@@ -90,7 +92,7 @@ class SequentialRanker:
         wanted = self.network.unit_items(item)
         lowest = torch.full(row.shape, torch.inf)
         strongest = batch.items[row, batch.lengths[row] - 1].clone()
-        for back in range(1, int(batch.lengths.max()) + 1):
+        for back in range(1, min(_LEFT_OUT, int(batch.lengths.max())) + 1):
             shorter, has = _without(batch, back)
             pairs = torch.nonzero(has[row])[:, 0]
             rest = self.network.last(SequenceBatch(shorter.items[has], shorter.lengths[has]))
