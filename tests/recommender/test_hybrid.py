@@ -10,9 +10,10 @@ from everstay.recommender.batches import orders_before
 from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.hybrid.facts import COLUMNS, PastFacts, before
-from everstay.recommender.hybrid.fit import past_questions, with_next_order, with_targets
+from everstay.recommender.hybrid.fit import fit_hybrid_ranker, past_questions, with_next_order, with_targets
 from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Pairs, Questions, feature_names
 from everstay.recommender.hybrid.ranker import groupings
+from everstay.recommender.model import ListModel
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.vocabulary import Vocabulary
 
@@ -156,5 +157,17 @@ def test_answers_are_the_next_order_or_the_targets(rows: pl.DataFrame, known: Vo
     )  # all items are candidates
     np.testing.assert_allclose(examples.weight, 1.0 / sizes[examples.pairs.question])
     later = with_targets(maker, facts, rows, known)
+    assert later is not None
     targets = known.with_index(rows.select("target_item").explode("target_item"), "target_item")
     assert later.is_target.sum() == targets["item_index"].is_not_null().sum()
+
+
+def test_a_tiny_shop_whose_targets_are_unknown_is_served() -> None:
+    """Nothing can be split or validated: the trees say nothing, and lists come all the same."""
+    orders = {f"u{n}": [(30.0, ["x", "y"]), (9.0, ["x"]), (2.0, ["y"])] for n in range(3)}
+    rows = basket_rows(orders, {user: ["unheard-of"] for user in orders})
+    vocabulary = Vocabulary.learn(rows, 2)
+    fitted = fit_hybrid_ranker(rows, vocabulary, HybridConfig(max_trees=3), 28, 1)
+    assert fitted.curves == {}
+    model = ListModel("hybrid", fitted.ranker, vocabulary, "keep")
+    assert model.recommend(rows, 2).height == 6

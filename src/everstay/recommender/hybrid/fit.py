@@ -69,7 +69,7 @@ def fit_hybrid_ranker(
     names = feature_names(len(maker.groupings))
     booster, curves = grow(learned, validation, names, config, seed, trees)
     ranker = HybridRanker(config, booster, facts.at(0), vocabulary)
-    return FittedHybrid(ranker, booster.num_trees(), curves)
+    return FittedHybrid(ranker, max(1, booster.num_trees()), curves)
 
 
 def past_questions(histories: Histories, config: HybridConfig, horizon_days: int) -> Questions:
@@ -98,11 +98,13 @@ def with_next_order(maker: PairMaker, facts: PastFacts, questions: Questions) ->
     return _answered(describe(maker, facts, questions), question, histories.line_item[line], facts.items)
 
 
-def with_targets(maker: PairMaker, facts: PastFacts, rows: pl.DataFrame, vocabulary: Vocabulary) -> Examples:
-    """Describe candidates at the as-of itself; `target_item` is the answer."""
+def with_targets(maker: PairMaker, facts: PastFacts, rows: pl.DataFrame, vocabulary: Vocabulary) -> Examples | None:
+    """Describe candidates at the as-of itself; `target_item` is the answer. None when no target is a known item."""
     targets = rows.select(TARGET_ITEM).with_row_index("user").drop_nulls().explode(TARGET_ITEM)
     known = vocabulary.with_index(targets, TARGET_ITEM).drop_nulls(ITEM_INDEX)
     user, item = (known[name].to_numpy().astype(np.int64) for name in ("user", ITEM_INDEX))
+    if not len(item):
+        return None
     asked, question = np.unique(user, return_inverse=True)
     return _answered(describe(maker, facts, now(maker.histories).part(asked)), question, item, vocabulary.size)
 
