@@ -36,6 +36,7 @@ class WarnedGroup:
         precision: share of them that left, with its interval.
         recall: share of all who left that is among them, with its interval; None when nobody left.
         lift: precision over the share of all users that left; None when nobody left.
+        lost_value: share of the value of all who left, as it was published, that is among them; None without values.
     """
 
     users: int
@@ -44,6 +45,7 @@ class WarnedGroup:
     precision: Interval
     recall: Interval | None
     lift: float | None
+    lost_value: float | None
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,13 @@ def _group(told: pl.DataFrame, tiers: tuple[str, ...], confidence: float) -> War
     left, all_left = int(members[t.CHURNED].sum()), int(told[t.CHURNED].sum())
     expected = float(members[t.CHURN_PROBABILITY].sum())
     if members.is_empty():
-        return WarnedGroup(0, 0, expected, Interval(float("nan"), float("nan"), float("nan")), None, None)
+        return WarnedGroup(0, 0, expected, Interval(float("nan"), float("nan"), float("nan")), None, None, None)
     precision = share_interval(left, len(members), confidence)
     recall = share_interval(left, all_left, confidence) if all_left else None
     lift = precision.value / (all_left / len(told)) if all_left else None
-    return WarnedGroup(len(members), left, expected, precision, recall, lift)
+    return WarnedGroup(len(members), left, expected, precision, recall, lift, _lost_value(members, told))
+
+
+def _lost_value(members: pl.DataFrame, told: pl.DataFrame) -> float | None:
+    lost, all_lost = (float(rows.filter(t.CHURNED)[t.CUSTOMER_VALUE].sum()) for rows in (members, told))
+    return lost / all_lost if all_lost else None
