@@ -1,5 +1,6 @@
 """Who is about to leave: probability, tier, reasons and value of every active user."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.partitions import Parts, compute_parts
+from everstay.scoring.even_tiers import assign_group_tiers, group_bounds
 from everstay.scoring.rows import active_users, churn_rows
-from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
+from everstay.scoring.tiers import TierBounds
 from everstay.scoring.work import Work
-from everstay.settings import Churn, Value
+from everstay.settings import Settings, Value
 from everstay.storage import Folder
 from everstay.value import EVENT_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
 
@@ -60,22 +62,23 @@ def summarise_bucket(bucket: int, *, work: Work) -> pl.DataFrame:
     return purchase_summary(work.reader.read_events(bucket, work.as_of, EVENT_COLUMNS), work.as_of)
 
 
-def compute_churn_scores(work: Work, churn: Churn, value: Value, folder: Folder, scheduler: str) -> Parts:
+def compute_churn_scores(work: Work, settings: Settings, folder: Folder, scheduler: str) -> Parts:
     """`tables.CHURN_SCORES` of all buckets, written to `folder`; not yet published.
 
     Args:
         work: what is scored with what.
-        churn: look-back of the population and shares of the tiers.
-        value: horizon of the customer value.
+        settings: look-back of the population, shares of the tiers, horizon of the value, evening out between groups.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
     """
+    churn, attribute = settings.churn, settings.fairness.mitigate
     score = partial(score_churn_bucket, work=work, look_back_days=churn.look_back_days)
     untiered = compute_parts(score, work.reader.buckets, Folder(f"{folder.uri}-untiered"), scheduler)
     risks = [untiered.read(number).select(t.USER_ID, t.CHURN_PROBABILITY) for number in untiered.numbers]
-    bounds = tier_bounds(pl.concat(risks), churn)
-    model = _fit_value(work, value, Folder(f"{folder.uri}-summaries"), scheduler)
-    finish = partial(_finished, untiered=untiered, bounds=bounds, model=model)
+    users = work.reader.read(t.USERS) if attribute else t.USERS.empty()
+    bounds = group_bounds(pl.concat(risks), users, attribute, churn)
+    model = _fit_value(work, settings.value, Folder(f"{folder.uri}-summaries"), scheduler)
+    finish = partial(_finished, work=work, untiered=untiered, attribute=attribute, bounds=bounds, model=model)
     finished = compute_parts(finish, untiered.numbers, folder, scheduler)
     untiered.remove()
     return finished
@@ -89,5 +92,15 @@ def _fit_value(work: Work, value: Value, folder: Folder, scheduler: str) -> Valu
     return model
 
 
-def _finished(bucket: int, *, untiered: Parts, bounds: TierBounds, model: ValueModel | None) -> pl.DataFrame:
-    return t.CHURN_SCORES.conform(assign_tiers(with_value(untiered.read(bucket), model), bounds))
+def _finished(
+    bucket: int,
+    *,
+    work: Work,
+    untiered: Parts,
+    attribute: str | None,
+    bounds: Mapping[str, TierBounds],
+    model: ValueModel | None,
+) -> pl.DataFrame:
+    users = work.reader.read(t.USERS) if attribute else t.USERS.empty()
+    valued = with_value(untiered.read(bucket), model)
+    return t.CHURN_SCORES.conform(assign_group_tiers(valued, users, attribute, bounds))
