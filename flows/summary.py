@@ -1,6 +1,7 @@
 """What a person reads at the end of a run: what the data was, which model won and why, whom to keep."""
 
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -10,6 +11,8 @@ from everstay import tables as t
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
+from everstay.report import Section
+from everstay.report.page import alignments, cell
 from everstay.scoring.proof import Proof
 from flows.build_features import FeatureSet
 from flows.candidates import Training
@@ -112,6 +115,29 @@ def print_proof(proof: Proof) -> None:
         marks = ("same" if digest == first else f"DIFFERS: {digest[:12]}" for digest in others)
         table.add_row(name, f"{proof.rows[name]:,}", first[:12], *marks)
     _CONSOLE.print(table)
+
+
+def print_section(section: Section) -> None:
+    """A section of a page as text: key figures, words, tables."""
+    _CONSOLE.rule(section.title)
+    for badge in section.badges:
+        _CONSOLE.print(f"{badge.label}: [bold]{badge.value}[/bold]")
+    for paragraph in section.words:
+        _CONSOLE.print(paragraph)
+    for shown in section.tables:
+        table = Table(title=shown.caption, title_justify="left")
+        kinds = alignments(shown)
+        for column, kind in zip(shown.columns, kinds, strict=True):
+            table.add_column(column.name, justify="right" if kind == "number" else "left", overflow="fold")
+        for row in shown.rows:
+            table.add_row(*(cell(value, column) for value, column in zip(row, shown.columns, strict=True)))
+        _CONSOLE.print(table)
+
+
+def print_report(page: Path) -> None:
+    """Where the page of the run lies."""
+    _CONSOLE.rule("Report")
+    _CONSOLE.print(f"All of it as one page: {page.resolve()}", soft_wrap=True)
 
 
 def print_next_steps() -> None:
