@@ -75,6 +75,17 @@ class PastPublication:
     outcomes: pl.DataFrame
 
 
+def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturity:
+    """Of whether the users of an as-of left.
+
+    >>> from datetime import UTC
+    >>> str(label_clock(datetime(2018, 1, 1, tzinfo=UTC), Churn(), datetime(2018, 1, 1, 4, tzinfo=UTC)))
+    'not knowable before 2018-01-31'
+    """
+    lateness = timedelta(days=churn.allowed_lateness_days)
+    return maturity(as_of + label_delay(churn) - lateness, lateness, known_until)
+
+
 def mature_as_ofs(scores: pl.DataFrame, churn: Churn, known_until: datetime) -> list[datetime]:
     """The as-ofs of published scores whose labels are known by now, oldest first."""
     return [as_of for as_of in scores[t.AS_OF].unique().sort().to_list() if as_of + label_delay(churn) <= known_until]
@@ -98,12 +109,11 @@ def back_test(
         policy: confidence and resamples of the intervals.
         known_until: up to when events have been recorded.
     """
-    delay, lateness = label_delay(churn), timedelta(days=churn.allowed_lateness_days)
     found = []
     for (as_of, version), rows in scores.sort(t.AS_OF, t.USER_ID).group_by(
         t.AS_OF, t.MODEL_VERSION, maintain_order=True
     ):
-        clock = maturity(as_of + delay - lateness, lateness, known_until)
+        clock = label_clock(as_of, churn, known_until)
         told = rows.join(labels.select(t.USER_ID, t.AS_OF, t.CHURNED), on=[t.USER_ID, t.AS_OF])
         later = version in judged_at and judged_at[version] > as_of
         found.append(_judge(as_of, version, rows, told, clock, later, policy))
