@@ -38,10 +38,9 @@ ITEM_ITEM = tuple(LinearConfig(learns="alike", recency=recency) for recency in _
 EASE = tuple(LinearConfig(learns="together", recency=recency) for recency in _RECENCIES)
 TRANSITIONS = tuple(LinearConfig(learns="next", recency=recency) for recency in _RECENCIES)
 IALS = tuple(
-    IalsConfig(factors=factors, regularization=regularization, recency=recency)
+    IalsConfig(factors=factors, regularization=regularization)
     for factors in (64, 128)
-    for regularization in (0.03, 3.0)
-    for recency in (0.8, 1.0)
+    for regularization in (1.0, 30.0)
 )
 BLEND_WEIGHTS = (
     (0.0, 0.0), (0.0, 0.025), (0.0, 0.05), (0.0, 0.1),

@@ -142,11 +142,11 @@ class IalsConfig(_Config):
     """Matrix factorisation of implicit feedback by alternating least squares."""
 
     factors: int = Field(default=64, gt=0)
-    regularization: float = Field(default=0.03, ge=0)
+    regularization: float = Field(default=1.0, ge=0)
     confidence: float = Field(default=20.0, gt=0)
     """What a purchase weighs beside an item that was not bought."""
     iterations: int = Field(default=12, gt=0)
-    recency: float = Field(default=0.9, gt=0, le=1)
+    recency: float = Field(default=0.8, gt=0, le=1)
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
 
 
