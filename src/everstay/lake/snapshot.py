@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from everstay import tables as t
+from everstay.lake.merge import SameMoment, merge_coded
 from everstay.lake.order import sort_coded, sort_events
 from everstay.storage import Folder
 
@@ -98,10 +99,15 @@ class Snapshot:
         files = event_files(self._events, bucket)
         if not files:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
-        needed = wanted if len(files) == 1 else [*wanted, t.EVENT_ID]
-        tables = [_known(_read_file(self._folder, file, needed), as_of) for file in files]
-        tables = tables if with_anonymous else [_of_users(table) for table in tables]
-        return sort_coded(tables).select(wanted) if len(files) > 1 else _one_dictionary(tables[0])
+
+        def read(*columns: str) -> list[pa.Table]:
+            tables = [_known(_read_file(self._folder, file, [*columns]), as_of) for file in files]
+            return [_one_dictionary(table if with_anonymous else _of_users(table)) for table in tables]
+
+        try:
+            return merge_coded(read(*wanted))
+        except SameMoment:
+            return sort_coded(read(*wanted, t.EVENT_ID)).select(wanted)
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
@@ -150,13 +156,19 @@ def read_table(lake: Folder, table: t.Table, version: int) -> pl.DataFrame:
     """All rows of a table at a version."""
     delta = DeltaTable(lake.path(table.name), version=version)
     files = tuple(_names(table, delta.file_uris()))
-    return _read_rows(lake, files) if files else table.empty()
+    return _in_order(_read_rows(lake, files), table) if files else table.empty()
 
 
 @lru_cache(maxsize=16)
 def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
     """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""
-    return pl.concat(lake.read_parquet(file) for file in files)
+    return pl.concat((lake.read_parquet(file) for file in files), how="diagonal")
+
+
+def _in_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
+    """The declared columns first, in their order; those that no file of an older release has are null."""
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in rows.columns]
+    return rows.with_columns(absent).select(*table.columns, pl.exclude(*table.columns))
 
 
 def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
@@ -167,7 +179,8 @@ def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
 def _read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
     with lake.reading(file) as source:
         coded = [column for column in _CODED if column in columns]
-        return pq.read_table(source, columns=columns, read_dictionary=coded, use_threads=False)
+        # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
+        return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
 
 
 def _known(events: pa.Table, as_of: datetime) -> pa.Table:
