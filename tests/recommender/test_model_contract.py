@@ -192,7 +192,7 @@ class TestEase(ModelContract):
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = LinearConfig(regularization=5.0)
+        config = LinearConfig(regularization=1.0)
         weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
         return LinearRanker.build(vocabulary, config, weights)
 
@@ -208,7 +208,7 @@ class TestItemItem(ModelContract):
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = LinearConfig(learns="alike", regularization=3.0)
+        config = LinearConfig(learns="alike")
         return LinearRanker.build(
             vocabulary, config, fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
         )
@@ -219,7 +219,7 @@ class TestTransitions(ModelContract):
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = LinearConfig(learns="next", regularization=5.0)
+        config = LinearConfig(learns="next")
         weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
         return LinearRanker.build(vocabulary, config, weights)
 
