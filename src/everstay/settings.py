@@ -67,9 +67,13 @@ class Churn(Section):
     """At most this many training as-ofs."""
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
-    candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
-        "recency", "logistic", "boosting", "network", "blend",
-    )  # fmt: skip
+    candidates: tuple[
+        Literal[
+            "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
+            "boosting", "lightgbm", "network", "blend",
+        ],
+        ...,
+    ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
     """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
     high_risk_share: float = Field(default=0.1, gt=0, lt=1)
     """The riskiest share of users is tier `high`."""

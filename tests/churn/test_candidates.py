@@ -23,7 +23,7 @@ from everstay.errors import EverstayError, NotReady
 from everstay.metrics.classification import expected_calibration_error, roc_auc
 from everstay.settings import Settings
 
-NAMES = ("recency", "logistic", "boosting", "network", "blend")
+NAMES = ("recency", "purchase_process", "logistic", "lasso", "tree", "svm", "boosting", "lightgbm", "network", "blend")
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ class CandidateContract:
         assert card["loader"] == "everstay.churn.artifact:load_artifact"
         assert (card["model"], card["name"], card["data_version"]) == ("churn", self.name, "v1")
         for file in (file for file in folder.rglob("*") if file.is_file()):
-            assert file.suffix in {".json", ".safetensors", ".skops"}
+            assert file.suffix in {".json", ".safetensors", ".skops", ".txt"}
             assert not is_pickle(file.read_bytes())
 
     def test_reasons_are_words_with_numbers(self, trained: Path, churn_rows: ChurnRows) -> None:
@@ -104,6 +104,26 @@ class TestLogistic(CandidateContract):
 
 class TestBoosting(CandidateContract):
     name, least_auc = "boosting", 0.75
+
+
+class TestPurchaseProcess(CandidateContract):
+    name, least_auc = "purchase_process", 0.55  # the plant knows nothing of rates
+
+
+class TestLasso(CandidateContract):
+    name, least_auc = "lasso", 0.75
+
+
+class TestTree(CandidateContract):
+    name, least_auc = "tree", 0.7
+
+
+class TestSvm(CandidateContract):
+    name, least_auc = "svm", 0.65
+
+
+class TestLightGbm(CandidateContract):
+    name, least_auc = "lightgbm", 0.75
 
 
 class TestNetwork(CandidateContract):

@@ -27,6 +27,42 @@ class BoostingConfig(_Config):
     l2: float = Field(default=10.0, ge=0)
 
 
+class LassoConfig(_Config):
+    """Logistic regression that selects features."""
+
+    penalties: tuple[float, ...] = (10.0, 30.0, 100.0)
+    """Weights of the absolute coefficients to choose from on the validation rows."""
+
+
+class TreeConfig(_Config):
+    """One decision tree."""
+
+    leaf_shares: tuple[float, ...] = (0.005, 0.01, 0.02)
+    """Smallest share of the rows in a leaf, to choose from on the validation rows."""
+
+
+class SvmConfig(_Config):
+    """A support vector machine with Gaussian kernel."""
+
+    costs: tuple[float, ...] = (0.3, 1.0)
+    """Of a row on the wrong side, to choose from on the validation rows."""
+    width_scale: float = Field(default=0.3, gt=0)
+    """The kernel falls to 1/e at a squared distance of (encoded features) / this."""
+    max_rows: int = Field(default=4_000, gt=0)
+    """Rows in the sample that is learned from."""
+
+
+class LightGbmConfig(BoostingConfig):
+    """LightGBM with the same regularisation as `BoostingConfig`; other trees, for it bins and samples otherwise."""
+
+
+class PurchaseProcessConfig(_Config):
+    """Buy-till-you-die models."""
+
+    processes: tuple[str, ...] = ("pareto_nbd", "bg_nbd", "mbg_nbd")
+    """To choose from on the validation rows; names of `purchase_process.PROCESSES`."""
+
+
 class NetworkConfig(_Config):
     """A recurrent network over day tokens beside a small one over the activity features."""
 

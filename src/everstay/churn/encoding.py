@@ -39,6 +39,10 @@ FEATURE_COLUMNS = (
 )  # fmt: skip
 """The activity features that models read: chosen on validation, for more inputs are not better by themselves. A feature
 that is declared later becomes one by being named here."""
+HISTORY_COLUMNS = ("first_order_days", "recency_days", "gap_mean_days")
+"""What buy-till-you-die models read."""
+STATE_COLUMN = "lifecycle_state"
+"""What calibration is judged by, besides all users together."""
 MODEL_COLUMNS = (*FEATURE_COLUMNS, *CADENCE_COLUMNS)
 
 _LIMIT = 5.0  # standard deviations; a later value far outside the training range is no reason for a far-out score

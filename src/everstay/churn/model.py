@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from everstay.churn.calibration import Calibrator
+from everstay.churn.calibration import Calibration
 from everstay.churn.explanation import explain
 
 FloatArray = NDArray[np.float64]
@@ -41,7 +41,7 @@ class CalibratedModel:
 
     name: str
     scorer: Scorer
-    calibrator: Calibrator
+    calibrator: Calibration
     usual: Mapping[str, float | None]
 
     def predict_probability(self, rows: pl.DataFrame) -> FloatArray:
