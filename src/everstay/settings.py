@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from everstay.errors import SettingsError
 from everstay.source_settings import DatabaseSource, FilesSource, MappedSource, Section, Source, StoreTwinSource
+from everstay.value_settings import Fairness, Value
 
 __all__ = [
     "DATABASE_VARIABLE",
@@ -21,6 +22,7 @@ __all__ = [
     "Dask",
     "Data",
     "DatabaseSource",
+    "Fairness",
     "FilesSource",
     "MappedSource",
     "Mlflow",
@@ -31,6 +33,7 @@ __all__ = [
     "Source",
     "StoreTwinSource",
     "Training",
+    "Value",
     "load_settings",
 ]
 
@@ -190,6 +193,8 @@ class Settings(BaseSettings):
     data: Data = Data()
     churn: Churn = Churn()
     recommender: Recommender = Recommender()
+    value: Value = Value()
+    fairness: Fairness = Fairness()
     promotion: Promotion = Promotion()
     training: Training = Training()
     dask: Dask = Dask()

@@ -25,10 +25,10 @@ from everstay.churn.calibration import Calibration, calibrator_kind, choose_cali
 from everstay.churn.choice import Choice, Curves, calibrated_losses, choose_setting, losses
 from everstay.churn.config import BoostingConfig, LogisticConfig, NetworkConfig
 from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
-from everstay.churn.explanation import usual_values
 from everstay.churn.model import CalibratedModel, Scorer
 from everstay.churn.module import ChurnModule
 from everstay.churn.purchase_process import PurchaseProcessScorer
+from everstay.churn.reasons import usual_values
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.churn.svm import SvmScorer
 from everstay.churn.trees import LightGbmScorer, TreeScorer
@@ -203,7 +203,9 @@ def _refit_network(
         module = ChurnModule(encoder.new_network(config), config)
         fit_network(trainer, module, encoder.batches(learned, config.batch_rows, seeded.seed))
         networks.append(module.network)
-    return NetworkScorer(config, encoder, networks)
+    scorer = NetworkScorer(config, encoder, networks)
+    scorer.remember_histories(learned)
+    return scorer
 
 
 _CHOOSE: dict[str, Callable[[ChurnRows, Training, Path], Choice]] = {
