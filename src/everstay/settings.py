@@ -73,7 +73,7 @@ class Churn(Section):
     candidates: tuple[
         Literal[
             "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
-            "boosting", "lightgbm", "network", "blend",
+            "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
         ],
         ...,
     ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip

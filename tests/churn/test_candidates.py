@@ -23,7 +23,10 @@ from everstay.errors import EverstayError, NotReady
 from everstay.metrics.classification import expected_calibration_error, roc_auc
 from everstay.settings import Settings
 
-NAMES = ("recency", "purchase_process", "logistic", "lasso", "tree", "svm", "boosting", "lightgbm", "network", "blend")
+NAMES = (
+    "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
+    "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +141,14 @@ class TestNetwork(CandidateContract):
     name, least_auc = "network", 0.75
 
 
+class TestHazard(CandidateContract):
+    name, least_auc = "hazard", 0.75
+
+
+class TestTransformer(CandidateContract):
+    name, least_auc = "transformer", 0.75
+
+
 class TestBlend(CandidateContract):
     name, least_auc = "blend", 0.78
 
@@ -155,6 +166,21 @@ def test_the_network_finds_what_only_the_sequence_tells(trained: Path, churn_row
     late = churn_rows.test.with_columns(pl.lit(20.0).repeat_by(pl.col("token_hour").list.len()).alias("token_hour"))
     early = churn_rows.test.with_columns(pl.lit(8.0).repeat_by(pl.col("token_hour").list.len()).alias("token_hour"))
     assert (model.predict_probability(late) > model.predict_probability(early)).mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ["hazard", "transformer"])
+def test_curves_fall_and_pass_through_the_probability_of_churning(
+    trained: Path, churn_rows: ChurnRows, name: str
+) -> None:
+    model = load_artifact(trained / name / "artifact")
+    curve = model.silence(churn_rows.test, 28, [0, 7, 14, 28, 56])
+    assert (curve[:, 0] == 1).all()
+    assert (np.diff(curve, axis=1) < 0).all()
+    np.testing.assert_allclose(curve[:, 3], model.predict_probability(churn_rows.test), rtol=1e-6)
+    days = model.next_order_days(churn_rows.test, 28)
+    assert ((days > 28) == (curve[:, 3] > 0.5)).all()
+    with pytest.raises(NotReady, match="logistic tells no curve"):
+        load_artifact(trained / "logistic" / "artifact").silence(churn_rows.test, 28, [7])
 
 
 def test_test_rows_teach_nothing(

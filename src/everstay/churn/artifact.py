@@ -179,7 +179,7 @@ def _load_network(folder: Path, card: dict[str, Any]) -> NetworkScorer:
     config, arrays = NetworkConfig(**card["network"]), load_file(folder / _ARRAYS)
     encoder = NetworkEncoder(
         FeatureEncoder.from_arrays(tuple(card["columns"]), arrays),
-        TokenEncoder.from_arrays(config.max_tokens, arrays),
+        TokenEncoder.from_arrays(config.max_tokens, arrays, reads_weekdays=config.reads_weekdays),
     )
     members = []
     for number in range(card["members"]):

@@ -30,6 +30,8 @@ _CONFIGS = {
     "logistic": config.LogisticConfig,
     "boosting": config.BoostingConfig,
     "network": config.NetworkConfig,
+    "hazard": config.HazardConfig,
+    "transformer": config.TransformerConfig,
     "purchase_process": config.PurchaseProcessConfig,
     "lasso": config.LassoConfig,
     "tree": config.TreeConfig,

@@ -23,17 +23,15 @@ from everstay.churn.baselines import BoostingScorer, LogisticScorer, RecencyScor
 from everstay.churn.blend import BlendScorer
 from everstay.churn.calibration import Calibration, calibrator_kind, choose_calibrator
 from everstay.churn.choice import Choice, Curves, calibrated_losses, choose_setting, losses
-from everstay.churn.config import BoostingConfig, LogisticConfig, NetworkConfig
-from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
+from everstay.churn.config import BoostingConfig, LogisticConfig
 from everstay.churn.model import CalibratedModel, Scorer
-from everstay.churn.module import ChurnModule
+from everstay.churn.network_fit import choose_network
 from everstay.churn.purchase_process import PurchaseProcessScorer
 from everstay.churn.reasons import usual_values
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.churn.svm import SvmScorer
 from everstay.churn.trees import LightGbmScorer, TreeScorer
 from everstay.settings import Training
-from everstay.training import LearningCurves, count_parameters, fit_network, make_trainer
 
 
 @dataclass(frozen=True)
@@ -160,59 +158,13 @@ def _choose_purchase_process(rows: ChurnRows, training: Training, work: Path) ->
     return choose_setting("process", c.PurchaseProcessConfig().processes, PurchaseProcessScorer.fit, rows)
 
 
-def _choose_network(rows: ChurnRows, training: Training, work: Path) -> Choice:
-    config = NetworkConfig()
-    encoder = NetworkEncoder.fit(rows.train, config)
-    fits = [_fit_member(config, encoder, rows, training, work, member) for member in range(config.members)]
-    epochs = [curves.best_epochs for _, curves in fits]
-    early = NetworkScorer(config, encoder, [module.network for module, _ in fits])
-    parameters = count_parameters(early.members[0])
-    params = {**config.model_dump(exclude={"max_epochs"}), "epochs": max(epochs), "parameters": parameters}
-    return Choice(
-        early, lambda learned: _refit_network(config, learned, training, work, epochs), params, fits[0][1].curves
-    )
-
-
-def _fit_member(
-    config: NetworkConfig, encoder: NetworkEncoder, rows: ChurnRows, training: Training, work: Path, member: int
-) -> tuple[ChurnModule, LearningCurves]:
-    """Train one network on `train` until `validation` gets no better."""
-    seed = training.seed + member
-    seeded = training.model_copy(update={"seed": seed})
-    trainer = make_trainer(
-        seeded,
-        folder=work / f"choose_{member}",
-        monitor="validation_loss",
-        patience=config.patience,
-        max_epochs=min(config.max_epochs, training.max_epochs),
-    )
-    module = ChurnModule(encoder.new_network(config), config)
-    train = encoder.batches(rows.train, config.batch_rows, seed)
-    return module, fit_network(trainer, module, train, encoder.batches(rows.validation, config.batch_rows))
-
-
-def _refit_network(
-    config: NetworkConfig, learned: pl.DataFrame, training: Training, work: Path, epochs: list[int]
-) -> NetworkScorer:
-    """Train the members on all known rows for as many epochs as were best."""
-    encoder = NetworkEncoder.fit(learned, config)
-    networks = []
-    for member, count in enumerate(epochs):
-        seeded = training.model_copy(update={"seed": training.seed + member})
-        trainer = make_trainer(seeded, folder=work / f"refit_{member}", monitor=None, max_epochs=count)
-        module = ChurnModule(encoder.new_network(config), config)
-        fit_network(trainer, module, encoder.batches(learned, config.batch_rows, seeded.seed))
-        networks.append(module.network)
-    scorer = NetworkScorer(config, encoder, networks)
-    scorer.remember_histories(learned)
-    return scorer
-
-
 _CHOOSE: dict[str, Callable[[ChurnRows, Training, Path], Choice]] = {
     "recency": _choose_recency,
     "logistic": _choose_logistic,
     "boosting": _choose_boosting,
-    "network": _choose_network,
+    "network": partial(choose_network, config=c.NetworkConfig()),
+    "hazard": partial(choose_network, config=c.HazardConfig()),
+    "transformer": partial(choose_network, config=c.TransformerConfig()),
     "purchase_process": _choose_purchase_process,
     "lasso": _choose_lasso,
     "tree": _choose_tree,
