@@ -28,7 +28,7 @@ from everstay.settings import FILE_VARIABLE, Settings, load_settings
 from flows import runtime
 from flows.ingest_events import ingest_events
 
-_CANDIDATES = ("recency", "purchase_process", "logistic", "lasso", "boosting", "lightgbm", "network", "blend")
+_CANDIDATES = ("recency", "purchase_process", "logistic", "boosting", "lightgbm", "network", "hazard", "blend")
 _AS_OF = datetime(1998, 1, 1, tzinfo=UTC)
 _HORIZON, _LONG = 84, 180  # days: what is learned, and what is judged; the table ends on 1998-06-30
 _FIRST = datetime(1997, 4, 15, tzinfo=UTC)  # all have begun by then

@@ -21,6 +21,9 @@ LIGHTGBM, LOGISTIC = "LightGBM (peer)", "logistic (peer)"
 PEERS = {LIGHTGBM: "lightgbm", LOGISTIC: "logistic"}
 """Peer to its column in what the peers' scripts write."""
 
+TRUTH = "true hazard"
+"""Of a simulated shop; a reference like the peers."""
+
 _RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
 _SURENESS = {"ECE": c.expected_calibration_error, "slope": c.calibration_slope}
 _RESAMPLES, _CONFIDENCE, _SEED = 2_000, 0.95, 17
@@ -73,8 +76,8 @@ def _figures(scored: Scored, name: str) -> list[Row]:
     interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
     difference = partial(paired_statistic_difference, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
     rows = [estimated(case, word, interval(of, scored.churned, ours)) for word, of in (_RANKING | _SURENESS).items()]
-    for peer in PEERS:
-        if name not in PEERS and peer in peers:
+    for peer in (*PEERS, TRUTH):
+        if name not in (*PEERS, TRUTH) and peer in peers:
             for word, statistic in _RANKING.items():
                 against = difference(statistic, scored.churned, ours, peers[peer])
                 rows.append(estimated(case, f"{word}, minus {peer.split()[0]}'s", against))

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.churn_comparison import PEERS, Scored
+from benchmarks.churn_comparison import PEERS, TRUTH, Scored
 from benchmarks.peers import run_peer
 from everstay import tables as t
 from everstay.churn import BLEND, MAX_TOKENS, ChurnRows, join_rows, load_artifact, train_candidate
@@ -22,31 +22,36 @@ from everstay.metrics.classification import average_precision
 from everstay.metrics.comparison import standard_error, statistic_interval
 from everstay.partitions import open_cluster
 from everstay.settings import FILE_VARIABLE, Settings, load_settings
+from everstay.sources.store_twin.truth import StoreTruth
 from everstay.storage import Folder
 from flows import runtime
 from flows.build_features import choose_split
 from flows.ingest_events import ingest_events
 
 CANDIDATES = (
-    "recency", "purchase_process", "logistic", "lasso", "tree", "svm", "boosting", "lightgbm", "network", "blend",
+    "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
+    "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
 )  # fmt: skip
 
 _STEP = timedelta(days=28)
 
 
-def judge_lake(source: Path | None, as_of: datetime | None, horizon_days: int | None, rolling: int) -> list[Scored]:
-    """Ingest what a settings file names, then train and judge all candidates at the last `rolling` as-ofs.
+def judge_lake(
+    source: Path | None, as_of: datetime | None, horizon_days: int | None, rolling: int, names: Sequence[str]
+) -> list[Scored]:
+    """Ingest what a settings file names, then train and judge candidates at the last `rolling` as-ofs.
 
     Args:
         source: the settings file; None: the one in use.
         as_of: the last as-of; None: the settings', or the last mature one.
         horizon_days: of the label; None: the settings'.
         rolling: as-ofs, four weeks apart, the latest one last.
+        names: of candidates; none: all of them.
     """
     if source is not None:
         os.environ[FILE_VARIABLE] = str(source)
     settings = load_settings()
-    churn = settings.churn.model_copy(update={"candidates": CANDIDATES})
+    churn = settings.churn.model_copy(update={"candidates": tuple(names or CANDIDATES)})
     if horizon_days is not None:
         churn = churn.model_copy(update={"horizon_days": horizon_days})
     ingest_events()
@@ -61,9 +66,21 @@ def _judge_as_of(settings: Settings, snapshot: Snapshot) -> Scored:
     with tempfile.TemporaryDirectory() as work:
         split = choose_split(snapshot, settings)
         rows = write_rows(snapshot, split, settings, Path(work))
-        probabilities, chosen = score_candidates(rows, settings, CANDIDATES, Path(work, "candidates"))
+        probabilities, chosen = score_candidates(rows, settings, settings.churn.candidates, Path(work, "candidates"))
         test = ChurnRows.read(rows).test
-        return Scored.of_rows(settings.source.kind, test, {**score_peers(rows, test), **probabilities}, chosen)
+        others = {**score_peers(rows, test), **_truth(settings, test)}
+        return Scored.of_rows(settings.source.kind, test, {**others, **probabilities}, chosen)
+
+
+def _truth(settings: Settings, test: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """What a simulated shop's own hazards say of users whose visits are known; no real shop has it."""
+    if settings.source.kind != "store_twin":
+        return {}
+    known = StoreTruth(settings.source.store_twin).visible_churn_probability(
+        test[t.AS_OF][0], horizon_days=settings.churn.horizon_days, gap_days=settings.churn.gap_days
+    )
+    told = test.select(t.USER_ID).join(known, on=t.USER_ID, how="left", maintain_order="left")
+    return {TRUTH: told[t.CHURN_PROBABILITY].to_numpy()}
 
 
 def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: Path) -> Path:

@@ -33,8 +33,10 @@ def _judge(arguments: argparse.Namespace) -> None:
         scored = [judge_cdnow()]
     elif arguments.table is not None:
         scored = [judge_table(arguments.table, arguments.label, arguments.group)]
-    elif arguments.source is not None or arguments.as_of is not None:
-        scored = judge_lake(arguments.source, arguments.as_of, arguments.horizon_days, arguments.rolling)
+    elif arguments.source or arguments.as_of or arguments.horizon_days or arguments.candidates:
+        scored = judge_lake(
+            arguments.source, arguments.as_of, arguments.horizon_days, arguments.rolling, arguments.candidates
+        )
     else:
         scored = [_judge_registered()]
     show_scored(scored, arguments.json)
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--as-of", type=datetime.fromisoformat, metavar="DATE", help="where candidates are judged")
     parser.add_argument("--horizon-days", type=int, metavar="N", help="instead of the settings'")
     parser.add_argument("--rolling", type=int, default=1, metavar="K", help="judge at K as-ofs, four weeks apart")
+    parser.add_argument("--candidates", nargs="+", default=(), metavar="NAME", help="on a lake; default: all")
     parser.add_argument("--cdnow", action="store_true", help="the published CD shop: who buys in the second half")
     parser.add_argument("--table", type=Path, metavar="FILE", help="a labelled table, .csv or .parquet")
     parser.add_argument("--label", metavar="COLUMN", help="of the table: who left")

@@ -255,10 +255,11 @@ def test_a_killed_network_continues_and_ends_the_same(
 def test_what_learns_beats_the_recency_rule_on_validation_and_curves_are_told(
     trained: Path, rows_folder: Path, churn_settings: Settings
 ) -> None:
-    reports = [evaluate_candidate(trained / name, rows_folder, churn_settings) for name in NAMES]
+    names = ("recency", "logistic", "lightgbm", "network")
+    reports = [evaluate_candidate(trained / name, rows_folder, churn_settings) for name in names]
     best = max(reports, key=lambda report: report.metrics["validation_average_precision"].value)
     assert best.name != "recency"
-    network = reports[NAMES.index("network")]
+    network = reports[names.index("network")]
     assert len(network.curves["validation_loss"]) == len(network.curves["train_loss"]) >= 1
     assert network.artifact == trained / "network" / "artifact"
 
