@@ -100,13 +100,19 @@ class Churn(Section):
         return self
 
 
+RecommenderCandidate = Literal[
+    "popularity", "personal_frequency", "item_neighbours", "network",
+    "item_item", "ease", "transitions", "ials", "sequential", "blend",
+]  # fmt: skip
+
+
 class Recommender(Section):
     """What a list is, and how it is learned."""
 
     horizon_days: int = Field(default=28, gt=0)
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
-    candidates: tuple[Literal["popularity", "personal_frequency", "item_neighbours", "network"], ...] = (
+    candidates: tuple[RecommenderCandidate, ...] = (
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)

@@ -59,7 +59,7 @@ TABLE_CANDIDATES: Mapping[str, Estimators] = {
 def cross_validate(table: LabelledTable, folds: NDArray[np.int64], name: str, seed: int) -> FloatArray:
     """Probability of every row (N,) by a candidate that has seen no row of its fold.
 
-    Setting and calibrator come from the next fold, the estimator from the folds that are left.
+    Setting and calibrator come from the next fold; then the estimator learns again from all folds but the row's own.
     """
     count, probability = int(folds.max()) + 1, np.zeros(len(folds))
     for fold in range(count):
@@ -75,18 +75,20 @@ def _fit_fold(
     test: NDArray[np.bool_],
     estimators: Sequence[object],
 ) -> FloatArray:
-    encoder = TableEncoder.fit(table.features.filter(train))
-    parts = [encoder.encode(table.features.filter(part)) for part in (train, validation, test)]
-    outcome = table.churned[validation]
-    best, least = np.zeros(0), np.inf
+    outcome, told = table.churned[validation], []
     for estimator in estimators:
-        estimator.fit(parts[0], table.churned[train])  # type: ignore[attr-defined]
-        known = _scores(estimator, parts[1])
-        calibrator = Calibrator.fit(known, outcome)
-        loss = float(log_loss(outcome, calibrator.probability(known)))
-        if loss < least:
-            best, least = calibrator.probability(_scores(estimator, parts[2])), loss
-    return best
+        scores = _learn(estimator, table, train, validation)
+        calibrator = Calibrator.fit(scores, outcome)
+        told.append((float(log_loss(outcome, calibrator.probability(scores))), calibrator))
+    best = min(range(len(told)), key=lambda place: told[place][0])
+    return told[best][1].probability(_learn(estimators[best], table, train | validation, test))
+
+
+def _learn(estimator: object, table: LabelledTable, known: NDArray[np.bool_], asked: NDArray[np.bool_]) -> FloatArray:
+    """Fit to the known rows; scores of the asked ones."""
+    encoder = TableEncoder.fit(table.features.filter(known))
+    estimator.fit(encoder.encode(table.features.filter(known)), table.churned[known])  # type: ignore[attr-defined]
+    return _scores(estimator, encoder.encode(table.features.filter(asked)))
 
 
 def _scores(estimator: object, matrix: FloatArray) -> FloatArray:
