@@ -32,9 +32,11 @@ class LearnedValue:
     """Spend of users who stay, by their features: mean, low and high.
 
     Attributes:
+        columns: the features used.
         models: one for each of `VALUE_COLUMNS`.
     """
 
+    columns: tuple[str, ...]
     models: tuple[HistGradientBoostingRegressor, ...]
 
     @classmethod
@@ -47,19 +49,21 @@ class LearnedValue:
         stayed = rows.filter(pl.col(SPEND_AHEAD) > 0)
         if stayed.height < _LEAST_ROWS:
             raise NotReady(f"{stayed.height} users with an order ahead are too few: {_LEAST_ROWS} are needed")
-        matrix, spend = _matrix(stayed), stayed[SPEND_AHEAD].to_numpy()
+        counts = stayed.select(pl.col(FEATURE_COLUMNS).drop_nulls().n_unique()).row(0)
+        columns = tuple(name for name, count in zip(FEATURE_COLUMNS, counts, strict=True) if count > 1)
+        matrix, spend = _matrix(stayed, columns), stayed[SPEND_AHEAD].to_numpy()
         models = (
             HistGradientBoostingRegressor(**_LOSSES[name], **_BOOSTING, random_state=seed) for name in VALUE_COLUMNS
         )
-        return cls(tuple(model.fit(matrix, spend) for model in models))
+        return cls(columns, tuple(model.fit(matrix, spend) for model in models))
 
     def values(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`VALUE_COLUMNS` of N rows with features, in their order; low <= value <= high."""
-        matrix = _matrix(rows)
+        matrix = _matrix(rows, self.columns)
         value, low, high = (np.maximum(model.predict(matrix), 0.0) for model in self.models)
         bounds = np.minimum(low, value), np.maximum(high, value)
         return pl.DataFrame(dict(zip(VALUE_COLUMNS, (value, *bounds), strict=True)))
 
 
-def _matrix(rows: pl.DataFrame) -> FloatArray:
-    return rows.select(pl.col(FEATURE_COLUMNS).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+def _matrix(rows: pl.DataFrame, columns: tuple[str, ...]) -> FloatArray:
+    return rows.select(pl.col(columns).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
