@@ -106,7 +106,8 @@ class Churn(Section):
 
 
 RecommenderCandidate = Literal[
-    "popularity", "personal_frequency", "item_neighbours", "network",
+    "popularity", "category_popularity", "personal_frequency", "item_neighbours", "user_neighbours",
+    "association_rules", "content", "network", "hybrid",
     "item_item", "ease", "transitions", "ials", "sequential", "blend",
 ]  # fmt: skip
 
@@ -118,7 +119,7 @@ class Recommender(Section):
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
     candidates: tuple[RecommenderCandidate, ...] = (
-        "popularity", "personal_frequency", "item_neighbours", "network",
+        "popularity", "personal_frequency", "item_neighbours", "network", "hybrid",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
