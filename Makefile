@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score preview ingest features deploy ui prove-as-of rollback test check format docs bench clean
+.PHONY: help train score explain preview ingest features deploy ui prove-as-of rollback test check format docs bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ train: $(READY)  ## from the source's events to two champion models and publishe
 
 score: $(READY)  ## publish who is about to leave and what each user wants next, by the champions
 	$(BIN)/python -m flows.score_users
+
+explain: $(READY)  ## why one user scores as they do, and what would change it (USER=1234)
+	$(BIN)/python -m everstay.scoring "$(if $(filter command line,$(origin USER)),$(USER))"
 
 preview: $(READY)  ## show what would be read, and whether it is enough, before anything is stored (SOURCE=settings.toml)
 	$(if $(SOURCE),EVERSTAY_SETTINGS=$(SOURCE)) $(BIN)/python -m everstay.preview

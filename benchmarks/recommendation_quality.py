@@ -1,9 +1,14 @@
 """How good are the recommender candidates on the next basket? Full ranking; intervals are over users."""
 
+import argparse
+import sys
 from functools import partial
+from pathlib import Path
 
 from benchmarks.result import estimated, parse_arguments, show
+from benchmarks.sequence_quality import judge_sequences
 from everstay import tables as t
+from everstay.errors import EverstayError
 from everstay.features.sequences import TARGET_ITEM
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender import BasketRows, load_artifact, per_user_metrics
@@ -19,8 +24,22 @@ _RESAMPLES = 2_000
 
 
 def main() -> None:
+    """Judge on a public sequence file when one is named, else on the lake."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sequences", type=Path, metavar="FILE", help="lines of a user, then items in order")
+    parser.add_argument("--folder", type=Path, help="keep what is fitted on the sequences, to continue a killed run")
+    arguments = parse_arguments("", parser)
+    if arguments.sequences is None:
+        judge_lake(arguments.json)
+        return
+    try:
+        judge_sequences(arguments.sequences, arguments.folder, arguments.json)
+    except EverstayError as error:
+        sys.exit(str(error))
+
+
+def judge_lake(json_file: Path | None) -> None:
     """Train what is not trained yet, then judge all candidates on the same users."""
-    arguments = parse_arguments(__doc__ or "")
     settings = load_settings()
     ingest_events()
     training = train_recommender()
@@ -42,7 +61,7 @@ def main() -> None:
                 against = difference(users[metric], judged[_BASELINE][metric])
                 rows.append(estimated(name, f"{metric}@{k}, minus {_BASELINE}'s", against))
     count = next(iter(judged.values())).height
-    show(f"Next basket after {test[t.AS_OF][0]:%Y-%m-%d}: {count:,} users", rows, arguments.json)
+    show(f"Next basket after {test[t.AS_OF][0]:%Y-%m-%d}: {count:,} users", rows, json_file)
 
 
 if __name__ == "__main__":

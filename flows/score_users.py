@@ -60,7 +60,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
-    population = (settings.churn.look_back_days, *settings.churn.tiers)
+    population = (settings.churn.look_back_days, *settings.churn.tiers, settings.value.horizon_days)
     keys = {
         t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {population}",
         t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_rules}",
@@ -77,7 +77,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
         work = Work(snapshot, tasks.download_artifact(registry, ref), ref.version, as_of)
         folder = runtime.parts_folder(settings, table.name)
         if table is t.CHURN_SCORES:
-            parts = tasks.compute_churn_scores(work, settings.churn, folder, scheduler)
+            parts = tasks.compute_churn_scores(work, settings.churn, settings.value, folder, scheduler)
         else:
             parts = tasks.compute_recommendations(work, settings.recommender, folder, scheduler)
         report = tasks.validate_table(table, parts.read, parts.numbers, scheduler, expectations=suites)

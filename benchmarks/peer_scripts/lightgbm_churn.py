@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import lightgbm
+import numpy as np
 import polars as pl
 
 NOT_FEATURES = {"user_id", "as_of", "churned"}
@@ -18,7 +19,7 @@ def main(rows: Path, output: Path) -> None:
         n_estimators=300, learning_rate=0.02, num_leaves=15, min_child_samples=100, random_state=17, verbose=-1
     )
     model.fit(learned.select(features).to_numpy(), learned["churned"].to_numpy())
-    probability = model.predict_proba(test.select(features).to_numpy())[:, 1]
+    probability = np.asarray(model.predict_proba(test.select(features).to_numpy()))[:, 1]
     test.select("user_id").with_columns(pl.Series("probability", probability)).write_parquet(output)
 
 

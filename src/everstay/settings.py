@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from everstay.errors import SettingsError
 from everstay.source_settings import DatabaseSource, FilesSource, MappedSource, Section, Source, StoreTwinSource
+from everstay.value_settings import Fairness, Value
 
 __all__ = [
     "DATABASE_VARIABLE",
@@ -22,6 +23,7 @@ __all__ = [
     "Dask",
     "Data",
     "DatabaseSource",
+    "Fairness",
     "FilesSource",
     "Lists",
     "MappedSource",
@@ -33,6 +35,7 @@ __all__ = [
     "Source",
     "StoreTwinSource",
     "Training",
+    "Value",
     "load_settings",
 ]
 
@@ -114,13 +117,19 @@ class Lists(Section):
     """Days on sale in which an item loses half of what it gains by freshness."""
 
 
+RecommenderCandidate = Literal[
+    "popularity", "personal_frequency", "item_neighbours", "network",
+    "item_item", "ease", "transitions", "ials", "sequential", "blend",
+]  # fmt: skip
+
+
 class Recommender(Section):
     """What a list is, and how it is learned."""
 
     horizon_days: int = Field(default=28, gt=0)
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
-    candidates: tuple[Literal["popularity", "personal_frequency", "item_neighbours", "network"], ...] = (
+    candidates: tuple[RecommenderCandidate, ...] = (
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)
@@ -213,6 +222,8 @@ class Settings(BaseSettings):
     data: Data = Data()
     churn: Churn = Churn()
     recommender: Recommender = Recommender()
+    value: Value = Value()
+    fairness: Fairness = Fairness()
     promotion: Promotion = Promotion()
     training: Training = Training()
     dask: Dask = Dask()

@@ -62,6 +62,10 @@ MATURED_AT = "matured_at"
 CHURN_PROBABILITY = "churn_probability"
 RISK_TIER = "risk_tier"
 REASONS = "reasons"
+CUSTOMER_VALUE = "customer_value"  # expected spend of a user who stays, within [value] horizon_days; shop currency
+CUSTOMER_VALUE_LOW = "customer_value_low"  # 80% interval of that spend
+CUSTOMER_VALUE_HIGH = "customer_value_high"
+VALUE_AT_RISK = "value_at_risk"  # churn_probability * customer_value; shop currency
 RANK = "rank"
 SCORE = "score"
 REASON = "reason"
@@ -261,9 +265,14 @@ CHURN_SCORES = _table(
         CHURN_PROBABILITY: pl.Float64,
         RISK_TIER: pl.String,
         REASONS: pl.List(pl.String),
+        CUSTOMER_VALUE: pl.Float64,
+        CUSTOMER_VALUE_LOW: pl.Float64,
+        CUSTOMER_VALUE_HIGH: pl.Float64,
+        VALUE_AT_RISK: pl.Float64,
         MODEL_VERSION: pl.String,
         DATA_VERSION: pl.String,
     },
+    (CUSTOMER_VALUE, CUSTOMER_VALUE_LOW, CUSTOMER_VALUE_HIGH, VALUE_AT_RISK),
 )
 RECOMMENDATIONS = _table(
     "recommendations",

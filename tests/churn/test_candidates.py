@@ -91,7 +91,15 @@ class CandidateContract:
         reasons = load_artifact(trained / self.name / "artifact").explain(churn_rows.test)
         assert len(reasons) == churn_rows.test.height
         assert max(map(len, reasons)) <= 3
-        assert all("the risk: " in reason and "(usually " in reason for row in reasons for reason in row)
+        assert all("s the risk: " in reason for row in reasons for reason in row)
+        assert any("order " in reason for row in reasons for reason in row)
+
+    def test_parts_add_up_to_the_log_odds(self, trained: Path, churn_rows: ChurnRows) -> None:
+        model = load_artifact(trained / self.name / "artifact")
+        attribution = model.attribute(churn_rows.test)
+        np.testing.assert_allclose(attribution.scores, model.log_odds(churn_rows.test), rtol=0, atol=2e-5)
+        assert attribution.parts.std() > 0
+        assert model.attribute(churn_rows.test.head(0)).parts.shape[0] == 0
 
 
 class TestRecency(CandidateContract):

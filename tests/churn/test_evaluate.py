@@ -11,9 +11,14 @@ import pytest
 from everstay import tables as t
 from everstay.churn.evaluate import report_candidate, thirds
 from everstay.churn.plots import draw_all
+from everstay.churn.reasons import Attribution, placed
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.metrics.report import CandidateReport
 from everstay.settings import Settings
+
+USERS = t.USERS.conform(
+    pl.DataFrame({t.USER_ID: [f"u{user}" for user in range(400)], t.AGE_BAND: ["young", "old"] * 200})
+)
 
 
 @dataclass
@@ -26,13 +31,18 @@ class Oracle:
     def predict_probability(self, rows: pl.DataFrame) -> np.ndarray:
         return 0.5 + self.certainty * (outcomes(rows) - 0.5)
 
+    def attribute(self, rows: pl.DataFrame) -> Attribution:
+        part = self.certainty * (outcomes(rows) - 0.5)
+        return Attribution(0.0, placed(part[:, None], ("recency_days",)))
+
     def explain(self, rows: pl.DataFrame) -> list[list[str]]:
         return [[]] * rows.height
 
 
 def judge(certainty: float, rows: ChurnRows, settings: Settings) -> CandidateReport:
     model = Oracle(certainty)
-    return report_candidate(model, model, rows, settings, artifact=Path("a"), params={"x": 1}, curves={"loss": [1.0]})
+    kept = {"artifact": Path("a"), "params": {"x": 1}, "curves": {"loss": [1.0]}}
+    return report_candidate(model, model, rows, settings, attributes=USERS, **kept)
 
 
 def test_a_perfect_model(churn_rows: ChurnRows, churn_settings: Settings) -> None:
@@ -56,6 +66,18 @@ def test_a_constant_model(churn_rows: ChurnRows, churn_settings: Settings) -> No
     assert metrics["test_log_loss"].value == pytest.approx(np.log(2))
     assert metrics["test_expected_calibration_error"].value == pytest.approx(abs(0.5 - prevalence))
     assert "test_calibration_slope" not in metrics
+
+
+def test_the_report_tells_of_money_of_what_the_model_goes_by_and_of_fairness(
+    churn_rows: ChurnRows, churn_settings: Settings
+) -> None:
+    report = judge(0.98, churn_rows, churn_settings)
+    assert {"profit.png", "importance.png", "partial_dependence.png"} < set(report.figures)
+    assert set(report.pages) == {"rules.txt", "fairness.html"}
+    assert report.pages["rules.txt"].startswith("No rules: ")  # no feature knows the outcome
+    assert "<h2>age_band</h2>" in report.pages["fairness.html"]
+    assert report.params["x"] == 1
+    assert {"validation_empc", "test_empc", "test_campaign_profit", "test_campaign_share"} < set(report.metrics)
 
 
 def test_slices_lose_nobody(churn_rows: ChurnRows) -> None:

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
+import torch
 
 from everstay import tables as t
 from everstay.errors import NotReady
@@ -17,11 +19,13 @@ from everstay.recommender import (
     train_candidate,
 )
 from everstay.recommender.baselines import PersonalFrequencyRanker
-from everstay.recommender.choose import choose_config
+from everstay.recommender.blend import BlendRanker
+from everstay.recommender.choose import BLEND_WEIGHTS, choose_config
 from everstay.recommender.config import NetworkConfig, PersonalFrequencyConfig
 from everstay.recommender.model import ListModel
+from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.vocabulary import Vocabulary
-from everstay.settings import Promotion, Recommender, Settings, Training
+from everstay.settings import Promotion, Recommender, RecommenderCandidate, Settings, Training
 
 from .conftest import AS_OF, basket_rows, shop
 
@@ -30,6 +34,7 @@ SETTINGS = Settings(
     training=Training(max_epochs=2, accelerator="cpu"),
     promotion=Promotion(resamples=100),
 )
+NAMES = get_args(RecommenderCandidate)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +46,10 @@ def rows_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def homes(rows_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("candidates")
-    names = SETTINGS.recommender.candidates
-    return {name: train_candidate(name, rows_folder, SETTINGS, folder, "events-1") for name in names}
+    return {name: train_candidate(name, rows_folder, SETTINGS, folder, "events-1") for name in NAMES}
 
 
-@pytest.mark.parametrize("name", SETTINGS.recommender.candidates)
+@pytest.mark.parametrize("name", NAMES)
 def test_reports_are_complete(name: str, homes: dict[str, Path], rows_folder: Path) -> None:
     report = evaluate_candidate(homes[name], rows_folder, SETTINGS)
     assert report.name == name
@@ -61,6 +65,16 @@ def test_reports_are_complete(name: str, homes: dict[str, Path], rows_folder: Pa
     if name == "network":
         assert len(report.curves["train_loss"]) == len(report.curves["validation_loss"]) == 2
         assert report.params["best_epochs"] in (1, 2)
+    if name in ("sequential", "blend"):
+        assert len(report.curves["train_loss"]) == len(report.curves["validation_ndcg"]) == 2
+
+
+def test_the_blend_is_made_of_its_parts(homes: dict[str, Path]) -> None:
+    blend, network = (load_artifact(homes[name] / "artifact").ranker for name in ("blend", "sequential"))
+    assert isinstance(blend, BlendRanker)
+    assert isinstance(network, SequentialRanker)
+    assert all(map(torch.equal, blend.sequential.network.parameters(), network.network.parameters()))
+    assert (blend.config.together_weight, blend.config.follows_weight) in BLEND_WEIGHTS
 
 
 @pytest.mark.parametrize("name", ["personal_frequency", "network"])

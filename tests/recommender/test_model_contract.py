@@ -18,15 +18,26 @@ from everstay.recommender.baselines import (
     PopularityRanker,
     find_neighbours,
 )
+from everstay.recommender.blend import BlendRanker
 from everstay.recommender.config import (
+    BlendConfig,
+    IalsConfig,
     ItemNeighboursConfig,
+    LinearConfig,
     NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
+    SequentialConfig,
 )
 from everstay.recommender.histories import read_histories
+from everstay.recommender.ials import IalsRanker, fit_ials
+from everstay.recommender.linear import LinearRanker
+from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network_fit import fit_network_ranker
+from everstay.recommender.sequences import Sequences
+from everstay.recommender.sequential import SequentialRanker
+from everstay.recommender.sequential_fit import fit_sequential
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Training
 
@@ -164,6 +175,111 @@ class TestNetwork(ModelContract):
     def test_repeats_come_first(self, model: ListModel, few: pl.DataFrame) -> None:
         first = model.recommend(few, 1)
         assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
+
+
+class TestEase(ModelContract):
+    name = "ease"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = LinearConfig(regularization=5.0)
+        weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
+        return LinearRanker.build(vocabulary, config, weights)
+
+    def test_a_reason_is_an_item_of_the_same_taste(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
+        linked = lists.filter(pl.col(t.REASON).str.starts_with("bought by those who bought"))
+        assert linked.height >= 5
+        assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
+
+
+class TestItemItem(ModelContract):
+    name = "item_item"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = LinearConfig(learns="alike", regularization=3.0)
+        return LinearRanker.build(
+            vocabulary, config, fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
+        )
+
+
+class TestTransitions(ModelContract):
+    name = "transitions"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = LinearConfig(learns="next", regularization=5.0)
+        weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
+        return LinearRanker.build(vocabulary, config, weights)
+
+
+class TestIals(ModelContract):
+    name = "ials"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = IalsConfig(factors=4)
+        factors = fit_ials(read_histories(rows, vocabulary), vocabulary.size, config, 3)
+        return IalsRanker.build(vocabulary, config, factors)
+
+    def test_the_taste_is_found(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
+        assert lists[t.ITEM_ID].str.contains("-0-").mean() >= 0.9  # type: ignore[operator]
+        linked = lists.filter(pl.col(t.REASON).str.starts_with("bought by those who bought"))
+        assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
+        assert linked.height >= 5
+
+
+class TestSequential(ModelContract):
+    name = "sequential"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = SequentialConfig(dimensions=16, batch_items=256, learning_rate=0.01)
+        sequences = Sequences.of(read_histories(rows, vocabulary))
+        training = Training(seed=3, accelerator="cpu")
+        network = fit_sequential(sequences, vocabulary.size, config, training, folder, epochs=4).network
+        return SequentialRanker.build(vocabulary, config, network)
+
+    def test_the_taste_is_found(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
+        assert lists[t.ITEM_ID].str.contains("-0-").all()
+        linked = lists.filter(pl.col(t.REASON).str.starts_with("goes with"))
+        assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
+        assert linked.height >= 5
+
+
+class TestBlend(ModelContract):
+    name = "blend"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        sequential = TestSequential.fit(rows, vocabulary, folder)
+        together = TestEase.fit(rows, vocabulary, folder)
+        follows = TestTransitions.fit(rows, vocabulary, folder)
+        config = BlendConfig(
+            sequential=sequential.config,  # type: ignore[arg-type]
+            together=together.config,  # type: ignore[arg-type]
+            follows=follows.config,  # type: ignore[arg-type]
+            together_weight=0.5,
+            follows_weight=0.25,
+        )
+        return BlendRanker(config, sequential, together, follows)  # type: ignore[arg-type]
+
+    def test_scores_are_a_weighted_sum(self, model: ListModel, rows: pl.DataFrame) -> None:
+        histories, blend = read_histories(rows, model.vocabulary), model.ranker
+        assert isinstance(blend, BlendRanker)
+        parts = [member.scores(histories) for member in (blend.sequential, blend.together, blend.follows)]
+        scaled = [(part - part.mean(axis=1)[:, None]) / part.std(axis=1)[:, None] for part in parts]
+        expected = scaled[0] + 0.5 * scaled[1] + 0.25 * scaled[2]
+        np.testing.assert_allclose(blend.scores(histories), expected, atol=1e-4)
+
+    def test_a_reason_is_that_of_the_strongest_part(self, model: ListModel, few: pl.DataFrame) -> None:
+        reasons = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)[t.REASON]
+        linked = reasons.filter(reasons.str.contains("^(goes with|bought by those who bought)"))
+        assert linked.str.contains("staple-0-1|new-0-3").all()
+        assert len(linked) >= 5
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from everstay.churn.baselines import RecencyScorer
 from everstay.churn.calibration import Calibrator
 from everstay.churn.config import NetworkConfig
 from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
-from everstay.churn.explanation import usual_values
 from everstay.churn.model import CalibratedModel
+from everstay.churn.reasons import usual_values
 from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 from everstay.partitions import IN_PROCESS
@@ -27,7 +27,7 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import log_candidate
 from everstay.registry.versions import CHALLENGER, download, register_challenger
 from everstay.scoring import Work, churn_rows, compute_churn_scores
-from everstay.settings import Churn, Mlflow
+from everstay.settings import Churn, Mlflow, Value
 from everstay.storage import Folder
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -81,7 +81,9 @@ def test_the_served_model_and_the_scored_buckets_agree_with_the_fitted_model(
     shop = make_work("churn", 4)
     work = Work(shop.reader, download(registry, version), version.version, AS_OF)
     scores = (
-        compute_churn_scores(work, Churn(), Folder(str(tmp_path / "scores")), IN_PROCESS).read_all().sort(t.USER_ID)
+        compute_churn_scores(work, Churn(), Value(), Folder(str(tmp_path / "scores")), IN_PROCESS)
+        .read_all()
+        .sort(t.USER_ID)
     )
     scored = churn_rows(shop.reader.events, shop.reader.items, AS_OF).join(scores, on=t.USER_ID, how="semi")
     direct = load_artifact(folder).predict_probability(scored)

@@ -13,7 +13,7 @@ from everstay.features import churn_labels
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, active_users, compute_churn_scores
 from everstay.scoring.churn_scores import score_churn_bucket
-from everstay.settings import Churn
+from everstay.settings import Churn, Value
 from everstay.storage import Folder
 
 Make = Callable[..., Work]
@@ -21,7 +21,11 @@ CHURN = Churn()
 
 
 def score(work: Work, folder: Path) -> pl.DataFrame:
-    return compute_churn_scores(work, CHURN, Folder(str(folder / "scores")), IN_PROCESS).read_all().sort(t.USER_ID)
+    return (
+        compute_churn_scores(work, CHURN, Value(), Folder(str(folder / "scores")), IN_PROCESS)
+        .read_all()
+        .sort(t.USER_ID)
+    )
 
 
 def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, events: pl.DataFrame, tmp_path: Path):
@@ -33,6 +37,17 @@ def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, event
     assert scores[t.USER_ID].to_list() == labelled[t.USER_ID].sort().to_list()
     assert 0 < len(scores) < events[t.USER_ID].n_unique()
     assert scores.null_count().sum_horizontal().item() == 0
+    at_risk = (scores[t.CHURN_PROBABILITY] * scores[t.CUSTOMER_VALUE]).to_numpy()
+    assert scores[t.VALUE_AT_RISK].to_numpy() == pytest.approx(at_risk)
+    assert (scores[t.CUSTOMER_VALUE_LOW] < scores[t.CUSTOMER_VALUE_HIGH]).all()
+
+
+def test_value_is_null_where_nobody_bought_twice(make_work: Make, events: pl.DataFrame, tmp_path: Path):
+    once = events.filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).unique(t.USER_ID, keep="first", maintain_order=True)
+    scores = score(make_work("churn", shop=once), tmp_path)
+    assert len(scores) > 0
+    assert scores[t.CUSTOMER_VALUE].is_null().all()
+    assert scores[t.VALUE_AT_RISK].is_null().all()
 
 
 def test_rows_say_what_they_were_made_from(make_work: Make, tmp_path: Path):

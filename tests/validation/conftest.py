@@ -113,6 +113,10 @@ def _scores(users: list[str]) -> pl.DataFrame:
         t.CHURN_PROBABILITY: np.linspace(0.02, 0.9, len(users)),
         t.RISK_TIER: [("low", "medium", "high")[number % 3] for number in range(len(users))],
         t.REASONS: [["no order for 30 days"]] * len(users),
+        t.CUSTOMER_VALUE: 100.0,
+        t.CUSTOMER_VALUE_LOW: 20.0,
+        t.CUSTOMER_VALUE_HIGH: 180.0,
+        t.VALUE_AT_RISK: 10.0,
         t.MODEL_VERSION: "3",
         t.DATA_VERSION: "events-3.items-1",
     })  # fmt: skip

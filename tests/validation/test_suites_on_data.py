@@ -144,6 +144,11 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
             "Every score has its reasons, be there none",
             lambda frame: frame.with_columns(pl.when(pl.col(t.USER_ID) != "u0").then(t.REASONS)),
         ),
+        ("A customer value, where it is known, is not negative", first_is(t.CUSTOMER_VALUE, -1.0)),
+        ("The low bound of a value is not negative", first_is(t.CUSTOMER_VALUE_LOW, -1.0)),
+        ("A value at risk is not negative", first_is(t.VALUE_AT_RISK, -1.0)),
+        ("The high bound of a value is not below the low one", first_is(t.CUSTOMER_VALUE_HIGH, 19.0)),
+        ("No more is at risk than a user is worth", first_is(t.VALUE_AT_RISK, 101.0)),
         *VERSIONS,
     ],
     t.RECOMMENDATIONS.name: [

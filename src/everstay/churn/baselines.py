@@ -3,6 +3,7 @@
 Every scorer gives raw scores (n,), larger for those who rather leave; a `Calibrator` makes probabilities of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from everstay.churn.config import BoostingConfig
 from everstay.churn.encoding import FeatureEncoder, feature_matrix, varying_columns
+from everstay.churn.reasons.attribution import Attribution, encoded_parts, mean_attribution, placed
+from everstay.churn.reasons.trees import tree_parts
 from everstay.churn.returns import SHARES, returns
 from everstay.churn.rows import outcomes
 
@@ -28,6 +31,11 @@ class RecencyScorer:
     def scores(self, rows: pl.DataFrame) -> FloatArray:
         """Log of the days since the last order; a user without an order scores like one after ten years."""
         return np.log1p(rows[RECENCY].fill_null(3_650.0).to_numpy())
+
+    def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
+        """All of it is the recency's, beside that of the usual user."""
+        base = float(np.log1p(usual.get(RECENCY) or 0.0))
+        return Attribution(base, placed((self.scores(rows) - base)[:, None], (RECENCY,)))
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,10 @@ class LogisticScorer:
     def scores(self, rows: pl.DataFrame) -> FloatArray:
         """Log-odds."""
         return self.encoder.encode(rows) @ self.coefficients + self.intercept
+
+    def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002
+        """Coefficient times encoded value: the base is the mean training user, encoded as zeros."""
+        return Attribution(self.intercept, encoded_parts(self.encoder.encode(rows) * self.coefficients, self.encoder))
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,12 @@ class BoostingScorer:
             matrix = feature_matrix(rows, self.columns)
             return np.mean([model.decision_function(matrix) for model in self.members], axis=0)
         return self.staged_scores(rows)[self.rounds - 1]
+
+    def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002
+        """TreeSHAP of the members' mean."""
+        matrix = feature_matrix(rows, self.columns)
+        shares = (tree_parts(model, matrix, self.rounds) for model in self.members)
+        return mean_attribution([Attribution(base, placed(parts, self.columns)) for base, parts in shares])
 
     def staged_scores(self, rows: pl.DataFrame) -> FloatArray:
         """Mean log-odds after each round: (rounds, n)."""

@@ -18,7 +18,7 @@ from everstay.churn.config import MAX_TOKENS
 from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.evaluate import report_candidate
 from everstay.churn.fit import Fitted, fit_blend, fit_candidate
-from everstay.churn.rows import ChurnRows
+from everstay.churn.rows import ChurnRows, read_attributes
 from everstay.errors import NotReady
 from everstay.metrics.report import CandidateReport
 from everstay.settings import Settings
@@ -93,6 +93,7 @@ def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> Can
         fitted.early,
         ChurnRows.read(rows_folder),
         settings,
+        attributes=read_attributes(rows_folder),
         artifact=home / "artifact",
         params=fitted.params,
         curves=fitted.curves,

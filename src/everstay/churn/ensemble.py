@@ -1,6 +1,6 @@
 """The network candidate as it is served: one or several networks of different seeds, their log-odds averaged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from everstay.churn.batches import LengthBatches
 from everstay.churn.config import NetworkConfig
 from everstay.churn.encoding import TYPES, FeatureEncoder, TokenEncoder
 from everstay.churn.network import ChurnNetwork
+from everstay.churn.reasons.attribution import HISTORY, Attribution, encoded_parts, mean_attribution, placed
+from everstay.churn.reasons.gradients import network_parts
 from everstay.churn.returns import returns
 
 FloatArray = NDArray[np.float64]
@@ -56,3 +58,22 @@ class NetworkScorer:
                 odds = [member.eval()(batch).double() for member in self.members]
                 scores[batch.rows.numpy()] = torch.stack(odds).mean(dim=0).numpy()
         return scores
+
+    def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002
+        """Integrated gradients of the members' mean, from the mean training user."""
+        batches = self.encoder.batches(rows, self.config.batch_rows)
+        members = []
+        for member in self.members:
+            base, parts = network_parts(member, batches)
+            features = encoded_parts(parts[:, :-1], self.encoder.features)
+            members.append(Attribution(base, features + placed(parts[:, -1:], (HISTORY,))))
+        return mean_attribution(members)
+
+    def remember_histories(self, rows: pl.DataFrame) -> None:
+        """Keep in each member the mean of what it reads in training rows, which attributions start from."""
+        batches = self.encoder.batches(rows, self.config.batch_rows)
+        with torch.inference_mode():
+            for member in self.members:
+                member.eval()
+                read = [member.read(batch.kinds, batch.numbers, batch.lengths).double().sum(dim=0) for batch in batches]
+                member.usual_history.copy_(torch.stack(read).sum(dim=0) / max(rows.height, 1))

@@ -9,7 +9,10 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from everstay import tables as t
+from everstay.churn.fairness import fairness_page
 from everstay.churn.model import ChurnModel
+from everstay.churn.money import draw_profit, judge_money
+from everstay.churn.overview import look_over
 from everstay.churn.plots import draw_all
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.metrics import classification as c
@@ -41,6 +44,7 @@ def report_candidate(
     rows: ChurnRows,
     settings: Settings,
     *,
+    attributes: pl.DataFrame | None,
     artifact: Path,
     params: Mapping[str, str | int | float | bool],
     curves: Mapping[str, list[float]],
@@ -53,23 +57,36 @@ def report_candidate(
             the validation part are optimistic, those of the test part are not).
         rows: one row per user and as-of in each part; intervals are over users.
         settings: resamples, confidence and seed of the intervals.
+        attributes: `tables.USERS`, by which fairness is judged; None where the shop declares nothing.
         artifact: the folder of `model`.
         params: told with the report.
         curves: told with the report.
     """
     churned, probability = outcomes(rows.test), model.predict_probability(rows.test)
+    early_probability = early.predict_probability(rows.validation)
+    campaign = judge_money(rows.validation, early_probability, rows.test, probability, settings)
+    overview = look_over(model, rows)
     metrics = {
-        **_judge("validation", rows.validation, early.predict_probability(rows.validation), settings),
+        **_judge("validation", rows.validation, early_probability, settings),
         **_judge("test", rows.test, probability, settings),
+        **campaign.metrics,
         **_judge_slices(rows.test, churned, probability, settings),
     }
     return CandidateReport(
         name=model.name,
-        params=params,
+        params={**params, "campaign_threshold": campaign.threshold, "rules_fidelity": round(overview.fidelity, 4)},
         metrics=metrics,
         curves=curves,
-        figures=draw_all(churned, probability),
+        figures={
+            **draw_all(churned, probability),
+            "profit.png": draw_profit(campaign, rows.test, probability, settings.value),
+            **overview.figures,
+        },
         artifact=artifact,
+        pages={
+            **overview.pages,
+            "fairness.html": fairness_page(model.name, rows.test, probability, attributes, settings),
+        },
     )
 
 

@@ -22,9 +22,9 @@ from everstay.churn.blend import BlendScorer
 from everstay.churn.calibration import Calibrator
 from everstay.churn.config import BoostingConfig, LogisticConfig, NetworkConfig
 from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
-from everstay.churn.explanation import usual_values
 from everstay.churn.model import CalibratedModel, Scorer
 from everstay.churn.module import ChurnModule
+from everstay.churn.reasons import usual_values
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.metrics.classification import log_loss
 from everstay.settings import Training
@@ -168,7 +168,9 @@ def _refit_network(
         module = ChurnModule(encoder.new_network(config), config)
         fit_network(trainer, module, encoder.batches(learned, config.batch_rows, seeded.seed))
         networks.append(module.network)
-    return NetworkScorer(config, encoder, networks)
+    scorer = NetworkScorer(config, encoder, networks)
+    scorer.remember_histories(learned)
+    return scorer
 
 
 def _losses(scores: NDArray[np.float64], rows: pl.DataFrame) -> list[float]:

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay.churn.calibration import Calibrator
-from everstay.churn.explanation import explain
+from everstay.churn.reasons import Attribution, tell_reasons
 
 FloatArray = NDArray[np.float64]
 
@@ -19,6 +19,9 @@ class Scorer(Protocol):
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
         """Rows (n) -> finite scores (n,), larger for those who rather leave."""
+
+    def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
+        """What each feature adds to the scores; `usual` are the training rows' medians."""
 
 
 class ChurnModel(Protocol):
@@ -30,6 +33,9 @@ class ChurnModel(Protocol):
 
     def predict_probability(self, rows: pl.DataFrame) -> FloatArray:
         """Rows (n) with the features and token lists of `everstay.features` -> probability of churning (n,)."""
+
+    def attribute(self, rows: pl.DataFrame) -> Attribution:
+        """What each feature adds to the probability's log-odds; complete: base and parts are the log-odds."""
 
     def explain(self, rows: pl.DataFrame) -> list[list[str]]:
         """Up to three reasons in words per row, the strongest first."""
@@ -52,6 +58,12 @@ class CalibratedModel:
         """Rows (n) -> the probability's log-odds (n,)."""
         return self.calibrator.log_odds(self.scorer.scores(rows))
 
+    def attribute(self, rows: pl.DataFrame) -> Attribution:
+        """What each feature adds to the probability's log-odds."""
+        raw = self.scorer.attribute(rows, self.usual)
+        base = float(self.calibrator.log_odds(np.array([raw.base]))[0])
+        return raw.moved(base, self.calibrator.log_odds(raw.scores))
+
     def explain(self, rows: pl.DataFrame) -> list[list[str]]:
         """Up to three reasons in words per row, the strongest first."""
-        return explain(self.log_odds, rows, self.usual)
+        return tell_reasons(self.attribute(rows), rows, self.usual)

@@ -37,6 +37,9 @@ class ChurnNetwork(nn.Module):
             nn.Linear(config.feature_width, OUTLOOKS),
         )
         self.linear = nn.Linear(features, OUTLOOKS)
+        self.usual_history: Tensor
+        """(2H,) mean of `read` over the training rows, with which reasons compare; no weight, and not trained."""
+        self.register_buffer("usual_history", torch.zeros(2 * config.state_width))
 
     def forward(self, batch: Batch) -> Tensor:
         """A batch -> log-odds of churning (B,)."""
@@ -44,9 +47,12 @@ class ChurnNetwork(nn.Module):
 
     def outlook(self, batch: Batch) -> Tensor:
         """A batch -> (B, OUTLOOKS), the first of which are the log-odds of churning; see `returns`."""
-        history = self.read(batch.kinds, batch.numbers, batch.lengths)
-        joint = self.joint(torch.cat([self.features(batch.features), history], dim=1))
-        return joint + self.linear(batch.features)
+        return self.head(batch.features, self.read(batch.kinds, batch.numbers, batch.lengths))
+
+    def head(self, features: Tensor, history: Tensor) -> Tensor:
+        """Features (B, E) and what was read (B, 2H) -> (B, OUTLOOKS)."""
+        joint = self.joint(torch.cat([self.features(features), history], dim=1))
+        return joint + self.linear(features)
 
     def read(self, kinds: Tensor, numbers: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (B, L), (B, L, K), (B,) -> (B, 2H): the state after the last token, and the mean of all states.

@@ -8,7 +8,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.churn.artifact import load_artifact
 from everstay.churn.evaluate import METRICS
-from everstay.churn.rows import ChurnRows, join_rows, outcomes
+from everstay.churn.rows import ChurnRows, join_rows, outcomes, write_attributes
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
 from everstay.metrics.comparison import Interval, paired_statistic_difference
@@ -34,7 +34,9 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
         raise NotReady("there are no features or labels yet: run the build_features flow")
     rows = ChurnRows.split(join_rows(features, tokens.read_all(), labels), split)
     rows.check()
-    rows.write(folder.with_name(f"{folder.name}.partial")).rename(folder)  # a folder that exists is complete
+    partial = rows.write(folder.with_name(f"{folder.name}.partial"))
+    write_attributes(tables.read(t.USERS), partial)
+    partial.rename(folder)  # a folder that exists is complete
     tokens.remove()
     return folder
 

@@ -15,6 +15,7 @@ from everstay.churn.encoding import FEATURE_COLUMNS, TOKEN_COLUMNS
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
+_ATTRIBUTES = "attributes.parquet"
 PARTS = ("train", "between", "validation", "test")
 LABEL_COLUMNS = (t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS, t.HORIZON_DAYS)
 """What is known only afterwards: whether a user left, and how those who stayed came back."""
@@ -98,6 +99,18 @@ class ChurnRows:
         ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in (self.train, self.validation, self.test)]
         if any(earlier[1] >= later[0] for earlier, later in pairwise(ends)):  # type: ignore[operator]
             raise ValueError("train, validation and test rows are not in the order of time")
+
+
+def write_attributes(users: pl.DataFrame | None, folder: Path) -> None:
+    """Put what the shop declares of its users (`tables.USERS`) beside the rows: models are judged by it."""
+    if users is not None:
+        users.write_parquet(folder / _ATTRIBUTES)
+
+
+def read_attributes(folder: Path) -> pl.DataFrame | None:
+    """What `write_attributes` wrote; None where the shop declares nothing."""
+    file = folder / _ATTRIBUTES
+    return pl.read_parquet(file) if file.exists() else None
 
 
 def outcomes(rows: pl.DataFrame) -> NDArray[np.float64]:

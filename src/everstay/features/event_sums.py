@@ -11,7 +11,6 @@ from everstay.features.blocks import (
     Block,
     Columns,
     Inputs,
-    always,
     asked_for,
     attribute_codes,
     is_own,
@@ -37,6 +36,11 @@ COUNTED: Mapping[str, str] = {
 }
 """Word for events of a type in names, and the type."""
 FIRST, ACTIVE = "first_age", "active_age"
+_AGED: Mapping[str, tuple[str | None, ...]] = {
+    ACTIVE: tuple(kind for kind in (*t.EVENT_TYPES, None) if kind != t.MESSAGE_SENT),
+    **{f"{word}_age": (kind,) for word, kind in COUNTED.items()},
+}
+"""What has an age since its latest event, and the event types that count; None stands for any unknown one."""
 
 Coded = tuple[Days, int]
 """(N,) codes, negative where a row does not count, and how many codes there are."""
@@ -51,9 +55,8 @@ def _counts(inputs: Inputs, names: Collection[str]) -> Columns:
     for number, word in enumerate(words):
         table[t.EVENT_TYPES.index(COUNTED[word])] = number
     sums = zeros(ledger, len(words), len(windows))
-    value = np.ones(len(ledger.day), np.int64)
     kernels.window_sums(
-        ledger.starts, table[ledger.kind], value, ledger.day, ledger.begin, always(ledger),
+        ledger.starts, table[ledger.kind], None, ledger.day, ledger.begin, None,
         ledger.calendar.table, windows, sums,
     )  # fmt: skip
     yield from with_windows(words, windows, sums)
@@ -147,19 +150,16 @@ REPEATS = Block({"repeat_items": (t.ITEM_ID,)}, _repeats)
 def _ages(inputs: Inputs, names: Collection[str]) -> Columns:
     """Moments of the first event, the last of the user's own, and the last of each counted type; not ages yet."""
     ledger = inputs.ledger
-    first = _latest(ledger, np.ones(len(ledger.day), np.bool_), -ledger.moment)
-    yield FIRST, np.where(first == kernels.NEVER, kernels.NEVER, -first)
-    if ACTIVE in names:
-        yield ACTIVE, _latest(ledger, is_own(ledger), ledger.moment)
-    for word, kind in COUNTED.items():
-        if f"{word}_age" in names:
-            yield f"{word}_age", _latest(ledger, is_type(ledger, kind), ledger.moment)
-
-
-def _latest(ledger: Ledger, counts: NDArray[np.bool_], moment: kernels.Ints) -> kernels.Ints:
-    result = np.full((1, len(ledger.calendar.as_ofs), len(ledger.users)), kernels.NEVER)
-    kernels.latest(ledger.starts, kinds_of(counts), moment, ledger.begin, ledger.calendar.table, result)
-    return result[0]
+    groups = {name: kinds for name, kinds in _AGED.items() if name in names}
+    is_in = np.array([[kind in kinds for kind in (*t.EVENT_TYPES, None)] for kinds in groups.values()], np.bool_)
+    shape = (len(ledger.calendar.as_ofs), len(ledger.users))
+    first, latest = np.full(shape, kernels.NEVER), np.full((len(groups), *shape), kernels.NEVER)
+    kernels.first_and_latest(
+        ledger.starts, ledger.kind, ledger.moment, ledger.begin, ledger.calendar.table,
+        is_in.reshape(len(groups), len(t.EVENT_TYPES) + 1), first, latest,
+    )  # fmt: skip
+    yield FIRST, first
+    yield from zip(groups, latest, strict=True)
 
 
 def kinds_of(counts: NDArray[np.bool_]) -> NDArray[np.int8]:
@@ -167,4 +167,4 @@ def kinds_of(counts: NDArray[np.bool_]) -> NDArray[np.int8]:
     return np.where(counts, 0, -1).astype(np.int8)
 
 
-AGES = Block({FIRST: (), ACTIVE: (), **{f"{word}_age": () for word in COUNTED}}, _ages)
+AGES = Block({FIRST: (), **dict.fromkeys(_AGED, ())}, _ages)

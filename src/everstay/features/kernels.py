@@ -18,22 +18,40 @@ Ints = NDArray[np.int64]
 Days = NDArray[np.int32]
 
 NEVER = np.iinfo(np.int64).min
+DAY = 86_400_000_000  # microseconds
+
+
+@njit(cache=True, nogil=True)
+def calendar_days(occurred: Ints, recorded: Ints, first_day: int) -> tuple[Days, Days]:
+    """Day on which each event happened, and the first on whose midnight it is known: (N,) each.
+
+    Args:
+        occurred: (N,) microseconds since 1970.
+        recorded: (N,) microseconds since 1970.
+        first_day: of the calendar, since 1970.
+    """
+    day, begin = np.empty(len(occurred), np.int32), np.empty(len(occurred), np.int32)
+    for row in range(len(occurred)):
+        day[row] = occurred[row] // DAY - first_day
+        late = recorded[row] > occurred[row]
+        begin[row] = (recorded[row] // DAY - first_day if late else day[row]) + 1
+    return day, begin
 
 
 @njit(cache=True, nogil=True)
 def window_sums(
-    starts: Ints, kind: NDArray[np.int8], value: Ints, day: Days, begin: Days, end: Days,
+    starts: Ints, kind: NDArray[np.int8], value: Ints | None, day: Days, begin: Days, end: Days | None,
     calendar: Days, windows: Days, sums: Ints,
 ) -> None:  # fmt: skip
-    """Sum `value` (N,) per kind, window, as-of and user into `sums` (K, W, S, U), which is zero before.
+    """Sum `value` per kind, window, as-of and user into `sums` (K, W, S, U), which is zero before.
 
     Args:
         starts: see above.
         kind: (N,) 0 to K - 1; a negative row is left out.
-        value: (N,).
+        value: (N,); None: one each.
         day: (N,) of the event.
         begin: see above.
-        end: see above.
+        end: see above; None: all rows stay valid.
         calendar: see above.
         windows: (W,) lengths in days.
         sums: result.
@@ -44,13 +62,14 @@ def window_sums(
             if kind[row] < 0:
                 continue
             first = calendar[begin[row]]
-            valid = calendar[end[row]]
+            valid = slices if end is None else calendar[end[row]]
+            amount = 1 if value is None else value[row]
             for window in range(len(windows)):
                 last = min(valid, calendar[day[row] + windows[window] + 1])
                 if first < last:
-                    sums[kind[row], window, first, user] += value[row]
+                    sums[kind[row], window, first, user] += amount
                     if last < slices:
-                        sums[kind[row], window, last, user] -= value[row]
+                        sums[kind[row], window, last, user] -= amount
     accumulate(sums)
 
 
@@ -120,27 +139,38 @@ def longest(starts: Ints) -> int:
 
 
 @njit(cache=True, nogil=True)
-def latest(starts: Ints, kind: NDArray[np.int8], moment: Ints, begin: Days, calendar: Days, result: Ints) -> None:
-    """Find the greatest `moment` (N,) of each kind, as-of and user.
+def first_and_latest(
+    starts: Ints, kind: NDArray[np.int8], moment: Ints, begin: Days, calendar: Days, is_in: NDArray[np.bool_],
+    first: Ints, latest: Ints,
+) -> None:  # fmt: skip
+    """Find the time of each user's first row at an as-of, and of the latest row of each group of kinds.
 
     Args:
         starts: see above.
-        kind: (N,) 0 to K - 1; a negative row is left out.
-        moment: (N,).
+        kind: (N,) 0 to K - 1, or -1.
+        moment: (N,) microseconds, ascending within a user.
         begin: see above.
         calendar: see above.
-        result: (K, S, U), `NEVER` before, and where there is none.
+        is_in: (G, K + 1) whether a kind is of a group; the last column is for -1.
+        first: (S, U), `NEVER` before, and where there is no row.
+        latest: (G, S, U) alike.
     """
-    kinds, slices, users = result.shape
+    groups, slices, users = latest.shape
     for user in range(users):
         for row in range(starts[user], starts[user + 1]):
-            first = calendar[begin[row]]
-            if kind[row] >= 0 and first < slices:
-                result[kind[row], first, user] = max(result[kind[row], first, user], moment[row])
-    for one in range(kinds):
-        for later in range(1, slices):
-            for user in range(users):
-                result[one, later, user] = max(result[one, later, user], result[one, later - 1, user])
+            at = calendar[begin[row]]
+            if at >= slices:
+                continue
+            if first[at, user] == NEVER:
+                first[at, user] = moment[row]
+            for group in range(groups):
+                if is_in[group, kind[row]]:
+                    latest[group, at, user] = moment[row]
+        for at in range(1, slices):
+            if first[at - 1, user] != NEVER and (first[at, user] == NEVER or first[at, user] > first[at - 1, user]):
+                first[at, user] = first[at - 1, user]
+            for group in range(groups):
+                latest[group, at, user] = max(latest[group, at, user], latest[group, at - 1, user])
 
 
 @njit(cache=True, nogil=True)

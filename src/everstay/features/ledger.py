@@ -14,9 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from everstay import tables as t
-from everstay.features.kernels import Days, Ints
+from everstay.features.kernels import DAY, Days, Ints, calendar_days
 
-DAY = 86_400_000_000  # microseconds
 HOUR = 3_600_000_000  # microseconds
 MINUTE = 60_000_000  # microseconds
 MONEY = 10_000  # parts of the currency that sums are exact in
@@ -40,7 +39,7 @@ class Calendar:
 
     @classmethod
     def of(cls, days: Ints, as_ofs: Sequence[datetime], longest_window: int) -> "Calendar":
-        """Span the days (N,) of events since 1970, their windows and the as-ofs.
+        """Span the first and last of `days` since 1970, their windows and the as-ofs.
 
         Raises:
             ValueError: an as-of is no midnight UTC.
@@ -76,9 +75,9 @@ class Ledger:
     def of(cls, events: pa.Table | pl.DataFrame, as_ofs: Sequence[datetime], longest_window: int) -> "Ledger":
         """Take a coded table as it is, or code and sort a frame whose rows are in any order."""
         rows = (code_events(events) if isinstance(events, pl.DataFrame) else events).combine_chunks()
-        last = np.maximum(_moments(rows, t.OCCURRED_AT), _moments(rows, t.RECORDED_AT)) // DAY
-        first = _moments(rows, t.OCCURRED_AT) // DAY
-        return cls(rows, Calendar.of(np.append(first, last + 1), as_ofs, longest_window))
+        times = [_moments(rows, name) for name in (t.OCCURRED_AT, t.RECORDED_AT) if len(rows)]
+        days = [times[0].min() // DAY, max(time.max() for time in times) // DAY + 1] if times else []
+        return cls(rows, Calendar.of(np.array(days, np.int64), as_ofs, longest_window))
 
     @cached_property
     def starts(self) -> Ints:
@@ -99,13 +98,16 @@ class Ledger:
     @cached_property
     def day(self) -> Days:
         """(N,) day of the calendar on which it happened."""
-        return (self.moment // DAY - self.calendar.first_day).astype(np.int32)
+        return self._days[0]
 
     @cached_property
     def begin(self) -> Days:
         """(N,) first day of the calendar on whose midnight it is known."""
-        known = np.maximum(self.moment, _moments(self.rows, t.RECORDED_AT)) // DAY + 1
-        return (known - self.calendar.first_day).astype(np.int32)
+        return self._days[1]
+
+    @cached_property
+    def _days(self) -> tuple[Days, Days]:
+        return calendar_days(self.moment, _moments(self.rows, t.RECORDED_AT), self.calendar.first_day)
 
     @cached_property
     def kind(self) -> NDArray[np.int8]:
@@ -126,9 +128,11 @@ class Ledger:
         """(N,) values of a number column; NaN where null."""
         return _chunk(self.rows[column]).to_numpy(zero_copy_only=False)
 
-    def money(self, column: str) -> Ints:
-        """(N,) ten-thousandths of the currency, in which sums are exact."""
-        return np.rint(self.numbers(column).astype(np.float64) * MONEY).astype(np.int64)
+    def money(self, column: str, rows: Ints | None = None) -> Ints:
+        """Ten-thousandths of the currency, in which sums are exact, of some rows or of all (N,)."""
+        values = self.numbers(column)
+        chosen = values if rows is None else values[rows]
+        return np.rint(chosen.astype(np.float64) * MONEY).astype(np.int64)
 
 
 def code_events(events: pl.DataFrame) -> pa.Table:

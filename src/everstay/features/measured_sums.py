@@ -11,8 +11,8 @@ from everstay.features import kernels
 from everstay.features.blocks import Block, Columns, Inputs, always, asked_for, is_own, is_type, with_windows, zeros
 from everstay.features.code_kernels import answers
 from everstay.features.event_sums import kinds_of
-from everstay.features.kernels import Days, Ints
-from everstay.features.ledger import DAY, HOUR, MONEY, Ledger
+from everstay.features.kernels import DAY, Days, Ints
+from everstay.features.ledger import HOUR, MONEY, Ledger
 
 ANSWER_DAYS = 7
 """Within which a purchase counts as the answer to a message, or to an item put into the cart."""
@@ -90,10 +90,10 @@ MEASURES: Mapping[str, Measure] = {
 def sum_rows(ledger: Ledger, measure: Measure, windows: Days) -> Ints:
     """Sum a measure within windows (1, W, S, U)."""
     sums = zeros(ledger, 1, len(windows))
-    value = np.ones(len(ledger.day), np.int64) if measure.value is None else measure.value(ledger)
+    value = None if measure.value is None else measure.value(ledger)
     begin = ledger.begin if measure.begin is None else measure.begin(ledger)
     kernels.window_sums(
-        ledger.starts, kinds_of(measure.counts(ledger)), value, ledger.day, begin, always(ledger),
+        ledger.starts, kinds_of(measure.counts(ledger)), value, ledger.day, begin, None,
         ledger.calendar.table, windows, sums,
     )  # fmt: skip
     return sums

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay import tables as t
-from everstay.features.kernels import Days, Ints
-from everstay.features.ledger import DAY, Ledger
+from everstay.features.kernels import DAY, Days, Ints
+from everstay.features.ledger import Ledger
 
 PURCHASED = t.EVENT_TYPES.index(t.PURCHASE)
 
@@ -94,16 +94,16 @@ def order_rows(ledger: Ledger) -> OrderRows:
 def _lines(ledger: Ledger) -> pl.DataFrame:
     chosen = np.flatnonzero(ledger.kind == PURCHASED)
     order = ledger.codes(t.ORDER_ID)[0][chosen]
-    user = np.repeat(np.arange(len(ledger.users), dtype=np.int64), np.diff(ledger.starts))
+    user = np.searchsorted(ledger.starts, chosen, side="right") - 1
     return pl.DataFrame(
         {
-            "user": user[chosen],
+            "user": user,
             "order": order,
             "order_day": np.where(order < 0, ledger.day[chosen], -1),
             "begin": ledger.begin[chosen],
             "moment": ledger.moment[chosen],
-            "spend": ledger.money(t.AMOUNT)[chosen],
-            "discount": ledger.money(t.DISCOUNT)[chosen],
+            "spend": ledger.money(t.AMOUNT, chosen),
+            "discount": ledger.money(t.DISCOUNT, chosen),
             "items": ledger.numbers(t.QUANTITY)[chosen].astype(np.int64),
         }
     )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from everstay import tables as t
 from everstay.features import kernels
 from everstay.features.blocks import Inputs, attribute_codes, is_type
-from everstay.features.kernels import Days, Ints
-from everstay.features.ledger import DAY, Ledger
+from everstay.features.kernels import DAY, Days, Ints
+from everstay.features.ledger import Ledger
 from everstay.features.order_sums import LAST_ORDER, ORDER_COLUMNS, ORDERS
 
 MEASURE, KEY, VALUE = "measure", "key", "value"
@@ -72,9 +72,8 @@ def _by_code(ledger: Ledger, code: Days, names: Sequence[str], value: Ints, meas
     order = chosen[np.argsort(code[chosen], kind="stable")]
     starts = np.searchsorted(code[order], np.arange(len(names) + 1)).astype(np.int64)
     sums = np.zeros((1, 1, len(ledger.calendar.as_ofs), len(names)), np.int64)
-    end = np.full(len(order), ledger.calendar.never, np.int32)
     kernels.window_sums(
-        starts, np.zeros(len(order), np.int8), value[order], ledger.day[order], ledger.begin[order], end,
+        starts, np.zeros(len(order), np.int8), value[order], ledger.day[order], ledger.begin[order], None,
         ledger.calendar.table, np.array([MARKET_DAYS], np.int32), sums,
     )  # fmt: skip
     at, found = np.nonzero(sums[0, 0])

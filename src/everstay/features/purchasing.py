@@ -7,7 +7,8 @@ import polars as pl
 from everstay.features.behaviour import entropy, top_share
 from everstay.features.event_sums import FIRST
 from everstay.features.feature import Feature, divide, in_window, ratio
-from everstay.features.ledger import DAY, MONEY
+from everstay.features.kernels import DAY
+from everstay.features.ledger import MONEY
 from everstay.features.order_sums import FIRST_ORDER, LAST_ORDER
 from everstay.features.windowed import since
 

@@ -7,7 +7,8 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features.feature import divide
-from everstay.features.ledger import DAY, HOUR, MONEY
+from everstay.features.kernels import DAY
+from everstay.features.ledger import HOUR, MONEY
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
 from everstay.features.slices import known_before
 

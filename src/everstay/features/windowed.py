@@ -9,7 +9,8 @@ import polars as pl
 
 from everstay.features.event_sums import ACTIVE, COUNTED, FIRST
 from everstay.features.feature import Feature, divide, in_window, ratio, trend
-from everstay.features.ledger import DAY, HOUR, MONEY
+from everstay.features.kernels import DAY
+from everstay.features.ledger import HOUR, MONEY
 from everstay.features.order_sums import GAPS, LAST_ORDER
 
 HABIT_DAYS = 364  # the window that weekday and hour are taken from

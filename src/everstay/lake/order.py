@@ -20,15 +20,15 @@ def sort_events(events: pl.DataFrame) -> pl.DataFrame:
 def sort_coded(tables: Sequence[pa.Table]) -> pa.Table:
     """Put tables whose ids are dictionaries together and sort them; users' codes ascend from row to row."""
     events = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    user = _one_chunk(events[t.USER_ID])
+    user = one_chunk(events[t.USER_ID])
     order = pl.Series(pl.from_arrow(user.dictionary)).arg_sort().to_numpy()
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     codes = rank[user.indices.to_numpy()]
     ranked = pa.DictionaryArray.from_arrays(pa.array(codes), user.dictionary.take(pa.array(order)))
     events = events.set_column(events.column_names.index(t.USER_ID), t.USER_ID, ranked)
-    moments = _one_chunk(events[t.OCCURRED_AT]).cast(pa.int64()).to_numpy()
-    ids = pl.Series(pl.from_arrow(_one_chunk(events[t.EVENT_ID])))
+    moments = one_chunk(events[t.OCCURRED_AT]).cast(pa.int64()).to_numpy()
+    ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])))
     return events.take(pa.array(event_order(codes, moments, ids)))
 
 
@@ -60,5 +60,6 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Se
     return order
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, which most are already."""
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from everstay import tables as t
+from everstay.lake.merge import SameMoment, merge_coded
 from everstay.lake.order import sort_coded, sort_events
 from everstay.storage import Folder
 
@@ -98,10 +99,15 @@ class Snapshot:
         files = event_files(self._events, bucket)
         if not files:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
-        needed = wanted if len(files) == 1 else [*wanted, t.EVENT_ID]
-        tables = [_known(_read_file(self._folder, file, needed), as_of) for file in files]
-        tables = tables if with_anonymous else [_of_users(table) for table in tables]
-        return sort_coded(tables).select(wanted) if len(files) > 1 else _one_dictionary(tables[0])
+
+        def read(*columns: str) -> list[pa.Table]:
+            tables = [_known(_read_file(self._folder, file, [*columns]), as_of) for file in files]
+            return [_one_dictionary(table if with_anonymous else _of_users(table)) for table in tables]
+
+        try:
+            return merge_coded(read(*wanted))
+        except SameMoment:
+            return sort_coded(read(*wanted, t.EVENT_ID)).select(wanted)
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
@@ -167,7 +173,8 @@ def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
 def _read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
     with lake.reading(file) as source:
         coded = [column for column in _CODED if column in columns]
-        return pq.read_table(source, columns=columns, read_dictionary=coded, use_threads=False)
+        # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
+        return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
 
 
 def _known(events: pa.Table, as_of: datetime) -> pa.Table:

@@ -1,7 +1,7 @@
 """What a candidate model is, told to the registry: settings, figures with intervals, curves, pictures, artifact."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ class CandidateReport:
         curves: per epoch: "train_loss", "validation_loss", ...
         figures: file name to picture: "calibration.png", ...
         artifact: the artifact folder.
+        pages: file name to text or HTML: "rules.txt", "fairness.html", ...
     """
 
     name: str
@@ -28,3 +29,4 @@ class CandidateReport:
     curves: Mapping[str, Sequence[float]]
     figures: Mapping[str, Figure]
     artifact: Path
+    pages: Mapping[str, str] = field(default_factory=dict)

@@ -15,15 +15,24 @@ from scipy import sparse
 
 from everstay.errors import EverstayError
 from everstay.recommender.baselines import ItemNeighboursRanker, PersonalFrequencyRanker, PopularityRanker
+from everstay.recommender.blend import BlendRanker
 from everstay.recommender.config import (
+    BlendConfig,
+    IalsConfig,
     ItemNeighboursConfig,
+    LinearConfig,
     NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
+    SequentialConfig,
 )
+from everstay.recommender.ials import IalsRanker
+from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
+from everstay.recommender.sequential import SequentialRanker
+from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.trends import current_trends
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import AlreadyBought
@@ -101,15 +110,56 @@ def _load_personal_frequency(folder: Path, config: dict[str, Any], vocabulary: V
 
 
 def _save_neighbours(ranker: ItemNeighboursRanker, folder: Path) -> None:
-    near = ranker.neighbours
-    save_file({"data": near.data, "indices": near.indices, "indptr": near.indptr}, folder / _ARRAYS)
+    _save_cells(ranker.neighbours, folder)
 
 
 def _load_neighbours(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
-    arrays = load_file(folder / _ARRAYS)
-    shape = (vocabulary.size, vocabulary.size)
-    near = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
-    return ItemNeighboursRanker.build(vocabulary, ItemNeighboursConfig(**config), near)
+    return ItemNeighboursRanker.build(vocabulary, ItemNeighboursConfig(**config), _load_cells(folder, vocabulary))
+
+
+def _save_linear(ranker: LinearRanker, folder: Path) -> None:
+    _save_cells(ranker.weights, folder)
+
+
+def _load_linear(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return LinearRanker.build(vocabulary, LinearConfig(**config), _load_cells(folder, vocabulary))
+
+
+def _save_cells(cells: sparse.csr_array, folder: Path) -> None:
+    save_file(_arrays(cells), folder / _ARRAYS)
+
+
+def _load_cells(folder: Path, vocabulary: Vocabulary) -> sparse.csr_array:
+    return _cells(load_file(folder / _ARRAYS), vocabulary)
+
+
+def _arrays(cells: sparse.csr_array, name: str = "") -> dict[str, np.ndarray]:
+    return {f"{name}data": cells.data, f"{name}indices": cells.indices, f"{name}indptr": cells.indptr}
+
+
+def _cells(arrays: Mapping[str, np.ndarray], vocabulary: Vocabulary, name: str = "") -> sparse.csr_array:
+    parts = tuple(arrays[f"{name}{part}"] for part in ("data", "indices", "indptr"))
+    return sparse.csr_array(parts, shape=(vocabulary.size, vocabulary.size))
+
+
+def _save_ials(ranker: IalsRanker, folder: Path) -> None:
+    save_file({"factors": ranker.factors}, folder / _ARRAYS)
+
+
+def _load_ials(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return IalsRanker.build(vocabulary, IalsConfig(**config), load_file(folder / _ARRAYS)["factors"])
+
+
+def _save_sequential(ranker: SequentialRanker, folder: Path) -> None:
+    save_tensors(ranker.network.state_dict(), folder / _WEIGHTS)
+
+
+def _load_sequential(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> SequentialRanker:
+    sizes = SequentialConfig(**config)
+    with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, shall not move the seed
+        network = SequentialNetwork(sizes, vocabulary.size)
+    network.load_state_dict(load_tensors(folder / _WEIGHTS))
+    return SequentialRanker.build(vocabulary, sizes, network.eval())
 
 
 def _save_network(ranker: NetworkRanker, folder: Path) -> None:
@@ -124,6 +174,22 @@ def _load_network(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) 
     return NetworkRanker(sizes, network.eval(), np.ascontiguousarray(current_trends(vocabulary)[None]))
 
 
+def _save_blend(ranker: BlendRanker, folder: Path) -> None:
+    _save_sequential(ranker.sequential, folder)
+    together, follows = ranker.together.weights, ranker.follows.weights
+    save_file(_arrays(together, "together.") | _arrays(follows, "follows."), folder / _ARRAYS)
+
+
+def _load_blend(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    blend, arrays = BlendConfig(**config), load_file(folder / _ARRAYS)
+    return BlendRanker(
+        blend,
+        _load_sequential(folder, config["sequential"], vocabulary),
+        LinearRanker.build(vocabulary, blend.together, _cells(arrays, vocabulary, "together.")),
+        LinearRanker.build(vocabulary, blend.follows, _cells(arrays, vocabulary, "follows.")),
+    )
+
+
 _KINDS: dict[
     str, tuple[type[Ranker], Callable[[Any, Path], None], Callable[[Path, dict[str, Any], Vocabulary], Ranker]]
 ]
@@ -131,5 +197,9 @@ _KINDS = {
     "popularity": (PopularityRanker, _save_nothing, _load_popularity),
     "personal_frequency": (PersonalFrequencyRanker, _save_nothing, _load_personal_frequency),
     "item_neighbours": (ItemNeighboursRanker, _save_neighbours, _load_neighbours),
+    "linear": (LinearRanker, _save_linear, _load_linear),
+    "blend": (BlendRanker, _save_blend, _load_blend),
+    "ials": (IalsRanker, _save_ials, _load_ials),
     "network": (NetworkRanker, _save_network, _load_network),
+    "sequential": (SequentialRanker, _save_sequential, _load_sequential),
 }

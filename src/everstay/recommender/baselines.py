@@ -109,17 +109,35 @@ class ItemNeighboursRanker:
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The user's own purchases of it, or the item of theirs that weighs most, or that it is popular."""
         own = decayed_counts(histories, len(self.share), self.config.half_life_days)
-        towards = self.neighbours.T.tocsr()
-        towards.sort_indices()
-        pair, link = _links(towards, item)
-        weight = np.asarray(own[user[pair], towards.indices[link]]).ravel() * towards.data[link]
-        best = np.lexsort((-weight, pair))
-        first = best[np.flatnonzero(np.diff(pair[best], prepend=-1))]
-        first = first[weight[first] > 0]
+        pair, bought = strongest_links(own, self.neighbours, user, item)
         names = pl.Series([None] * len(item), dtype=pl.String)
-        source = self.item_ids.gather(towards.indices[link[first]].astype(np.uint32))
-        names = names.scatter(pair[first], "often bought with " + source)
+        source = self.item_ids.gather(bought.astype(np.uint32))
+        names = names.scatter(pair, "often bought with " + source)
         return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+
+
+def strongest_links(
+    own: sparse.csr_array, weights: sparse.csr_array, user: IntArray, item: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Which item of a user adds most to an item's score.
+
+    Args:
+        own: (users, items) what the user's items weigh.
+        weights: (items, items), row = bought, column = recommended.
+        user: (n,) of each pair.
+        item: (n,) of each pair.
+
+    Returns:
+        The pairs to which an item of the user adds something, rising, and that item.
+    """
+    towards = weights.T.tocsr()
+    towards.sort_indices()
+    pair, link = _links(towards, item)
+    weight = np.asarray(own[user[pair], towards.indices[link]]).ravel() * towards.data[link]
+    best = np.lexsort((-weight, pair))
+    first = best[np.flatnonzero(np.diff(pair[best], prepend=-1))]
+    first = first[weight[first] > 0]
+    return pair[first], towards.indices[link[first]]
 
 
 def _links(towards: sparse.csr_array, item: IntArray) -> tuple[IntArray, IntArray]:
@@ -140,13 +158,13 @@ def find_neighbours(histories: Histories, items: int) -> sparse.csr_array:
     scaled = (bought @ sparse.diags_array(1.0 / norm)).tocsr()
     columns = scaled.tocsc()
     parts = [
-        _largest((columns[:, start : start + _ITEMS_AT_ONCE].T @ scaled).tocsr(), start, _NEIGHBOURS)
+        largest_cells((columns[:, start : start + _ITEMS_AT_ONCE].T @ scaled).tocsr(), start, _NEIGHBOURS)
         for start in range(0, items, _ITEMS_AT_ONCE)
     ]
     return sparse.vstack(parts, format="csr")
 
 
-def _largest(rows: sparse.csr_array, first_item: int, keep: int) -> sparse.csr_array:
+def largest_cells(rows: sparse.csr_array, first_item: int, keep: int) -> sparse.csr_array:
     """The `keep` largest cells of each row, without an item's cosine with itself."""
     row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     is_other = rows.indices != row + first_item

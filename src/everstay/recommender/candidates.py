@@ -7,32 +7,40 @@ A candidate's folder holds `artifact` (the model that serves), `early` (the one 
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from everstay import tables as t
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
-from everstay.recommender.config import NetworkConfig
+from everstay.recommender.config import NetworkConfig, SequentialConfig
 from everstay.recommender.evaluate import report_candidate
-from everstay.recommender.fit import Fitted, fit_candidate
+from everstay.recommender.fit import BLENDED, Fitted, fit_blend, fit_candidate
 from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
 _DONE = "training.json"
+_CONFIGS: dict[str, Sequence[BaseModel]] = {
+    **GRIDS,
+    "network": (NetworkConfig(),),
+    "sequential": (SequentialConfig(),),
+    "blend": (SequentialConfig(), *GRIDS["ease"], *GRIDS["transitions"]),
+}
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
     """Name everything a candidate depends on: data, horizon, vocabulary, policy, configuration, seed; 64 hex digits."""
-    configs = GRIDS.get(name, (NetworkConfig(),))
     recommender = settings.recommender
     parts = {
         "name": name,
         "data_version": data_version,
         "as_of": str(settings.as_of),
         "recommender": recommender.model_dump(mode="json", exclude={"candidates", "lists"}),
-        "configs": [config.model_dump(mode="json") for config in configs],
+        "configs": [config.model_dump(mode="json") for config in _CONFIGS[name]],
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -62,10 +70,21 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
     rows = BasketRows.read(rows_folder)
     rows.check()
     work = folder / f".{name}-{key[:16]}"
-    fitted = fit_candidate(name, rows, settings, work)
+    if name == "blend":
+        homes = {part: train_candidate(part, rows_folder, settings, folder, data_version) for part in BLENDED}
+        fitted = fit_blend({part: load_candidate(home) for part, home in homes.items()}, rows, settings)
+    else:
+        fitted = fit_candidate(name, rows, settings, work)
     _store(fitted, home, key, rows, data_version)
     shutil.rmtree(work, ignore_errors=True)
     return home
+
+
+def load_candidate(home: Path) -> Fitted:
+    """A stored candidate, from `train_candidate`."""
+    training = _read_training(home)
+    models = load_artifact(home / "artifact"), load_artifact(home / "early")
+    return Fitted(*models, training["params"], training["curves"])
 
 
 def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> CandidateReport:
@@ -76,15 +95,15 @@ def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> Can
         rows_folder: from `BasketRows.write`.
         settings: length of the lists, and the intervals.
     """
-    training = _read_training(home)
+    fitted = load_candidate(home)
     return report_candidate(
-        load_artifact(home / "artifact"),
-        load_artifact(home / "early"),
+        fitted.model,
+        fitted.early,
         BasketRows.read(rows_folder),
         settings,
         artifact=home / "artifact",
-        params=training["params"],
-        curves=training["curves"],
+        params=fitted.params,
+        curves=fitted.curves,
     )
 
 

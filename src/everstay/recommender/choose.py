@@ -5,15 +5,22 @@ from typing import TypeVar
 
 import numpy as np
 import polars as pl
+from pydantic import BaseModel
 
 from everstay import tables as t
-from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
+from everstay.recommender.config import (
+    IalsConfig,
+    ItemNeighboursConfig,
+    LinearConfig,
+    PersonalFrequencyConfig,
+    PopularityConfig,
+)
 from everstay.recommender.evaluate import judge_lists
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import with_targets
 from everstay.recommender.vocabulary import WINDOWS
 
-Config = TypeVar("Config", bound=PopularityConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 POPULARITY = tuple(PopularityConfig(window_days=days) for days in WINDOWS)
 PERSONAL_FREQUENCY = tuple(
@@ -26,10 +33,31 @@ ITEM_NEIGHBOURS = tuple(
     for prior in (30.0, 100.0)
     for weight in (0.1, 0.3, 1.0)
 )
-GRIDS: dict[str, Sequence[PopularityConfig]] = {
+ITEM_ITEM = tuple(
+    LinearConfig(learns="alike", regularization=3.0, recency=recency) for recency in (0.4, 0.6, 0.8, 0.95)
+)
+EASE = tuple(
+    LinearConfig(learns="together", regularization=regularization, recency=recency)
+    for regularization in (50.0, 250.0)
+    for recency in (0.6, 0.8, 0.95)
+)
+TRANSITIONS = tuple(config.model_copy(update={"learns": "next"}) for config in EASE)
+IALS = tuple(
+    IalsConfig(factors=factors, regularization=regularization, recency=recency)
+    for factors in (64, 128)
+    for regularization in (0.03, 3.0)
+    for recency in (0.8, 1.0)
+)
+BLEND_WEIGHTS = ((0.0, 0.0), (0.1, 0.1), (0.0, 0.2), (0.2, 0.0), (0.2, 0.2), (0.4, 0.4))
+"""Of EASE and of SLIT, beside the network's 1."""
+GRIDS: dict[str, Sequence[BaseModel]] = {
     "popularity": POPULARITY,
     "personal_frequency": PERSONAL_FREQUENCY,
     "item_neighbours": ITEM_NEIGHBOURS,
+    "item_item": ITEM_ITEM,
+    "ease": EASE,
+    "transitions": TRANSITIONS,
+    "ials": IALS,
 }
 """What is tried; the network's few choices were made the same way, once, and are the defaults of its configuration."""
 
@@ -52,14 +80,18 @@ def choose_config(
 
 
 def mean_ndcg(model: ListModel, asked: pl.DataFrame, k: int) -> float:
-    """Mean over users of the NDCG of their lists, made without reasons."""
+    """Mean over users of the NDCG of their lists."""
+    return float(np.mean(judge_lists(plain_lists(model, asked, k), asked, k)["ndcg"].to_numpy()))
+
+
+def plain_lists(model: ListModel, asked: pl.DataFrame, k: int) -> pl.DataFrame:
+    """Lists as `recommend` gives them, without scores and reasons: `USER_ID`, `RANK`, `ITEM_ID`."""
     items = model.top_items(asked, k)
     user, place = np.nonzero(items >= 0)
-    lists = pl.DataFrame(
+    return pl.DataFrame(
         {
             t.USER_ID: asked[t.USER_ID].gather(user.astype(np.uint32)),
             t.RANK: (place + 1).astype(np.int32),
             t.ITEM_ID: model.vocabulary.ids(items[user, place]),
         }
     )
-    return float(np.mean(judge_lists(lists, asked, k)["ndcg"].to_numpy()))

@@ -1,6 +1,6 @@
 """What each candidate computes; how it is trained is `everstay.training`'s, where it runs is the settings'."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -76,3 +76,85 @@ class NetworkConfig(_Config):
         if self.dimensions % self.heads:
             raise ValueError("heads must divide dimensions")
         return self
+
+
+class SequentialConfig(_Config):
+    """Causal self-attention over the user's items, one after another; scores are cosines divided by a temperature."""
+
+    dimensions: int = Field(default=64, gt=0)
+    """Width of the item embeddings."""
+    blocks: int = Field(default=1, ge=0)
+    """Self-attention blocks."""
+    heads: int = Field(default=1, gt=0)
+    """Attention heads; divides `dimensions`."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of activations that are dropped in the blocks, in training."""
+    input_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the embeddings' cells that are dropped where they enter the blocks, in training."""
+    max_items: int = Field(default=50, gt=0)
+    """Latest items the attention sees."""
+    temperature: float = Field(default=0.07, gt=0)
+    """What cosines are divided by before the softmax: the smaller, the more the nearest wrong items weigh."""
+    candidates: int = Field(default=2_048, gt=0)
+    """Items in the softmax of a batch: its targets, filled up with others drawn evenly; all its places share them. A
+    vocabulary that is not larger is taken whole."""
+    batch_items: int = Field(default=1_024, gt=0)
+    """Transitions in a batch, about."""
+    epochs: int = Field(default=40, gt=0)
+    """Most passes over all sequences; the best on validation is kept."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _heads_divide_dimensions(self) -> Self:
+        if self.dimensions % self.heads:
+            raise ValueError("heads must divide dimensions")
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_hold_the_targets(self) -> Self:
+        if self.candidates < self.batch_items + self.max_items:
+            raise ValueError("candidates must be at least batch_items + max_items, for every target is one")
+        return self
+
+
+class LinearConfig(_Config):
+    """Linear item-item weights."""
+
+    learns: Literal["alike", "together", "next"] = "together"
+    """Which items have the same buyers (cosine), rebuild histories together (EASE), or follow each other (SLIT)."""
+    regularization: float = Field(default=100.0, gt=0)
+    """Added to the diagonal of the Gram matrix; for the cosine, buyers that every item is thought to have more."""
+    recency: float = Field(default=0.8, gt=0, le=1)
+    """What an item of the history weighs relative to the one bought after it, when a user is served."""
+    learned_recency: float = Field(default=0.8, gt=0, le=1)
+    """The same where weights of `next` are learned."""
+    future_recency: float = Field(default=0.5, gt=0, le=1)
+    """What an item that follows weighs relative to the one before it, where weights of `next` are learned."""
+    max_items: int = Field(default=20_000, gt=0)
+    """The most bought items whose weights are solved for: time grows with the cube, memory with the square. The cosine
+    takes all."""
+
+
+class IalsConfig(_Config):
+    """Matrix factorisation of implicit feedback by alternating least squares."""
+
+    factors: int = Field(default=64, gt=0)
+    regularization: float = Field(default=0.03, ge=0)
+    confidence: float = Field(default=20.0, gt=0)
+    """What a purchase weighs beside an item that was not bought."""
+    iterations: int = Field(default=12, gt=0)
+    recency: float = Field(default=0.9, gt=0, le=1)
+    """What an item of the history weighs relative to the one bought after it, when a user is served."""
+
+
+class BlendConfig(_Config):
+    """The sequential network, EASE and SLIT, added up in standard deviations over a user's items."""
+
+    sequential: SequentialConfig
+    together: LinearConfig
+    follows: LinearConfig
+    together_weight: float = Field(default=0.0, ge=0)
+    """Of EASE; the network's weight is 1."""
+    follows_weight: float = Field(default=0.0, ge=0)
+    """Of SLIT."""

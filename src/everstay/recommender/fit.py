@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel
+from scipy import sparse
 
 from everstay.recommender.baselines import (
     ItemNeighboursRanker,
@@ -14,12 +16,19 @@ from everstay.recommender.baselines import (
     PopularityRanker,
     find_neighbours,
 )
-from everstay.recommender.choose import GRIDS, choose_config
-from everstay.recommender.config import NetworkConfig, PopularityConfig
-from everstay.recommender.histories import read_histories
-from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.blend import BlendRanker
+from everstay.recommender.choose import BLEND_WEIGHTS, GRIDS, choose_config
+from everstay.recommender.config import BlendConfig, IalsConfig, LinearConfig, NetworkConfig, SequentialConfig
+from everstay.recommender.histories import Histories, read_histories
+from everstay.recommender.ials import IalsRanker, fit_ials
+from everstay.recommender.linear import LinearRanker
+from everstay.recommender.linear_fit import fit_linear
+from everstay.recommender.model import ListModel, Ranker, Scores
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows
+from everstay.recommender.sequences import Sequences
+from everstay.recommender.sequential import SequentialRanker
+from everstay.recommender.sequential_fit import fit_sequential, next_items
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Settings
 from everstay.training import count_parameters
@@ -49,7 +58,7 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     """Choose the settings of one candidate and fit it.
 
     Args:
-        name: one of `settings.recommender.candidates`.
+        name: one of `settings.recommender.candidates`, but not the blend, which is made of others.
         rows: of validation and test.
         settings: vocabulary, policy, seed and training.
         folder: of checkpoints; a killed call is continued from there.
@@ -59,29 +68,91 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     """
     if name == "network":
         return _fit_network(rows, settings, folder)
+    if name == "sequential":
+        return _fit_sequential(rows, settings, folder)
     early_vocabulary, vocabulary = (
         Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
     )
     make = partial(_list_model, name, settings)
-    early_ranker = _ranker_maker(name, rows.validation, early_vocabulary)
+    early_ranker = _ranker_maker(name, rows.validation, early_vocabulary, settings)
     chosen, _ = choose_config(
         GRIDS[name],
         lambda config: make(early_ranker(config), early_vocabulary),
         rows.validation,
         settings.recommender.list_length,
     )
-    model = make(_ranker_maker(name, rows.test, vocabulary)(chosen), vocabulary)
+    model = make(_ranker_maker(name, rows.test, vocabulary, settings)(chosen), vocabulary)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
 
 
-def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary) -> Make:
+BLENDED = ("sequential", "ease", "transitions")
+"""Candidates that the blend is made of."""
+
+
+def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
+    """Choose on validation how much the linear models add to the network.
+
+    Args:
+        fitted: the candidates `BLENDED`.
+        rows: that they were fitted on.
+        settings: length of the lists and policy.
+    """
+    early, final = ([getattr(fitted[name], part).ranker for name in BLENDED] for part in ("early", "model"))
+    configs = [rank.config for rank in early]
+    grid = [
+        BlendConfig(
+            sequential=configs[0], together=configs[1], follows=configs[2], together_weight=left, follows_weight=right
+        )
+        for left, right in BLEND_WEIGHTS
+    ]
+    vocabulary, early_vocabulary = (fitted["ease"].model.vocabulary, fitted["ease"].early.vocabulary)
+
+    def make(config: BlendConfig) -> ListModel:
+        return _list_model("blend", settings, BlendRanker(config, *early), early_vocabulary)
+
+    chosen, _ = choose_config(grid, make, rows.validation, settings.recommender.list_length)
+    params = {
+        "together_weight": chosen.together_weight,
+        "follows_weight": chosen.follows_weight,
+        **{f"sequential_{key}": value for key, value in fitted["sequential"].params.items()},
+    }
+    model = _list_model("blend", settings, BlendRanker(chosen, *final), vocabulary)
+    return Fitted(model, make(chosen), params, fitted["sequential"].curves)
+
+
+def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings: Settings) -> Make:
     """How a configuration becomes a ranker as of `rows`; what does not depend on it is computed once."""
     if name == "popularity":
         return partial(PopularityRanker.fit, vocabulary)
     if name == "personal_frequency":
         return partial(PersonalFrequencyRanker.fit, vocabulary)
-    near = find_neighbours(read_histories(rows, vocabulary), vocabulary.size)
+    histories = read_histories(rows, vocabulary)
+    if name in ("item_item", "ease", "transitions"):
+        return _linear_maker(histories, vocabulary)
+    if name == "ials":
+        return _ials_maker(histories, vocabulary, settings.training.seed)
+    near = find_neighbours(histories, vocabulary.size)
     return lambda config: ItemNeighboursRanker.build(vocabulary, config, near)
+
+
+def _linear_maker(histories: Histories, vocabulary: Vocabulary) -> Make:
+    """The weights do not depend on the recency with which they are served."""
+
+    @cache
+    def weights(trained: LinearConfig) -> sparse.csr_array:
+        return fit_linear(histories, vocabulary.size, trained)
+
+    return lambda config: LinearRanker.build(vocabulary, config, weights(config.model_copy(update={"recency": 1.0})))
+
+
+def _ials_maker(histories: Histories, vocabulary: Vocabulary, seed: int) -> Make:
+    """The factors do not depend on the recency with which they are served."""
+
+    @cache
+    def factors(trained: IalsConfig) -> Scores:
+        return fit_ials(histories, vocabulary.size, trained, seed)
+
+    return lambda config: IalsRanker.build(vocabulary, config, factors(config.model_copy(update={"recency": 1.0})))
 
 
 def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
@@ -107,13 +178,37 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     )
 
 
+def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
+    """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
+    policy, training, config = settings.recommender.already_bought, settings.training, SequentialConfig()
+    early_vocabulary, vocabulary = (
+        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
+    )
+    asked = next_items(rows.validation, early_vocabulary, policy)
+    early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
+    sequences = Sequences.of(read_histories(rows.test, vocabulary))
+    final = fit_sequential(sequences, vocabulary.size, config, training, folder / "final", epochs=early.epochs)
+    params = {
+        **_params(config, vocabulary, settings),
+        "best_epochs": early.epochs,
+        "parameters": count_parameters(final.network),
+        "seed": training.seed,
+    }
+    return Fitted(
+        _list_model("sequential", settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
+        _list_model(
+            "sequential", settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary
+        ),
+        params,
+        early.curves,
+    )
+
+
 def _list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:
     return ListModel(name, ranker, vocabulary, settings.recommender.already_bought)
 
 
-def _params(
-    config: PopularityConfig | NetworkConfig, vocabulary: Vocabulary, settings: Settings
-) -> dict[str, str | int | float | bool]:
+def _params(config: BaseModel, vocabulary: Vocabulary, settings: Settings) -> dict[str, str | int | float | bool]:
     return {
         **config.model_dump(mode="json"),
         "vocabulary_items": vocabulary.size,

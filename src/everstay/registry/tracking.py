@@ -111,6 +111,8 @@ def _write(
     client.log_dict(run_id, dict(settings), SETTINGS_FILE)
     for name, figure in report.figures.items():
         client.log_figure(run_id, figure, f"plots/{name}")
+    for name, text in report.pages.items():
+        client.log_text(run_id, text, f"pages/{name}")
     model: LoggedModel = client.create_logged_model(
         run.info.experiment_id, report.name, run_id, tags=_plain(run), params=params
     )

@@ -1,0 +1,82 @@
+"""How good are the recommenders on a public sequence file? Leave-one-out, full ranking, seen items removed.
+
+Everything is chosen on the last item but one; the last item is looked at once, by what was chosen. A model is then
+fitted anew with the last item but one, as a shop would; published figures are mostly of models fitted without it, so
+those are told too: their history has that item, their weights have not.
+"""
+
+import hashlib
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from benchmarks.result import Row, estimated, measured, show
+from everstay.metrics.comparison import mean_interval
+from everstay.recommender.candidates import load_candidate, train_candidate
+from everstay.recommender.choose import plain_lists
+from everstay.recommender.evaluate import judge_lists
+from everstay.recommender.fit import Fitted
+from everstay.recommender.model import ListModel
+from everstay.recommender.rows import BasketRows, with_targets
+from everstay.recommender.sequence_file import read_sequence_rows
+from everstay.settings import RecommenderCandidate, Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+CANDIDATES: tuple[RecommenderCandidate, ...] = (
+    "popularity", "item_item", "ease", "transitions", "ials", "sequential", "blend",
+)  # fmt: skip
+_METRICS = ("recall", "ndcg")
+_RESAMPLES = 2_000
+
+
+def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> None:
+    """Fit and judge every candidate, and tell each as soon as it is known.
+
+    Args:
+        file: of `user item item ...` lines.
+        folder: keeps what is fitted, so that a killed run is continued; none: nothing is kept.
+        json_file: also gets the rows.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = load_settings()
+    recommender = settings.recommender.model_copy(update={"min_item_users": 1, "already_bought": "remove"})
+    settings = settings.model_copy(update={"recommender": recommender})
+    rows = read_sequence_rows(file)
+    rows.check()
+    with tempfile.TemporaryDirectory() as temporary:
+        home = folder or Path(temporary)
+        version = hashlib.sha256(file.read_bytes()).hexdigest()
+        rows_folder = rows.write(home / "rows")
+        told: list[Row] = []
+        for name in CANDIDATES:
+            started = time.monotonic()
+            fitted = load_candidate(train_candidate(name, rows_folder, settings, home, version))
+            told.append(measured(name, "fitting", time.monotonic() - started, "s"))
+            told += _judge(name, fitted, rows, settings)
+            show(_title(file, rows), told, json_file)
+
+
+def _judge(name: str, fitted: Fitted, rows: BasketRows, settings: Settings) -> Iterator[Row]:
+    log.info("%s: %s", name, dict(fitted.params))
+    yield from _estimates(name, "", fitted.model, rows.test, settings)
+    yield from _estimates(name, ", fitted without validation", fitted.early, rows.test, settings)
+    yield from _estimates(name, ", validation", fitted.early, rows.validation, settings)
+
+
+def _estimates(name: str, what: str, model: ListModel, rows: pl.DataFrame, settings: Settings) -> Iterator[Row]:
+    asked, k = with_targets(rows), settings.recommender.list_length
+    judged = judge_lists(plain_lists(model, asked, k), asked, k)
+    confidence, seed = settings.promotion.confidence, settings.training.seed
+    interval = partial(mean_interval, resamples=_RESAMPLES, confidence=confidence, seed=seed)
+    for metric in _METRICS:
+        yield estimated(name, f"{metric}@{k}{what}", interval(judged[metric]))
+
+
+def _title(file: Path, rows: BasketRows) -> str:
+    return f"{file.name}: {with_targets(rows.test).height:,} users judged by their last item"

@@ -1,0 +1,58 @@
+"""What a candidate goes by, as pictures and a page of its MLflow run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from everstay.churn.model import ChurnModel
+from everstay.churn.reasons.overall import (
+    draw_dependence,
+    draw_importance,
+    importance,
+    partial_dependence,
+    strongest_features,
+)
+from everstay.churn.reasons.rules import Sample, distil
+from everstay.churn.rows import ChurnRows
+
+_ROWS = 8_000  # of the training rows, that rules are grown from
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Importance, dependence and rules of a candidate.
+
+    Attributes:
+        figures: file name to picture.
+        pages: file name to text.
+        fidelity: R² of the rules against the model, on the test rows.
+    """
+
+    figures: Mapping[str, Figure]
+    pages: Mapping[str, str]
+    fidelity: float
+
+
+def look_over(model: ChurnModel, rows: ChurnRows) -> Overview:
+    """Attribute the test rows, vary their strongest features, and put the model into rules.
+
+    Rules are grown on training rows, their number is chosen on validation rows, their fidelity is that on test rows;
+    outcomes are not looked at.
+    """
+    attribution = model.attribute(rows.test)
+    curves = partial_dependence(model, rows.test, strongest_features(attribution))
+    some = rows.train.gather_every(max(1, rows.train.height // _ROWS))
+    rules = distil(*(_sample(model, part) for part in (some, rows.validation, rows.test)))
+    figures = {
+        "importance.png": draw_importance(importance(attribution)),
+        "partial_dependence.png": draw_dependence(curves),
+    }
+    return Overview(figures, {"rules.txt": rules.text()}, rules.fidelity)
+
+
+def _sample(model: ChurnModel, rows: pl.DataFrame) -> Sample:
+    probability = np.clip(model.predict_probability(rows), 1e-6, 1 - 1e-6)
+    return rows, np.log(probability / (1 - probability))

@@ -1,0 +1,71 @@
+"""Additive parts of scores: what each feature adds to the score of the base user, who is the same for everybody.
+
+Shapes: N rows, S sources.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everstay.churn.encoding import MODEL_COLUMNS, FeatureEncoder
+
+FloatArray = NDArray[np.float64]
+
+HISTORY = "history"
+"""The source that a network's summary of the day tokens is: one part for all it says."""
+SOURCES = (*MODEL_COLUMNS, HISTORY)
+"""What parts belong to, in this order, whatever the model; what a model does not read has the part 0."""
+
+_STILL = 1e-9  # a score no farther from the base's: their quotient would be rounding
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Parts of N scores: `base + parts.sum(axis=1)` are the scores.
+
+    Attributes:
+        base: score of the base user.
+        parts: (N, S).
+    """
+
+    base: float
+    parts: FloatArray
+
+    @property
+    def scores(self) -> FloatArray:
+        """What the parts add up to, (N,)."""
+        return self.base + self.parts.sum(axis=1)
+
+    def moved(self, base: float, scores: FloatArray) -> "Attribution":
+        """Parts of a monotone function of the scores, of which `base` and `scores` (N,) are the values.
+
+        Each part keeps its share (the rescale rule of DeepLIFT, Shrikumar et al. 2017): for a straight line, as Platt's
+        calibration is, that is the slope times the part, and the completeness stays exact for any curve.
+        """
+        change = self.parts.sum(axis=1)
+        is_still = np.abs(change) < _STILL
+        share = np.where(is_still, 0.0, (scores - base) / np.where(is_still, 1.0, change))
+        return Attribution(base, self.parts * share[:, None])
+
+
+def mean_attribution(members: Sequence[Attribution]) -> Attribution:
+    """Parts of the mean of several scores of the same rows."""
+    bases, parts = [member.base for member in members], [member.parts for member in members]
+    return Attribution(float(np.mean(bases)), np.mean(parts, axis=0))
+
+
+def placed(parts: FloatArray, columns: Sequence[str]) -> FloatArray:
+    """Put parts (N, F) of `columns` where they stand among the sources: (N, S)."""
+    whole = np.zeros((len(parts), len(SOURCES)))
+    whole[:, [SOURCES.index(name) for name in columns]] = parts
+    return whole
+
+
+def encoded_parts(parts: FloatArray, encoder: FeatureEncoder) -> FloatArray:
+    """Parts (N, E) of encoded features -> (N, S): being undefined counts for the feature that is undefined."""
+    count = len(encoder.columns)
+    own = parts[:, :count].copy()
+    own[:, encoder.is_marked] += parts[:, count:]
+    return placed(own, encoder.columns)

@@ -1,0 +1,130 @@
+"""Sorted events put into other sorted events: a night's file into the bucket's history, without sorting that anew.
+
+Shapes: A rows of the larger table, B of the smaller one.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.lake.order import one_chunk
+
+
+class SameMoment(Exception):
+    """Two tables hold events of one user at one time, whose order their ids decide."""
+
+
+def merge_coded(tables: Sequence[pa.Table]) -> pa.Table:
+    """Merge tables of the same columns, each in the order of events, whose ids are dictionaries; users' codes ascend.
+
+    Raises:
+        SameMoment: the tables do not say which of two events is first.
+    """
+    return reduce(_merge_two, sorted(tables, key=len))
+
+
+def _merge_two(small: pa.Table, large: pa.Table) -> pa.Table:
+    if not len(small):
+        return large
+    large, small = _with_common_users(large, small)
+    at = _places(large, small)
+    columns = [_insert(one_chunk(large[name]), one_chunk(small[name]), at) for name in large.column_names]
+    return pa.table(columns, names=large.column_names)
+
+
+def _with_common_users(*tables: pa.Table) -> list[pa.Table]:
+    """Give the users of both tables one dictionary, in the order of their ids."""
+    coded = [one_chunk(table[t.USER_ID]) for table in tables]
+    names = [pl.Series(pl.from_arrow(column.dictionary), dtype=pl.String) for column in coded]
+    users = pl.concat(names).unique().sort()
+    dictionary = users.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(coded[0].type.value_type)
+    result = []
+    for table, column, known in zip(tables, coded, names, strict=True):
+        rank = known.cast(pl.Enum(users)).to_physical().to_numpy().astype(np.int32)
+        codes = pa.array(rank[column.indices.to_numpy()])
+        place = table.column_names.index(t.USER_ID)
+        result.append(table.set_column(place, t.USER_ID, pa.DictionaryArray.from_arrays(codes, dictionary)))
+    return result
+
+
+def _places(large: pa.Table, small: pa.Table) -> NDArray[np.int64]:
+    """(B,) number of rows of the larger table that come before each of the smaller one."""
+    user, moment = zip(*map(_keys, (large, small)), strict=True)
+    low, high = (np.searchsorted(user[0], user[1], side) for side in ("left", "right"))
+    at, is_same = _search(moment[0], moment[1], low, high)
+    if is_same:
+        raise SameMoment
+    return at
+
+
+def _keys(table: pa.Table) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    user, moment = one_chunk(table[t.USER_ID]), one_chunk(table[t.OCCURRED_AT])
+    return user.indices.to_numpy(), moment.cast(pa.timestamp("us", "UTC")).view(pa.int64()).to_numpy()
+
+
+@njit(cache=True, nogil=True)
+def _search(
+    moments: NDArray[np.int64], wanted: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], bool]:
+    """Where each wanted moment (B,) belongs in its range of `moments` (A,), and whether any is there already."""
+    at, is_same = np.empty(len(wanted), np.int64), False
+    for row in range(len(wanted)):
+        place = low[row] + np.searchsorted(moments[low[row] : high[row]], wanted[row])
+        at[row] = place
+        is_same |= place < high[row] and moments[place] == wanted[row]
+    return at, is_same
+
+
+def _insert(large: pa.Array, small: pa.Array, at: NDArray[np.int64]) -> pa.Array:
+    if isinstance(large, pa.DictionaryArray):
+        known, codes = _common_codes(large, small)
+        return pa.DictionaryArray.from_arrays(_insert(large.indices, codes, at), known)
+    if not (pa.types.is_primitive(large.type) and large.type.bit_width >= 8):
+        rows = _insert_rows(np.arange(len(large)), len(large) + np.arange(len(small)), at)
+        return pa.concat_arrays([large, small]).take(pa.array(rows))
+    values = _insert_rows(_numbers(large), _numbers(small), at)
+    mask = _insert_rows(_is_null(large), _is_null(small), at) if large.null_count or small.null_count else None
+    return pa.array(values, mask=mask).view(large.type)
+
+
+def _common_codes(large: pa.DictionaryArray, small: pa.DictionaryArray) -> tuple[pa.Array, pa.Array]:
+    """What the codes of both stand for, and those of the smaller one."""
+    if large.dictionary.equals(small.dictionary):
+        return large.dictionary, small.indices
+    found = pc.index_in(small.dictionary, value_set=large.dictionary)
+    new = small.dictionary.filter(found.is_null())
+    table = found.to_numpy(zero_copy_only=False).astype(np.float64)
+    table[np.isnan(table)] = len(large.dictionary) + np.arange(len(new))
+    codes = pa.array(table.astype(np.int32)).take(small.indices)
+    return pa.concat_arrays([large.dictionary, new]), codes
+
+
+def _numbers(column: pa.Array) -> NDArray[np.generic]:
+    """The values as numbers of the same width; anything where null."""
+    kind = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}[column.type.bit_width // 8]
+    whole = column.view(kind)
+    return (whole.fill_null(0) if whole.null_count else whole).to_numpy()
+
+
+def _is_null(column: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(column.is_null().to_numpy(zero_copy_only=False))
+
+
+@njit(cache=True, nogil=True)
+def _insert_rows(large: NDArray, small: NDArray, at: NDArray[np.int64]) -> NDArray:
+    """The values (A + B,) with each small one (B,) before the large one (A,) of number `at` (B,), ascending."""
+    result = np.empty(len(large) + len(small), large.dtype)
+    done = 0
+    for row in range(len(small)):
+        result[done + row : at[row] + row] = large[done : at[row]]
+        result[at[row] + row] = small[row]
+        done = at[row]
+    result[done + len(small) :] = large[done:]
+    return result

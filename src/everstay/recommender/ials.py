@@ -1,0 +1,107 @@
+"""Matrix factorisation of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), trained by `implicit`."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+from implicit.cpu.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from scipy import sparse
+
+from everstay import tables as t
+from everstay.recommender.baselines import popularity
+from everstay.recommender.config import IalsConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.linear import faded_counts
+from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.vocabulary import Vocabulary
+
+_POPULARITY = 1e-6  # decides only where no factor does
+
+
+@dataclass(frozen=True)
+class IalsRanker:
+    """Item factors; a user's are solved for when a list is wanted, from the history as it is then.
+
+    Attributes:
+        config: how the factors were made, and what recency weighs.
+        factors: (items, factors).
+        share: (items,) popularity.
+        item_ids: shop ids, for reasons.
+    """
+
+    config: IalsConfig
+    factors: Scores
+    share: Scores
+    item_ids: pl.Series
+
+    @classmethod
+    def build(cls, vocabulary: Vocabulary, config: IalsConfig, factors: Scores) -> Self:
+        """Join factors with what the vocabulary knows."""
+        return cls(config, factors, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
+
+    def scores(self, histories: Histories) -> Scores:
+        """Products of user and item factors, (n, items)."""
+        own = self._own(histories)
+        wanted = own.copy()
+        wanted.data = 1.0 + wanted.data
+        users = np.linalg.solve(self._systems(own), (wanted @ self.factors)[:, :, None])[:, :, 0]
+        scores: Scores = users @ self.factors.T + np.float32(_POPULARITY) * self.share
+        return scores
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The user's own purchases of it, or the item of theirs that adds most to its score, or that it is popular.
+
+        A score is a sum over the user's items (section 4 of the paper).
+        """
+        own = self._own(histories)
+        systems = self._systems(own)
+        names: list[str | None] = []
+        for row, goal in zip(user, item, strict=True):
+            cells = slice(own.indptr[row], own.indptr[row + 1])
+            bought = own.indices[cells]
+            towards = self.factors[bought] @ np.linalg.solve(systems[row], self.factors[goal])
+            parts = (1.0 + own.data[cells]) * towards
+            is_known = len(bought) and parts.max() > 0
+            names.append(
+                f"bought by those who bought {self.item_ids[int(bought[parts.argmax()])]}" if is_known else None
+            )
+        likely = pl.Series(names, dtype=pl.String)
+        return first_known(bought_before(histories, user, item), likely, otherwise=POPULAR)
+
+    def _own(self, histories: Histories) -> sparse.csr_array:
+        own = faded_counts(histories, len(self.share), self.config.recency)
+        own.data *= self.config.confidence
+        return own
+
+    def _systems(self, own: sparse.csr_array) -> NDArray[np.float32]:
+        """The normal equations' matrices of the users, (n, factors, factors)."""
+        common = self.factors.T @ self.factors
+        common[np.diag_indices_from(common)] += np.float32(self.config.regularization + _RIDGE)
+        systems = np.tile(common, (own.shape[0], 1, 1))
+        for row in range(own.shape[0]):
+            cells = slice(own.indptr[row], own.indptr[row + 1])
+            bought = self.factors[own.indices[cells]]
+            systems[row] += bought.T @ (own.data[cells, None] * bought)
+        return systems
+
+
+_RIDGE = 1e-6  # so that a system has a solution without any regularization
+
+
+def fit_ials(histories: Histories, items: int, config: IalsConfig, seed: int) -> Scores:
+    """Factorise who bought what: item factors (items, factors)."""
+    bought = faded_counts(histories, items, 1.0)
+    bought.data[:] = 1.0
+    model = AlternatingLeastSquares(
+        factors=config.factors,
+        regularization=config.regularization,
+        alpha=1.0 + config.confidence,
+        iterations=config.iterations,
+        random_state=seed,
+    )
+    model.fit(sparse.csr_matrix(bought), show_progress=False)
+    factors: Scores = model.item_factors
+    return factors

@@ -1,0 +1,62 @@
+"""Linear item-item models, served with recency: a score is a sum over the items of the history."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from everstay import tables as t
+from everstay.recommender.baselines import popularity, strongest_links
+from everstay.recommender.config import LinearConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.vocabulary import Vocabulary
+
+_POPULARITY = 1e-6  # decides only where no weight does
+
+
+@dataclass(frozen=True)
+class LinearRanker:
+    """Weights from the items bought to the items recommended.
+
+    Attributes:
+        config: how the weights were made, and what recency weighs.
+        weights: (items, items), row = bought, column = recommended.
+        share: (items,) popularity.
+        item_ids: shop ids, for reasons.
+    """
+
+    config: LinearConfig
+    weights: sparse.csr_array
+    share: Scores
+    item_ids: pl.Series
+
+    @classmethod
+    def build(cls, vocabulary: Vocabulary, config: LinearConfig, weights: sparse.csr_array) -> Self:
+        """Join weights with what the vocabulary knows."""
+        return cls(config, weights, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
+
+    def scores(self, histories: Histories) -> Scores:
+        """Sum of the weights of the user's items, each faded by the orders since, (n, items)."""
+        own = faded_counts(histories, len(self.share), self.config.recency)
+        scores: Scores = (own @ self.weights).toarray()
+        return scores + np.float32(_POPULARITY) * self.share
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The user's own purchases of it, or the item of theirs that adds most to its score, or that it is popular."""
+        own = faded_counts(histories, len(self.share), self.config.recency)
+        pair, source = strongest_links(own, self.weights, user, item)
+        names = pl.Series([None] * len(item), dtype=pl.String)
+        names = names.scatter(pair, "bought by those who bought " + self.item_ids.gather(source.astype(np.uint32)))
+        return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+
+
+def faded_counts(histories: Histories, items: int, recency: float) -> sparse.csr_array:
+    """Purchases of each user, each weighted by recency ** (orders since): (users, items)."""
+    since = histories.user_start[histories.order_user + 1] - 1 - np.arange(len(histories.order_user))
+    weight = (recency**since).astype(np.float32)[histories.line_order]
+    shape = (histories.user_count, items)
+    return sparse.csr_array((weight, (histories.line_user, histories.line_item)), shape=shape)

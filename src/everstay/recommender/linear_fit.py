@@ -1,0 +1,115 @@
+"""Weights of the linear models: which items have the same buyers, stand together (EASE), or follow (SLIT).
+
+Sources: EASE, Steck, WWW 2019; SLIT, the transition part of SLIST, Choi et al., WWW 2021.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from everstay.recommender.baselines import largest_cells
+from everstay.recommender.config import LinearConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.linear import faded_counts
+from everstay.recommender.sequences import Sequences
+
+_KEPT = 200  # largest weights of each item
+_ITEMS_AT_ONCE = 2_048
+_COSINE_POWER = 0.4
+_ITEMS_BEFORE, _ITEMS_AFTER = 20, 3  # of a place, that SLIT looks at
+
+
+def fit_linear(histories: Histories, items: int, config: LinearConfig) -> sparse.csr_array:
+    """Find the weights from items bought to items recommended, the largest of each row, (items, items)."""
+    bought = faded_counts(histories, items, 1.0)
+    bought.data[:] = 1.0
+    if config.learns == "alike":
+        return _alike(bought, config.regularization)
+    modelled = np.sort(np.argsort(-np.bincount(bought.indices, minlength=items), kind="stable")[: config.max_items])
+    if config.learns == "together":
+        weights = _together(bought[:, modelled], config.regularization)
+    else:
+        before, after = places(Sequences.of(histories), items, config)
+        weights = _next(before[:, modelled], after[:, modelled], config.regularization)
+    rows = largest_cells(sparse.csr_array(_without_the_small(weights)), 0, _KEPT).tocoo()
+    return sparse.csr_array((rows.data, (modelled[rows.row], modelled[rows.col])), shape=(items, items))
+
+
+def _alike(bought: sparse.csr_array, shrinkage: float) -> sparse.csr_array:
+    """Users in common, divided by (buyers + shrinkage) ** .4 of both items: a cosine that likes the popular."""
+    scale = (np.bincount(bought.indices, minlength=bought.shape[1]) + shrinkage) ** -_COSINE_POWER
+    scaled = (bought @ sparse.diags_array(scale.astype(np.float32))).tocsr()
+    columns = scaled.tocsc()
+    parts = [
+        largest_cells((columns[:, start : start + _ITEMS_AT_ONCE].T @ scaled).tocsr(), start, _KEPT)
+        for start in range(0, bought.shape[1], _ITEMS_AT_ONCE)
+    ]
+    return sparse.vstack(parts, format="csr")
+
+
+def _together(bought: sparse.csr_array, regularization: float) -> NDArray[np.float32]:
+    """What best rebuilds every user's items from the others'.
+
+    With P = inverse(G + regularization), G the items' Gram matrix over users, the weight i -> j is -P[i, j] / P[j, j],
+    and 0 from an item to itself.
+    """
+    inverse = _inverse(bought, regularization)
+    weights: NDArray[np.float32] = inverse.div_(-inverse.diagonal().clone()).fill_diagonal_(0.0).numpy()
+    return weights
+
+
+def _next(before: sparse.csr_array, after: sparse.csr_array, regularization: float) -> NDArray[np.float32]:
+    """What best predicts, at every place, the items after it from those before: inverse(B'B + regularization) B'A."""
+    inverse = _inverse(before, regularization).numpy()
+    weights: NDArray[np.float32] = ((after.T @ before).tocsr() @ inverse).T
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def _inverse(rows: sparse.csr_array, regularization: float) -> torch.Tensor:
+    gram = torch.from_numpy((rows.T @ rows).toarray())
+    gram.diagonal().add_(regularization)
+    return torch.cholesky_inverse(torch.linalg.cholesky(gram))
+
+
+def places(sequences: Sequences, items: int, config: LinearConfig) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Items before and after each place between two items of a sequence, fading with their distance: (places, items).
+
+    Args:
+        sequences: of the users.
+        items: size of the vocabulary.
+        config: how much an item fades with each item that lies between.
+    """
+    sequence = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+    is_place = np.diff(sequence, prepend=-1) == 0  # of the item that follows it
+    number = np.cumsum(is_place) - 1
+    before = _shifted(sequences.item, sequence, is_place, range(1, _ITEMS_BEFORE + 1), config.learned_recency)
+    after = _shifted(sequences.item, sequence, is_place, range(0, -_ITEMS_AFTER, -1), config.future_recency)
+    shape = (int(is_place.sum()), items)
+    found = (sparse.csr_array((value, (number[place], item)), shape=shape) for place, item, value in (before, after))
+    return next(found), next(found)
+
+
+def _shifted(
+    item: IntArray, sequence: IntArray, is_place: NDArray[np.bool_], distances: range, recency: float
+) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
+    """Places, items at the distances before them in the same sequence, and recency ** (items between)."""
+    elements = np.flatnonzero(is_place)
+    parts = []
+    for between, distance in enumerate(distances):
+        source = elements - distance
+        inside = (source >= 0) & (source < len(item))
+        inside[inside] = sequence[source[inside]] == sequence[elements[inside]]
+        value = np.full(int(inside.sum()), recency**between, np.float32)
+        parts.append((elements[inside], item[source[inside]], value))
+    place, found, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return place, found, weight
+
+
+def _without_the_small(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Set to zero in place what is not among the largest `_KEPT` of its row."""
+    if weights.shape[1] > _KEPT:
+        border = np.partition(weights, -_KEPT, axis=1)[:, -_KEPT, None]
+        weights[weights < border] = 0.0
+    return weights

@@ -1,0 +1,101 @@
+"""The trained sequential network as a ranker."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from everstay import tables as t
+from everstay.recommender.baselines import popularity
+from everstay.recommender.config import SequentialConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.sequences import SequenceBatch, Sequences, lay_out
+from everstay.recommender.sequential_network import SequentialNetwork
+from everstay.recommender.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class SequentialRanker:
+    """A network, what users without a history get, and shop ids for reasons.
+
+    Attributes:
+        config: of the network.
+        network: trained.
+        share: (items,) popularity.
+        item_ids: shop ids.
+    """
+
+    config: SequentialConfig
+    network: SequentialNetwork
+    share: Scores
+    item_ids: pl.Series
+
+    @classmethod
+    def build(cls, vocabulary: Vocabulary, config: SequentialConfig, network: SequentialNetwork) -> Self:
+        """Join a network with what the vocabulary knows."""
+        return cls(config, network, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
+
+    @torch.inference_mode()
+    def scores(self, histories: Histories) -> Scores:
+        """Cosines divided by the temperature, (n, items); popularity for a user without a history."""
+        known, batch = self._known(histories)
+        scores = np.tile(self.share, (histories.user_count, 1))
+        if len(known):
+            logits = (self.network.last(batch) @ self.network.unit_items().T) / self.config.temperature
+            scores[known] = logits.float().cpu().numpy()
+        return scores
+
+    @torch.inference_mode()
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The user's own purchases of it, or the item of theirs without which its score would fall most, or popularity.
+
+        The fall is computed by the network itself: each item the network reads is left out in turn.
+        """
+        known, batch = self._known(histories)
+        row_of = np.full(histories.user_count, -1)
+        row_of[known] = np.arange(len(known))
+        row = row_of[user]
+        names = pl.Series([None] * len(item), dtype=pl.String)
+        asked = np.flatnonzero(row >= 0)
+        if len(asked):
+            source = self._strongest(batch, torch.from_numpy(row[asked]), torch.from_numpy(item[asked]))
+            names = names.scatter(asked, "goes with " + self.item_ids.gather(source.numpy().astype(np.uint32)))
+        return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+
+    def _known(self, histories: Histories) -> tuple[IntArray, SequenceBatch]:
+        """Users with a history, and their latest items as a batch."""
+        sequences = Sequences.of(histories).latest(self.config.max_items)
+        known = np.flatnonzero(sequences.lengths > 0)
+        batch = lay_out(sequences.select(known))
+        device = self.network.embedding.weight.device
+        return known, SequenceBatch(batch.items.to(device), batch.lengths.to(device))
+
+    def _strongest(self, batch: SequenceBatch, row: Tensor, item: Tensor) -> Tensor:
+        """The item of each pair's sequence without which the pair's score is smallest: item index per pair."""
+        wanted = self.network.unit_items(item)
+        lowest = torch.full(row.shape, torch.inf)
+        strongest = batch.items[row, batch.lengths[row] - 1].clone()
+        for back in range(1, int(batch.lengths.max()) + 1):
+            shorter, has = _without(batch, back)
+            pairs = torch.nonzero(has[row])[:, 0]
+            rest = self.network.last(SequenceBatch(shorter.items[has], shorter.lengths[has]))
+            place = has.cumsum(0) - 1
+            left = (rest[place[row[pairs]]] * wanted[pairs]).sum(dim=1)
+            is_lower = left < lowest[pairs]
+            better = pairs[is_lower]
+            lowest[better] = left[is_lower]
+            strongest[better] = batch.items[row[better], batch.lengths[row[better]] - back]
+        return strongest.cpu()
+
+
+def _without(batch: SequenceBatch, back: int) -> tuple[SequenceBatch, Tensor]:
+    """Sequences without their last-but-`back - 1` item, and whether a sequence has it and another item."""
+    place = torch.arange(batch.items.shape[1], device=batch.items.device)
+    gone = (batch.lengths - back)[:, None]
+    moved = torch.where(place >= gone, batch.items.roll(-1, dims=1), batch.items)
+    return SequenceBatch(moved, batch.lengths - 1), (batch.lengths > 1) & (gone[:, 0] >= 0)

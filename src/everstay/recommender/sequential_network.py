@@ -1,0 +1,55 @@
+"""Which item comes next, from the items before: SASRec (Kang and McAuley, 2018) with cosine scores.
+
+Shapes: S = sequences, T = places, M = places that predict, D = dimensions, V = items.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # the name every PyTorch reader expects
+
+from everstay.recommender.attention import CausalBlock
+from everstay.recommender.config import SequentialConfig
+from everstay.recommender.sequences import SequenceBatch
+
+
+class SequentialNetwork(nn.Module):
+    """Item embeddings, the distance of each from the sequence's end, causal blocks.
+
+    Args:
+        config: sizes.
+        items: size of the vocabulary.
+    """
+
+    def __init__(self, config: SequentialConfig, items: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(items, config.dimensions)
+        self.distance = nn.Embedding(config.max_items, config.dimensions)
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.blocks = nn.ModuleList(
+            CausalBlock(config.dimensions, config.heads, config.dropout) for _ in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(config.dimensions)
+        for table in (self.embedding, self.distance):
+            nn.init.normal_(table.weight, std=_INITIAL_SCALE)
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """What is expected after each place: unit vectors (M, D), all places of the first sequence first."""
+        items, lengths = batch
+        place = torch.arange(items.shape[1], device=items.device)
+        distance = (lengths[:, None] - 1 - place).clamp(0, self.distance.num_embeddings - 1)
+        hidden = self.input_dropout(self.embedding(items) + self.distance(distance))
+        for block in self.blocks:
+            hidden = block(hidden)
+        return F.normalize(self.norm(hidden[place < lengths[:, None]]), dim=-1)
+
+    def last(self, batch: SequenceBatch) -> Tensor:
+        """What is expected after each sequence: unit vectors (S, D)."""
+        expected: Tensor = self(batch)[batch.lengths.cumsum(0) - 1]
+        return expected
+
+    def unit_items(self, item: Tensor | None = None) -> Tensor:
+        """Unit vectors of some items (C, D), or of all (V, D)."""
+        return F.normalize(self.embedding.weight if item is None else self.embedding(item), dim=-1)
+
+
+_INITIAL_SCALE = 0.02

@@ -1,0 +1,74 @@
+"""`python -m everstay.scoring USER`: a user's history, the curve of their risk, why, and what would change it."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+
+import polars as pl
+from rich.console import Console
+
+from everstay import tables as t
+from everstay.errors import EverstayError, NotReady
+from everstay.features import midnight_before
+from everstay.lake import Lake
+from everstay.registry.store import Registry
+from everstay.registry.versions import download, require_champion
+from everstay.scoring.story import Outlook, Story, tell_story
+from everstay.scoring.work import Work
+from everstay.settings import Settings, load_settings
+
+_BAR = 40  # characters for a probability of 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Tell the story of the user named; 1 with a message when it cannot be told."""
+    names = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        if len(names) != 1 or not names[0]:
+            raise NotReady("name one user: make explain USER=1234")
+        settings = load_settings()
+        print_story(Console(highlight=False, width=120), explain_user(names[0], settings))
+    except EverstayError as error:
+        print(f"everstay: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def explain_user(user_id: str, settings: Settings) -> Story:
+    """The story as of `score_as_of`, of the last publication, or of the last midnight that the data covers."""
+    lake, registry = Lake(settings.data.folder, settings.data.buckets), Registry(settings.mlflow)
+    champion, snapshot, scores = require_champion(registry, "churn"), lake.snapshot(), lake.read(t.CHURN_SCORES)
+    if settings.score_as_of is not None:
+        as_of = datetime.combine(settings.score_as_of, time(), UTC)
+    elif scores is not None and not scores.is_empty():
+        as_of = scores.select(pl.col(t.AS_OF).max()).item()
+    else:
+        as_of = midnight_before(snapshot.recorded_until)
+    published = None if scores is None else scores.filter(pl.col(t.AS_OF) == as_of)
+    return tell_story(user_id, Work(snapshot, download(registry, champion), champion.version, as_of), published)
+
+
+def print_story(console: Console, story: Story) -> None:
+    """In plain lines: summary, curve, reasons, outlooks."""
+    console.rule(f"User {story.user_id} as of {story.now.as_of:%Y-%m-%d}")
+    for line in story.summary:
+        console.print(line)
+    console.print(f"\nChance of leaving: {_told(story.now)}")
+    if story.worth is not None:
+        console.print(f"Value if they stay: {story.worth[0]:,.2f}; at risk of it: {story.worth[1]:,.2f}")
+    for reason in story.reasons:
+        console.print(f"  {reason}")
+    console.print("\nThe present champion's view of what was known at each date (it has learned from later dates)")
+    for as_of, probability in story.curve.iter_rows():
+        console.print(f"  {as_of:%Y-%m-%d} {probability:6.1%} {'█' * round(_BAR * probability)}")
+    console.print("\nWhat would change it")
+    for outlook in story.outlooks:
+        console.print(f"  {outlook.words}, as of {outlook.as_of:%Y-%m-%d}: {_told(outlook)}")
+
+
+def _told(outlook: Outlook) -> str:
+    return f"{outlook.probability:.1%}" + (f", tier {outlook.tier}" if outlook.tier else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""One user's story: what they did, how the champion's view of them changed, why, and what would change their tier."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.features import net_purchases
+from everstay.lake import assign_bucket
+from everstay.scoring.rows import churn_rows
+from everstay.scoring.tiers import HIGH, LOW, MEDIUM
+from everstay.scoring.work import Work
+
+_PAST, _STEP_DAYS = 13, 7  # as-ofs of the curve: a quarter, week by week
+_LATER_DAYS = (7, 14, 28)
+_CENTS = 100
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A risk that would be, if something were so.
+
+    Attributes:
+        words: what would be so.
+        as_of: when the user would be looked at again.
+        probability: of leaving.
+        tier: where the published users with such a risk are; None when nothing is published for the as-of.
+    """
+
+    words: str
+    as_of: datetime
+    probability: float
+    tier: str | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is told of a user.
+
+    Attributes:
+        user_id: theirs.
+        now: the risk as of now.
+        summary: what they did, in words.
+        curve: `AS_OF` and `CHURN_PROBABILITY`, oldest first: the champion's view of what was known then.
+        reasons: of the risk now, the strongest first.
+        worth: `customer_value` and `value_at_risk`, where published.
+        outlooks: what would change the risk.
+    """
+
+    user_id: str
+    now: Outlook
+    summary: Sequence[str]
+    curve: pl.DataFrame
+    reasons: Sequence[str]
+    worth: tuple[float, float] | None
+    outlooks: Sequence[Outlook]
+
+
+def tell_story(user_id: str, work: Work, published: pl.DataFrame | None) -> Story:
+    """Score one user as of now, in the past and in what may come, with the champion.
+
+    Args:
+        user_id: of the shop.
+        work: lake, champion and the as-of.
+        published: `tables.CHURN_SCORES` of the same as-of; tiers and values are read from it.
+
+    Raises:
+        NotReady: there is no event of such a user before the as-of.
+    """
+    events = _events_of(user_id, work)
+    items, model = work.reader.read(t.ITEMS), work.load_model()
+    usual = _last_order(events)
+    futures = _futures(events, usual, work.as_of)
+    moments = [work.as_of - timedelta(days=_STEP_DAYS * back) for back in range(_PAST, 0, -1)]
+    past = [(moment, events) for moment in moments if (events[t.OCCURRED_AT] < moment).any()]
+    looked_at = [*past, (work.as_of, events), *((as_of, changed) for _, as_of, changed in futures)]
+    rows = pl.concat([churn_rows(changed, items, as_of) for as_of, changed in looked_at])
+    risk = model.predict_probability(rows)
+    own, place = _published_row(user_id, published), len(past)
+    outlooks = [
+        Outlook(words, as_of, float(probability), _tier(float(probability), own, published))
+        for (words, as_of, _), probability in zip(futures, risk[place + 1 :], strict=True)
+    ]
+    tier = own[t.RISK_TIER] if own else None
+    curve = pl.DataFrame(
+        {t.AS_OF: [as_of for as_of, _ in looked_at[: place + 1]], t.CHURN_PROBABILITY: risk[: place + 1]}
+    )
+    return Story(
+        user_id,
+        Outlook("as it is", work.as_of, float(risk[place]), tier),
+        _summary(events, work.as_of),
+        curve,
+        model.explain(rows.slice(place, 1))[0],
+        (own[t.CUSTOMER_VALUE], own[t.VALUE_AT_RISK]) if own and own[t.CUSTOMER_VALUE] is not None else None,
+        outlooks,
+    )
+
+
+def _events_of(user_id: str, work: Work) -> pl.DataFrame:
+    name = pl.DataFrame({t.USER_ID: [user_id]})
+    bucket = assign_bucket(name, len(work.reader.buckets))[t.USER_BUCKET][0]
+    events = work.reader.read_events(bucket, work.as_of).filter(pl.col(t.USER_ID) == user_id)
+    if events.is_empty():
+        raise NotReady(f"there is no user {user_id!r} with an event before {work.as_of:%Y-%m-%d}")
+    return events
+
+
+def _last_order(events: pl.DataFrame) -> pl.DataFrame:
+    """Lines of the last day with a net purchase."""
+    purchases = net_purchases(events)
+    day = pl.col(t.OCCURRED_AT).dt.date()
+    return purchases.filter(day == day.max())
+
+
+def _futures(events: pl.DataFrame, order: pl.DataFrame, as_of: datetime) -> list[tuple[str, datetime, pl.DataFrame]]:
+    """What may come: words, when it is looked at, and the events that would be known then."""
+    silent = [(f"if silent for another {days} days", as_of + timedelta(days=days), events) for days in _LATER_DAYS]
+    if order.is_empty():
+        return silent
+    once = pl.concat([events, _again(order, as_of, 1)])
+    twice = pl.concat([once, _again(order, as_of + timedelta(days=7), 2)])
+    week = as_of + timedelta(days=8)
+    return [
+        ("if the last order came again tomorrow", as_of + timedelta(days=1), once),
+        ("if it came tomorrow and nothing in the week after", week, once),
+        ("if it came tomorrow and again a week later", week, twice),
+        *silent,
+    ]
+
+
+def _again(order: pl.DataFrame, day: datetime, number: int) -> pl.DataFrame:
+    """The same lines at noon of a day, as another order."""
+    noon = pl.lit(day + timedelta(hours=12), t.TIME)
+    return order.with_columns(
+        noon.alias(t.OCCURRED_AT),
+        noon.alias(t.RECORDED_AT),
+        pl.lit(f"imagined-{number}").alias(t.ORDER_ID),
+        pl.concat_str(pl.lit(f"imagined-{number}-"), t.EVENT_ID).alias(t.EVENT_ID),
+    )
+
+
+def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
+    purchases = net_purchases(events)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in events[t.EVENT_TYPE].value_counts(sort=True).iter_rows())
+    lines = [f"{events.height:,} events since {events[t.OCCURRED_AT].min():%Y-%m-%d}: {kinds}"]
+    if purchases.is_empty():
+        return [*lines, "no order that was kept"]
+    days = purchases[t.OCCURRED_AT].dt.date().unique().sort()
+    spend = (purchases[t.AMOUNT] * _CENTS).round().sum() / _CENTS
+    lines.append(f"{len(days)} days with an order, {spend:,.2f} paid, {spend / len(days):,.2f} a day")
+    silence = (as_of.date() - days[-1]).days
+    gaps = days.diff().dt.total_days().drop_nulls()
+    usual = f"; between two of them usually {gaps.median():.0f} days, at most {gaps.max()}" if len(gaps) else ""
+    return [*lines, f"last order {days[-1]}, {silence} days ago{usual}"]
+
+
+def _published_row(user_id: str, published: pl.DataFrame | None) -> dict[str, object] | None:
+    mine = None if published is None else published.filter(pl.col(t.USER_ID) == user_id)
+    return None if mine is None or mine.is_empty() else mine.row(0, named=True)
+
+
+def _tier(probability: float, own: dict[str, object] | None, published: pl.DataFrame | None) -> str | None:
+    """Where the user would stand among the published ones, in the order that the published tiers keep."""
+    if published is None or own is None:
+        return None
+    value = own[t.CUSTOMER_VALUE]
+    key, mine = t.CHURN_PROBABILITY, probability
+    if isinstance(value, float) and _is_ordered_by(published, t.VALUE_AT_RISK):
+        key, mine = t.VALUE_AT_RISK, probability * value
+    for tier in (HIGH, MEDIUM):
+        lowest = published.filter(pl.col(t.RISK_TIER) == tier)[key].min()
+        if lowest is not None and mine >= float(np.float64(lowest)):  # type: ignore[arg-type]
+            return tier
+    return LOW
+
+
+def _is_ordered_by(published: pl.DataFrame, key: str) -> bool:
+    """Whether nobody outside the tier `high` has more of `key` than anybody in it."""
+    is_high = pl.col(t.RISK_TIER) == HIGH
+    inside, outside = published.filter(is_high)[key].min(), published.filter(~is_high)[key].max()
+    return inside is not None and (outside is None or inside >= outside)  # type: ignore[operator]

@@ -1,0 +1,43 @@
+"""What can be set of money and of fairness: the sections `[value]` and `[fairness]`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from everstay.source_settings import Section
+
+
+class Value(Section):
+    """What users are worth and what keeping them costs; money is in the shop's currency."""
+
+    horizon_days: int = Field(default=84, gt=0)
+    """A user's value is what they are expected to pay within this many days."""
+    margin: float = Field(default=0.25, gt=0, le=1)
+    """Share of what is paid that the shop keeps."""
+    contact_cost: float = Field(default=0.5, ge=0)
+    """Of one user written to, whatever they do."""
+    offer_cost: float = Field(default=5.0, ge=0)
+    """Of the offer, once a user takes it: those who leave and accept, and all who would have stayed anyway."""
+    acceptance_alpha: float = Field(default=6.0, gt=0)
+    """Share of leavers who accept and stay: beta distributed with this and the next."""
+    acceptance_beta: float = Field(default=14.0, gt=0)
+    budget: float | None = Field(default=None, gt=0)
+    """The most that one campaign may cost; none: whoever pays off is written to."""
+
+    @property
+    def acceptance(self) -> float:
+        """Mean share of leavers who accept."""
+        return self.acceptance_alpha / (self.acceptance_alpha + self.acceptance_beta)
+
+
+class Fairness(Section):
+    """Which groups of users a model is looked at for, and whether warnings are evened out between them."""
+
+    attributes: tuple[Literal["age_band", "income_band", "household_size"], ...] = (
+        "age_band", "income_band", "household_size",
+    )  # fmt: skip
+    """Declared attributes of `users`; they are judged by, and never inputs of a model."""
+    min_users: int = Field(default=50, ge=10)
+    """Smaller groups are named and not judged: their figures would be noise, and could point at persons."""
+    mitigate: Literal["age_band", "income_band", "household_size"] | None = None
+    """Warn about the same share of every group of this attribute; none: the riskiest users, whoever they are."""

@@ -1,0 +1,79 @@
+"""Figures of groups by hand, small groups refused, intervals around Fairlearn's values."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.churn.fairness import judge_attribute, mitigation_price, riskiest, riskiest_of_each
+from everstay.churn.fairness.figures import FIGURES, UNKNOWN, WARNED, groups_of, share_of
+
+BOOTSTRAP = {"resamples": 200, "confidence": 0.9, "seed": 1}
+
+
+def shop(users: int = 600) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Old users leave twice as often, and a few are of a third group."""
+    generator = np.random.default_rng(0)
+    groups = np.array(["old", "young"] * (users // 2))
+    groups[:9] = "rare"
+    risk = np.where(groups == "old", 0.4, 0.2)
+    probability = np.clip(risk + generator.normal(0, 0.1, users), 0.01, 0.99)
+    return groups.tolist(), (generator.random(users) < probability).astype(float), probability
+
+
+def test_figures_are_those_of_the_group_alone() -> None:
+    groups, churned, probability = shop()
+    warned = riskiest(probability, 0.2)
+    found = judge_attribute("age_band", groups, churned, probability, warned, min_users=50, bootstrap=BOOTSTRAP)
+    assert found.users["rare"] == 9
+    assert found.refused == ["rare"]
+    old = np.array(groups) == "old"
+    figures = found.figures["old"]
+    assert set(figures) == set(FIGURES)
+    assert figures["base_rate"].value == pytest.approx(churned[old].mean())
+    assert figures["selection_rate"].value == pytest.approx(warned[old].mean())
+    assert figures["true_positive_rate"].value == pytest.approx(warned[old & (churned == 1)].mean())
+    assert figures["false_positive_rate"].value == pytest.approx(warned[old & (churned == 0)].mean())
+    for interval in figures.values():
+        assert interval.low <= interval.value + 0.05
+        assert interval.low < interval.high
+    gap = figures["selection_rate"].value - found.figures["young"]["selection_rate"].value
+    assert found.differences["selection_rate"] == pytest.approx(abs(gap))
+
+
+@pytest.mark.parametrize("name", ["base_rate", *WARNED])
+def test_our_statistics_with_weights_equal_repeated_rows(name: str) -> None:
+    generator = np.random.default_rng(2)
+    y, warned = (generator.random((2, 40)) < 0.5).astype(float)
+    weights = generator.integers(0, 4, (3, 40)).astype(float)
+    repeated = [np.repeat(np.arange(40), row.astype(int)) for row in weights]
+    expected = [float(share_of(name)(y[rows], warned[rows], None)) for rows in repeated]
+    np.testing.assert_allclose(share_of(name)(y, warned, weights), expected)
+
+
+def test_all_groups_too_small_leave_no_figures() -> None:
+    groups, churned, probability = shop(40)
+    found = judge_attribute(
+        "age_band", groups, churned, probability, riskiest(probability, 0.2), min_users=50, bootstrap=BOOTSTRAP
+    )
+    assert (found.figures, found.differences) == ({}, {})
+    assert found.refused == ["old", "rare", "young"]
+
+
+def test_evening_out_warns_about_the_same_share_of_every_group_at_a_price() -> None:
+    groups, churned, probability = shop(2_000)
+    plain, even = riskiest(probability, 0.2), riskiest_of_each(probability, groups, 0.2)
+    names = np.array(groups)
+    rates = [even[names == name].mean() for name in ("old", "young")]
+    assert rates == pytest.approx([0.2, 0.2], abs=0.002)
+    assert plain[names == "old"].mean() > 0.3
+    price = mitigation_price("age_band", groups, churned, probability, 0.2, **BOOTSTRAP)
+    assert price.found == pytest.approx((churned * plain).sum() / churned.sum())
+    assert price.difference.value == pytest.approx(price.found_even - price.found)
+    assert price.difference.low < price.difference.value < price.difference.high
+    assert price.found_even < price.found
+
+
+def test_users_that_are_not_declared_are_a_group_of_their_own() -> None:
+    declared = t.USERS.conform(pl.DataFrame({t.USER_ID: ["a", "b"], t.AGE_BAND: ["old", None]}))
+    assert groups_of(pl.Series(["b", "c", "a"]), declared, t.USER_ID, t.AGE_BAND) == [UNKNOWN, UNKNOWN, "old"]

@@ -1,0 +1,91 @@
+"""What a model goes by: a planted model's importance, dependence and rules are found, and a bad copy is refused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.special import expit
+
+from everstay.churn.reasons import SOURCES, Attribution, placed
+from everstay.churn.reasons.overall import (
+    draw_dependence,
+    draw_importance,
+    importance,
+    partial_dependence,
+    strongest_features,
+)
+from everstay.churn.reasons.rules import LEAST_FIDELITY, distil
+from everstay.churn.rows import ChurnRows
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Two features, three to one."""
+
+    def parts(self, rows: pl.DataFrame) -> np.ndarray:
+        return np.stack([3 * (rows["recency_days"] > 10).to_numpy(), 1.0 * (rows["orders_28d"] > 0).to_numpy()], axis=1)
+
+    def predict_probability(self, rows: pl.DataFrame) -> np.ndarray:
+        return expit(self.parts(rows).sum(axis=1) - 2)
+
+    def attribute(self, rows: pl.DataFrame) -> Attribution:
+        return Attribution(-2.0, placed(self.parts(rows).astype(float), ("recency_days", "orders_28d")))
+
+
+def parts_of(rows: ChurnRows) -> tuple[pl.DataFrame, ...]:
+    return rows.train, rows.validation, rows.test
+
+
+def test_importance_is_the_mean_size_of_a_group(churn_rows: ChurnRows) -> None:
+    rows = churn_rows.test
+    table = importance(Planted().attribute(rows))
+    assert table["group"].to_list() == ["silence", "orders"]
+    assert table["mean_part"][0] == pytest.approx(3 * (rows["recency_days"] > 10).mean())
+    assert strongest_features(Planted().attribute(rows)) == ["recency_days", "orders_28d"]
+    assert draw_importance(table).axes[0].patches[-1].get_width() == pytest.approx(table["mean_part"][0])
+
+
+def test_dependence_is_the_mean_probability_at_each_value(churn_rows: ChurnRows) -> None:
+    curves = partial_dependence(Planted(), churn_rows.test, ["recency_days", "orders_28d"])
+    values, means = curves["recency_days"]
+    few = churn_rows.test.gather_every(1)
+    for value, mean in zip(values, means, strict=True):
+        changed = few.with_columns(pl.lit(float(value)).alias("recency_days"))
+        assert mean == pytest.approx(Planted().predict_probability(changed).mean())
+    assert (np.diff(values) > 0).all()
+    assert len(draw_dependence(curves).axes) == 4
+    assert partial_dependence(Planted(), churn_rows.test, []) == {}
+
+
+def test_a_small_tree_repeats_a_model_of_steps(churn_rows: ChurnRows) -> None:
+    rules = distil(*((rows, Planted().parts(rows).sum(axis=1) - 2) for rows in parts_of(churn_rows)))
+    assert rules.fidelity > 0.95
+    lines = rules.text().splitlines()
+    assert lines[0].startswith(f"These rules repeat {rules.fidelity:.1%}")
+    assert lines[3].startswith(" 88.1% leave")  # 1 / (1 + exp(-2))
+    assert "recency_days > 9.99" in lines[3]
+    assert "orders_28d > " in lines[3]
+
+
+def test_a_tree_that_tells_of_another_model_is_refused(churn_rows: ChurnRows) -> None:
+    noise = np.random.default_rng(0)
+    rules = distil(*((rows, noise.normal(size=rows.height)) for rows in parts_of(churn_rows)))
+    assert rules.tree is None
+    assert rules.fidelity < LEAST_FIDELITY
+    assert rules.text().startswith("No rules: the best small tree repeats ")
+
+
+def test_what_is_undefined_is_told_on_its_side(churn_rows: ChurnRows) -> None:
+    samples = ((rows, rows["gap_std_days"].is_null().cast(pl.Float64).to_numpy()) for rows in parts_of(churn_rows))
+    rules = distil(*samples)
+    assert rules.fidelity > 0.95
+    told = rules.text().splitlines()[3]
+    assert "or undefined)" in told
+    assert "gap_std_days" in told
+
+
+def test_parts_of_nothing_are_of_no_importance() -> None:
+    empty = Attribution(0.0, np.zeros((3, len(SOURCES))))
+    assert importance(empty).is_empty()
+    assert strongest_features(empty) == []

@@ -1,0 +1,75 @@
+"""Merging sorted events equals sorting them all, and says when only their ids can tell the order."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from everstay import tables as t
+from everstay.lake import Lake
+from everstay.lake.merge import SameMoment, merge_coded
+from everstay.lake.order import sort_coded
+from tests.lake.test_ingest import LATER, ingest, purchases
+
+START = datetime(2023, 1, 1, tzinfo=UTC)
+COLUMNS = (t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.QUANTITY, t.AMOUNT, t.OCCURRED_AT)
+
+
+def events(rows: int, users: int = 9) -> pl.DataFrame:
+    """Events of some users at different times, some without an order, one item or amount."""
+    rng = np.random.default_rng(rows)
+    drawn = rng.integers(0, users, rows)
+    return pl.DataFrame(
+        {
+            t.EVENT_ID: [f"e{number}" for number in range(rows)],
+            t.USER_ID: [f"u{number}" for number in drawn],
+            t.ITEM_ID: [f"i{number}" if number else None for number in rng.integers(0, 30, rows)],
+            t.ORDER_ID: [f"o{number}" if number % 3 else None for number in range(rows)],
+            t.QUANTITY: pl.Series(rng.integers(1, 9, rows), dtype=pl.Int32),
+            t.AMOUNT: [float(number) if number % 5 else None for number in range(rows)],
+            t.OCCURRED_AT: [START + timedelta(seconds=int(second)) for second in rng.permutation(10 * rows)[:rows]],
+        }
+    )
+
+
+def coded(frame: pl.DataFrame) -> pa.Table:
+    """One part of the lake: in order, ids and types as dictionaries."""
+    table = frame.sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID).to_arrow(compat_level=pl.CompatLevel.oldest())
+    for name in (t.USER_ID, t.ITEM_ID, t.ORDER_ID):
+        table = table.set_column(table.column_names.index(name), name, table[name].combine_chunks().dictionary_encode())
+    return table
+
+
+def decoded(table: pa.Table) -> list[tuple]:
+    frame = pl.DataFrame(table).select(COLUMNS)
+    return frame.with_columns(pl.col(t.USER_ID, t.ITEM_ID, t.ORDER_ID).cast(pl.String)).rows()
+
+
+@pytest.mark.parametrize("sizes", [(200, 3), (5, 150, 40), (1, 1), (0, 60), (60,)])
+def test_merging_equals_sorting(sizes: tuple[int, ...]):
+    whole, parts = events(sum(sizes)), []
+    for size in sizes:
+        parts.append(coded(whole[sum(map(len, parts)) :][:size]))
+    merged = merge_coded([part.select(COLUMNS) for part in parts])
+    assert decoded(merged) == decoded(sort_coded(parts))
+    assert (np.diff(merged[t.USER_ID].combine_chunks().indices.to_numpy()) >= 0).all()
+
+
+def test_events_of_one_moment_are_not_guessed():
+    first = events(50)
+    second = first[:1].with_columns(pl.lit("other").alias(t.EVENT_ID))
+    with pytest.raises(SameMoment):
+        merge_coded([coded(first).select(COLUMNS), coded(second).select(COLUMNS)])
+
+
+def test_a_lake_of_several_files_is_read_in_order_even_where_moments_are_equal(tmp_path):
+    lake = Lake(str(tmp_path / "lake"), 2)
+    ingest(lake, purchases(0, 60))
+    ingest(lake, purchases(60, 60, occurred_at=pl.col(t.OCCURRED_AT) - timedelta(hours=60)))
+    snapshot, columns = lake.snapshot(), (t.USER_ID, t.ITEM_ID, t.OCCURRED_AT)
+    for bucket in snapshot.buckets:
+        read = pl.DataFrame(snapshot.read_coded(bucket, LATER, columns)).select(columns)
+        expected = snapshot.read_events(bucket, LATER, columns)
+        assert read.with_columns(pl.col(t.USER_ID, t.ITEM_ID).cast(pl.String)).rows() == expected.rows()

@@ -1,0 +1,92 @@
+"""EASE, transitions and iALS: what they compute, against their formulas."""
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everstay.recommender.config import IalsConfig, LinearConfig
+from everstay.recommender.histories import read_histories
+from everstay.recommender.ials import IalsRanker, fit_ials
+from everstay.recommender.linear import faded_counts
+from everstay.recommender.linear_fit import fit_linear
+from everstay.recommender.sequences import Sequences
+from everstay.recommender.vocabulary import Vocabulary
+
+from .conftest import basket_rows
+
+
+def test_ease_equals_its_closed_form(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    histories = read_histories(rows, vocabulary)
+    bought = np.zeros((histories.user_count, vocabulary.size))
+    bought[histories.line_user, histories.line_item] = 1.0
+    inverse = np.linalg.inv(bought.T @ bought + 7.0 * np.eye(vocabulary.size))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0.0)
+    found = fit_linear(histories, vocabulary.size, LinearConfig(regularization=7.0)).toarray()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_ease_leaves_rare_items_out(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    histories = read_histories(rows, vocabulary)
+    buyers = vocabulary.items["buyers"].to_numpy()
+    found = fit_linear(histories, vocabulary.size, LinearConfig(regularization=7.0, max_items=10)).toarray()
+    modelled = np.flatnonzero(np.abs(found).sum(axis=0))
+    assert len(modelled) == 10
+    assert buyers[modelled].min() >= np.delete(buyers, modelled).max()
+
+
+@given(st.floats(0.1, 1.0))
+def test_faded_counts_are_arithmetic(recency: float) -> None:
+    rows = basket_rows({"a": [(9.0, ["x", "y"]), (5.0, ["x"]), (1.0, ["z"])], "b": [], "c": [(3.0, ["y"])]})
+    histories = read_histories(rows, Vocabulary.learn(rows, 1))
+    expected = [[recency**2 + recency, recency**2, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    np.testing.assert_allclose(faded_counts(histories, 3, recency).toarray(), expected, rtol=1e-5)
+
+
+def test_transitions_equal_their_closed_form(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    histories = read_histories(rows, vocabulary)
+    config = LinearConfig(learns="next", regularization=7.0, learned_recency=0.6, future_recency=0.3)
+    sequences = Sequences.of(histories)
+    before, after = [], []
+    for start, end in pairwise(sequences.start):
+        for place in range(start + 1, end):
+            seen, follows = np.zeros((2, vocabulary.size))
+            for between, item in enumerate(sequences.item[max(start, place - 20) : place][::-1]):
+                seen[item] += 0.6**between
+            for between, item in enumerate(sequences.item[place : min(end, place + 3)]):
+                follows[item] += 0.3**between
+            before.append(seen)
+            after.append(follows)
+    seen_all, follows_all = np.array(before), np.array(after)
+    gram = seen_all.T @ seen_all + 7.0 * np.eye(vocabulary.size)
+    expected = np.linalg.solve(gram, seen_all.T @ follows_all)
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(fit_linear(histories, vocabulary.size, config).toarray(), expected, atol=1e-5)
+
+
+def test_likeness_is_arithmetic() -> None:
+    rows = basket_rows({"a": [(2.0, ["x"]), (1.0, ["y"])], "b": [(1.0, ["x", "y"])], "c": [(1.0, ["x", "z"])]})
+    histories = read_histories(rows, Vocabulary.learn(rows, 1))
+    found = fit_linear(histories, 3, LinearConfig(learns="alike", regularization=2.0)).toarray()
+    expected = [[0.0, 2 / 20**0.4, 1 / 15**0.4], [2 / 20**0.4, 0.0, 0.0], [1 / 15**0.4, 0.0, 0.0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_ials_scores_solve_the_normal_equations(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    histories = read_histories(rows, vocabulary)
+    config = IalsConfig(factors=5, regularization=0.5, confidence=3.0, recency=0.7)
+    factors = fit_ials(histories, vocabulary.size, config, 1)
+    scores = IalsRanker.build(vocabulary, config, factors).scores(histories)
+    weight = 3.0 * faded_counts(histories, vocabulary.size, 0.7).toarray()[4]
+    system = factors.T @ (factors * (1.0 + weight)[:, None]) + 0.5 * np.eye(5)
+    user = np.linalg.solve(system, factors.T @ np.where(weight > 0, 1.0 + weight, 0.0))
+    np.testing.assert_allclose(scores[4], factors @ user, atol=1e-3)
+
+
+def test_ials_is_the_same_for_the_same_seed(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    histories = read_histories(rows, vocabulary)
+    first, second = (fit_ials(histories, vocabulary.size, IalsConfig(factors=4), 9) for _ in range(2))
+    np.testing.assert_allclose(first, second, rtol=1e-5)

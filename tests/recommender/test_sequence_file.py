@@ -1,0 +1,72 @@
+"""A public sequence file becomes histories and next items, or is refused with its file and row."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.errors import SourceError
+from everstay.recommender.histories import read_histories
+from everstay.recommender.sequence_file import read_sequence_rows
+from everstay.recommender.vocabulary import Vocabulary
+
+
+def test_the_last_two_items_are_the_targets(tmp_path: Path) -> None:
+    file = tmp_path / "shop.txt"
+    file.write_text("1 10 11 12 13\n2 11 10 12\n3 12 11\n4 10\n")
+    rows = read_sequence_rows(file)
+    columns = (t.USER_ID, "history_item", "history_days_ago", "history_order", "target_item")
+    assert rows.validation.select(columns).rows() == [
+        ("1", ["10", "11"], [2.0, 1.0], [1, 0], ["12"]),
+        ("2", ["11"], [1.0], [0], ["10"]),
+        ("3", ["12", "11"], [2.0, 1.0], [1, 0], None),
+        ("4", ["10"], [1.0], [0], None),
+    ]
+    assert rows.test.select(columns).rows()[:2] == [
+        ("1", ["10", "11", "12"], [3.0, 2.0, 1.0], [2, 1, 0], ["13"]),
+        ("2", ["11", "10"], [2.0, 1.0], [1, 0], ["12"]),
+    ]
+    rows.check()
+    histories = read_histories(rows.test, Vocabulary.learn(rows.test, 1))
+    assert histories.order_counts.tolist() == [3, 2, 2, 1]
+    assert histories.line_item.tolist() == [0, 1, 2, 1, 0, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2 3 4\n2\n3 4 5 6\n", "row 2: '2' has no item"),
+        ("1 2 3 4\n\n3 4 5 6\n", "row 2: '' has no item"),
+        ("", "row 1: '' has no item"),
+        ("1 2 3 4\n2 3 x 5\n", "row 2: '2 3 x 5' is not whole numbers"),
+        ("1 2 3 4\n2 3 4.5\n", "row 2: '2 3 4.5' is not whole numbers"),
+        ("1 2  3 4\n", "row 1: '1 2  3 4' is not whole numbers"),
+        ("1,2,3\n", "row 1: '1,2,3' has no item"),
+        ("1 2 3\n2 3 4\n1 5 6\n1 7 8\n", r"row 3: '1 5 6' is a second line of its user: join the two \(2 such rows\)"),
+    ],
+)
+def test_a_bad_line_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.txt"
+    file.write_text(text)
+    with pytest.raises(SourceError, match=f"bad.txt, {message}"):
+        read_sequence_rows(file)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bad.txt"
+    file.write_bytes(b"1 2 3\n2 \xff\xfe 4\n")
+    with pytest.raises(SourceError, match="row 2"):
+        read_sequence_rows(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"nowhere\.txt cannot be read"):
+        read_sequence_rows(tmp_path / "nowhere.txt")
+
+
+def test_windows_line_ends_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "shop.txt"
+    file.write_bytes(b"1 10 11 12\r\n2 11 10 12\r\n")
+    assert read_sequence_rows(file).test["target_item"].to_list() == [["12"], ["12"]]
+    assert read_sequence_rows(file).validation.schema["history_item"] == pl.List(pl.String)
