@@ -57,25 +57,25 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
         for name in CANDIDATES:
             started = time.monotonic()
             fitted = load_candidate(train_candidate(name, rows_folder, settings, home, version))
-            told.append(measured(name, "fitting", time.monotonic() - started, "s"))
-            told += _judge(name, fitted, rows, settings)
+            seconds = time.monotonic() - started
+            told += [*_judge(name, fitted, rows, settings), measured(name, "fitting", seconds, "s")]
             show(_title(file, rows), told, json_file)
 
 
 def _judge(name: str, fitted: Fitted, rows: BasketRows, settings: Settings) -> Iterator[Row]:
     log.info("%s: %s", name, dict(fitted.params))
-    yield from _estimates(name, "", fitted.model, rows.test, settings)
-    yield from _estimates(name, ", fitted without validation", fitted.early, rows.test, settings)
-    yield from _estimates(name, ", validation", fitted.early, rows.validation, settings)
+    yield from _estimates(name, fitted.model, rows.test, settings)
+    yield from _estimates(f"{name}, fitted without validation", fitted.early, rows.test, settings)
+    yield from _estimates(f"{name}, on validation", fitted.early, rows.validation, settings)
 
 
-def _estimates(name: str, what: str, model: ListModel, rows: pl.DataFrame, settings: Settings) -> Iterator[Row]:
+def _estimates(case: str, model: ListModel, rows: pl.DataFrame, settings: Settings) -> Iterator[Row]:
     asked, k = with_targets(rows), settings.recommender.list_length
     judged = judge_lists(plain_lists(model, asked, k), asked, k)
     confidence, seed = settings.promotion.confidence, settings.training.seed
     interval = partial(mean_interval, resamples=_RESAMPLES, confidence=confidence, seed=seed)
     for metric in _METRICS:
-        yield estimated(name, f"{metric}@{k}{what}", interval(judged[metric]))
+        yield estimated(case, f"{metric}@{k}", interval(judged[metric]))
 
 
 def _title(file: Path, rows: BasketRows) -> str:

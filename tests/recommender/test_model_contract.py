@@ -118,6 +118,16 @@ class ModelContract:
         assert_frame_equal(model.recommend(rows, K), whole, rel_tol=1e-4)
 
 
+class FactorContract(ModelContract):
+    """Subclass it for a ranker whose scores are products of vectors."""
+
+    def test_scores_are_products(self, model: ListModel, few: pl.DataFrame) -> None:
+        histories = read_histories(few, model.vocabulary)
+        users, items = model.ranker.factors(histories)  # type: ignore[attr-defined]
+        assert users.dtype == items.dtype == np.float32
+        np.testing.assert_allclose(users @ items.T, model.ranker.scores(histories), rtol=1e-5, atol=1e-6)
+
+
 class TestPopularity(ModelContract):
     name = "popularity"
 
@@ -214,7 +224,7 @@ class TestTransitions(ModelContract):
         return LinearRanker.build(vocabulary, config, weights)
 
 
-class TestIals(ModelContract):
+class TestIals(FactorContract):
     name = "ials"
 
     @classmethod
@@ -231,7 +241,7 @@ class TestIals(ModelContract):
         assert linked.height >= 5
 
 
-class TestSequential(ModelContract):
+class TestSequential(FactorContract):
     name = "sequential"
 
     @classmethod

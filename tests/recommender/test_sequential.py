@@ -82,7 +82,7 @@ def test_an_epoch_asks_every_transition_once() -> None:
     targets = [batch.target for batch in batches]
     expected = [item for part in parts(sequences) for item in part[1:]]
     assert sorted(torch.cat(targets).tolist()) == sorted(expected)
-    assert max(map(len, targets)) <= 16 + 4
+    assert max(map(len, targets)) <= 16
     for batch in batches:
         assert batch.candidates is not None
         assert torch.isin(batch.target, batch.candidates).all()

@@ -143,7 +143,7 @@ def _cells(arrays: Mapping[str, np.ndarray], vocabulary: Vocabulary, name: str =
 
 
 def _save_ials(ranker: IalsRanker, folder: Path) -> None:
-    save_file({"factors": ranker.factors}, folder / _ARRAYS)
+    save_file({"factors": ranker.item_factors}, folder / _ARRAYS)
 
 
 def _load_ials(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:

@@ -99,7 +99,7 @@ class SequentialConfig(_Config):
     """Items in the softmax of a batch: its targets, filled up with others drawn evenly; all its places share them. A
     vocabulary that is not larger is taken whole."""
     batch_items: int = Field(default=1_024, gt=0)
-    """Transitions in a batch, about."""
+    """Most transitions in a batch; more than `max_items`."""
     epochs: int = Field(default=40, gt=0)
     """Most passes over all sequences; the best on validation is kept."""
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -112,9 +112,9 @@ class SequentialConfig(_Config):
         return self
 
     @model_validator(mode="after")
-    def _candidates_hold_the_targets(self) -> Self:
-        if self.candidates < self.batch_items + self.max_items:
-            raise ValueError("candidates must be at least batch_items + max_items, for every target is one")
+    def _sizes_fit(self) -> Self:
+        if not self.max_items < self.batch_items <= self.candidates:
+            raise ValueError("a batch holds a window, candidates hold a batch: max_items < batch_items <= candidates")
         return self
 
 

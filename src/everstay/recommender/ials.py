@@ -27,13 +27,13 @@ class IalsRanker:
 
     Attributes:
         config: how the factors were made, and what recency weighs.
-        factors: (items, factors).
+        item_factors: (items, factors).
         share: (items,) popularity.
         item_ids: shop ids, for reasons.
     """
 
     config: IalsConfig
-    factors: Scores
+    item_factors: Scores
     share: Scores
     item_ids: pl.Series
 
@@ -44,12 +44,18 @@ class IalsRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Products of user and item factors, (n, items)."""
+        users, items = self.factors(histories)
+        scores: Scores = users @ items.T
+        return scores
+
+    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+        """User (n, factors + 1) and item (items, factors + 1) vectors; the last column is popularity."""
         own = self._own(histories)
         wanted = own.copy()
         wanted.data = 1.0 + wanted.data
-        users = np.linalg.solve(self._systems(own), (wanted @ self.factors)[:, :, None])[:, :, 0]
-        scores: Scores = users @ self.factors.T + np.float32(_POPULARITY) * self.share
-        return scores
+        users = np.linalg.solve(self._systems(own), (wanted @ self.item_factors)[:, :, None])[:, :, 0]
+        share = np.full(len(users), _POPULARITY, np.float32)
+        return np.column_stack([users, share]), np.column_stack([self.item_factors, self.share])
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The user's own purchases of it, or the item of theirs that adds most to its score, or that it is popular.
@@ -62,7 +68,7 @@ class IalsRanker:
         for row, goal in zip(user, item, strict=True):
             cells = slice(own.indptr[row], own.indptr[row + 1])
             bought = own.indices[cells]
-            towards = self.factors[bought] @ np.linalg.solve(systems[row], self.factors[goal])
+            towards = self.item_factors[bought] @ np.linalg.solve(systems[row], self.item_factors[goal])
             parts = (1.0 + own.data[cells]) * towards
             is_known = len(bought) and parts.max() > 0
             names.append(
@@ -78,12 +84,12 @@ class IalsRanker:
 
     def _systems(self, own: sparse.csr_array) -> NDArray[np.float32]:
         """The normal equations' matrices of the users, (n, factors, factors)."""
-        common = self.factors.T @ self.factors
+        common = self.item_factors.T @ self.item_factors
         common[np.diag_indices_from(common)] += np.float32(self.config.regularization + _RIDGE)
         systems = np.tile(common, (own.shape[0], 1, 1))
         for row in range(own.shape[0]):
             cells = slice(own.indptr[row], own.indptr[row + 1])
-            bought = self.factors[own.indices[cells]]
+            bought = self.item_factors[own.indices[cells]]
             systems[row] += bought.T @ (own.data[cells, None] * bought)
         return systems
 

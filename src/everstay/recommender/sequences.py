@@ -130,7 +130,7 @@ def _fill_up(targets: IntArray, drawn: IntArray) -> IntArray:
 
 
 class SequenceBatches:
-    """Training batches of about `config.batch_items` transitions, of sequences of similar length.
+    """Training batches of nearly `config.batch_items` transitions, of sequences of similar length.
 
     Args:
         sequences: of all users; cut into windows of `config.max_items` transitions.
@@ -157,12 +157,16 @@ class SequenceBatches:
             yield transitions(self.windows.select(groups[group]), self._draw(generator))
 
     def _groups(self, generator: np.random.Generator) -> list[IntArray]:
-        """Split shuffled windows into batches: some batches' worth at a time is sorted by length."""
+        """Split shuffled windows into batches: some batches' worth at a time is sorted by length.
+
+        A batch ends with the first window that reaches the size less one window, so that none is ever larger.
+        """
+        size = self.config.batch_items - self.config.max_items
         lengths = self.windows.lengths - 1
         shuffled = generator.permutation(len(lengths))
-        chunk = np.cumsum(lengths[shuffled]) // (self.config.batch_items * _SORTED_TOGETHER)
+        chunk = np.cumsum(lengths[shuffled]) // (size * _SORTED_TOGETHER)
         ordered = shuffled[np.lexsort((lengths[shuffled], chunk))]
-        group = (np.cumsum(lengths[ordered]) - 1) // self.config.batch_items
+        group = (np.cumsum(lengths[ordered]) - 1) // size
         return np.split(ordered, np.flatnonzero(np.diff(group)) + 1)
 
     def _draw(self, generator: np.random.Generator) -> IntArray | None:

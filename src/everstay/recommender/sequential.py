@@ -18,6 +18,8 @@ from everstay.recommender.sequences import SequenceBatch, Sequences, lay_out
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.vocabulary import Vocabulary
 
+_LEFT_OUT = 10  # latest items that may be a reason; each costs another reading of the histories
+
 
 @dataclass(frozen=True)
 class SequentialRanker:
@@ -40,21 +42,31 @@ class SequentialRanker:
         """Join a network with what the vocabulary knows."""
         return cls(config, network, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
 
-    @torch.inference_mode()
     def scores(self, histories: Histories) -> Scores:
         """Cosines divided by the temperature, (n, items); popularity for a user without a history."""
-        known, batch = self._known(histories)
-        scores = np.tile(self.share, (histories.user_count, 1))
-        if len(known):
-            logits = (self.network.last(batch) @ self.network.unit_items().T) / self.config.temperature
-            scores[known] = logits.float().cpu().numpy()
+        users, items = self.factors(histories)
+        scores: Scores = users @ items.T
         return scores
+
+    @torch.inference_mode()
+    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+        """User (n, d + 1) and item (items, d + 1) vectors whose products are the scores.
+
+        The last column is popularity; only users without a history have a part in it, and in nothing else.
+        """
+        known, batch = self._known(histories)
+        users = np.zeros((histories.user_count, self.config.dimensions + 1), np.float32)
+        users[:, -1] = 1.0
+        if len(known):
+            users[known, :-1] = (self.network.last(batch) / self.config.temperature).float().cpu().numpy()
+            users[known, -1] = 0.0
+        return users, np.column_stack([self.network.unit_items().float().cpu().numpy(), self.share])
 
     @torch.inference_mode()
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The user's own purchases of it, or the item of theirs without which its score would fall most, or popularity.
 
-        The fall is computed by the network itself: each item the network reads is left out in turn.
+        The fall is computed by the network itself: each of the latest items is left out in turn.
         """
         known, batch = self._known(histories)
         row_of = np.full(histories.user_count, -1)
@@ -80,7 +92,7 @@ class SequentialRanker:
         wanted = self.network.unit_items(item)
         lowest = torch.full(row.shape, torch.inf)
         strongest = batch.items[row, batch.lengths[row] - 1].clone()
-        for back in range(1, int(batch.lengths.max()) + 1):
+        for back in range(1, min(_LEFT_OUT, int(batch.lengths.max())) + 1):
             shorter, has = _without(batch, back)
             pairs = torch.nonzero(has[row])[:, 0]
             rest = self.network.last(SequenceBatch(shorter.items[has], shorter.lengths[has]))

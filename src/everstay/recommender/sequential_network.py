@@ -29,8 +29,7 @@ class SequentialNetwork(nn.Module):
             CausalBlock(config.dimensions, config.heads, config.dropout) for _ in range(config.blocks)
         )
         self.norm = nn.LayerNorm(config.dimensions)
-        for table in (self.embedding, self.distance):
-            nn.init.normal_(table.weight, std=_INITIAL_SCALE)
+        self.apply(_start_small)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """What is expected after each place: unit vectors (M, D), all places of the first sequence first."""
@@ -50,6 +49,17 @@ class SequentialNetwork(nn.Module):
     def unit_items(self, item: Tensor | None = None) -> Tensor:
         """Unit vectors of some items (C, D), or of all (V, D)."""
         return F.normalize(self.embedding.weight if item is None else self.embedding(item), dim=-1)
+
+
+def _start_small(part: nn.Module) -> None:
+    """Let a block begin as nearly nothing, so that the last item's embedding is what speaks first.
+
+    With PyTorch's own, larger, initial weights the blocks drown the embeddings, and learning takes longer.
+    """
+    if isinstance(part, nn.Linear | nn.Embedding):
+        nn.init.normal_(part.weight, std=_INITIAL_SCALE)
+    if isinstance(part, nn.Linear):
+        nn.init.zeros_(part.bias)
 
 
 _INITIAL_SCALE = 0.02
