@@ -7,10 +7,10 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score explain preview ingest features deploy ui prove-as-of rollback test check format docs bench clean
+.PHONY: help train score explain preview ingest features deploy ui churn-definition back-test prove-as-of rollback test check format docs bench clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,12 @@ deploy: $(READY)  ## Prefect server, deployments with their schedules, and a wor
 
 ui: $(READY)  ## compare the models in a browser: the MLflow UI on this project's store (Ctrl-C stops it)
 	$(BIN)/python -m everstay.registry ui
+
+churn-definition: $(READY)  ## how long people wait between orders, and what that makes of 30, 60 and 90 days
+	$(BIN)/python -m flows.churn_definition
+
+back-test: $(READY)  ## what was warned in every publication, and what happened since
+	$(BIN)/python -m flows.back_test
 
 prove-as-of: $(READY)  ## prove on a sample of the lake that what comes later changes nothing
 	$(BIN)/python -m flows.prove_as_of

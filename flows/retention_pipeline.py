@@ -8,6 +8,7 @@ from flows import runtime, summary
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
 from flows.promote_model import promote_model
+from flows.run_report import PipelineRun, report_run
 from flows.score_users import score_users
 from flows.train_churn import train_churn
 from flows.train_recommender import train_recommender
@@ -32,7 +33,10 @@ def retention_pipeline() -> None:
         for training, decision in zip(trainings, decisions, strict=True):
             summary.print_training(training)
             summary.print_decision(decision)
-        score_users(scheduler=scheduler)
+        scored_at = score_users(scheduler=scheduler).as_of
+        run = PipelineRun(ingestion, features, trainings, decisions, scored_at)
+        page = report_run(run, settings, scheduler)
+    summary.print_report(page)
     summary.print_next_steps()
 
 

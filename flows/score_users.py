@@ -12,7 +12,7 @@ from everstay.lake import Snapshot
 from everstay.registry.refs import ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.versions import require_champion
-from everstay.scoring import Work
+from everstay.scoring import Work, keep_previous, previous_as_of
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
 from flows.ingest_events import ingest_events
@@ -60,7 +60,9 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
-    population = (settings.churn.look_back_days, *settings.churn.tiers, settings.value.horizon_days)
+    before = previous_as_of(lake, as_of)
+    tiers = (settings.churn.tiers_by, *settings.churn.tiers)
+    population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
     keys = {
         t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {population}",
         t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_rules}",
@@ -77,7 +79,8 @@ def _score(settings: Settings, scheduler: str) -> Publication:
         work = Work(snapshot, tasks.download_artifact(registry, ref), ref.version, as_of)
         folder = runtime.parts_folder(settings, table.name)
         if table is t.CHURN_SCORES:
-            parts = tasks.compute_churn_scores(work, settings.churn, settings.value, folder, scheduler)
+            previous = keep_previous(lake, before, runtime.parts_folder(settings, "previous_scores"))
+            parts = tasks.compute_churn_scores(work, settings.churn, settings.value, folder, scheduler, previous)
         else:
             parts = tasks.compute_recommendations(work, settings.recommender, folder, scheduler)
         report = tasks.validate_table(table, parts.read, parts.numbers, scheduler, expectations=suites)

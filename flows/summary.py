@@ -1,6 +1,7 @@
 """What a person reads at the end of a run: what the data was, which model won and why, whom to keep."""
 
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -10,6 +11,9 @@ from everstay import tables as t
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
+from everstay.report import Section
+from everstay.report.page import alignments, cell
+from everstay.scoring import list_order
 from everstay.scoring.proof import Proof
 from flows.build_features import FeatureSet
 from flows.candidates import Training
@@ -61,6 +65,13 @@ def print_training(training: Training) -> None:
         name = f"{run.candidate} (chosen)" if run.candidate == chosen else run.candidate
         table.add_row(name, *(_cell(run.metrics.get(metric)) for metric in metrics))
     _CONSOLE.print(table)
+    told = training.run_of(chosen).metrics
+    users, items = (told.get(f"test_cold_{kind}_share") for kind in ("user", "item"))
+    if users is not None and items is not None:
+        _CONSOLE.print(
+            f"{chosen}: {users.value:.1%} of the users bought nothing it knows and get what is "
+            f"popular; {items.value:.1%} of what was bought next is no item it knows."
+        )
     if not training.trained:
         _CONSOLE.print("Nothing new: every candidate was found in the registry, none was trained.")
 
@@ -92,14 +103,25 @@ def print_published(lake: Lake, as_of: datetime) -> None:
         f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
         f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
     )
-    table = Table(title="The users most likely to leave", title_justify="left")
-    for column in ("user", "probability", "why", "offer"):
-        table.add_column(column, justify="right" if column == "probability" else "left")
-    riskiest = scores.sort([t.CHURN_PROBABILITY, t.USER_ID], descending=[True, False]).head(_SAMPLE_USERS)
-    for row in riskiest.iter_rows(named=True):
+    table = Table(title="The head of the warning list", title_justify="left")
+    for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):
+        table.add_column(name, justify="right" if name in ("probability", "change", "at risk") else "left")
+    for row in list_order(scores).head(_SAMPLE_USERS).iter_rows(named=True):
         items = lists.filter(pl.col(t.USER_ID) == row[t.USER_ID]).sort(t.RANK)[t.ITEM_ID].head(_SHOWN_ITEMS)
-        table.add_row(row[t.USER_ID], f"{row[t.CHURN_PROBABILITY]:.3f}", "; ".join(row[t.REASONS]), ", ".join(items))
+        table.add_row(
+            row[t.USER_ID],
+            f"{row[t.CHURN_PROBABILITY]:.3f}",
+            _told(row[t.PROBABILITY_CHANGE], "+.3f"),
+            _told(row[t.VALUE_AT_RISK], ",.2f"),
+            _told(row[t.EXPECTED_ORDER_AT], "%Y-%m-%d"),
+            "; ".join(row[t.REASONS]),
+            ", ".join(items),
+        )
     _CONSOLE.print(table)
+
+
+def _told(value: float | datetime | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
 
 
 def print_proof(proof: Proof) -> None:
@@ -114,13 +136,37 @@ def print_proof(proof: Proof) -> None:
     _CONSOLE.print(table)
 
 
+def print_section(section: Section) -> None:
+    """A section of a page as text: key figures, words, tables."""
+    _CONSOLE.rule(section.title)
+    for badge in section.badges:
+        _CONSOLE.print(f"{badge.label}: [bold]{badge.value}[/bold]")
+    for paragraph in section.words:
+        _CONSOLE.print(paragraph)
+    for shown in section.tables:
+        table = Table(title=shown.caption, title_justify="left")
+        kinds = alignments(shown)
+        for column, kind in zip(shown.columns, kinds, strict=True):
+            table.add_column(column.name, justify="right" if kind == "number" else "left", overflow="fold")
+        for row in shown.rows:
+            table.add_row(*(cell(value, column) for value, column in zip(row, shown.columns, strict=True)))
+        _CONSOLE.print(table)
+
+
+def print_report(page: Path) -> None:
+    """Where the page of the run lies."""
+    _CONSOLE.rule("Report")
+    _CONSOLE.print(f"All of it as one page: {page.resolve()}", soft_wrap=True)
+
+
 def print_next_steps() -> None:
     """Where to look next."""
     _CONSOLE.rule("Next")
     _CONSOLE.print(
-        "make score   publish who is about to leave and what each user wants next\n"
-        "make ui      compare the models in a browser; it tells the addresses\n"
-        "make deploy  run this on a schedule"
+        "make score      publish who is about to leave and what each user wants next\n"
+        "make back-test  see what was warned before, and what happened\n"
+        "make ui         compare the models in a browser; it tells the addresses\n"
+        "make deploy     run this on a schedule"
     )
 
 

@@ -5,11 +5,11 @@ Tasks that touch storage are retried, for an object store or a database may fail
 
 from prefect import task
 
-from everstay import churn, lake, recommender, scoring
+from everstay import churn, lake, recommender, report, retention, scoring
 from everstay.features import buckets
 from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
-from everstay.registry import rollout, tracking, versions
+from everstay.registry import reports, rollout, tracking, versions
 from everstay.scoring import proof
 from everstay.validation import validate
 
@@ -43,3 +43,7 @@ log_candidate = task(name="log-candidate")(tracking.log_candidate)
 download_artifact = task(name="download-artifact", retries=2)(versions.download)
 register_challenger = task(name="register-challenger", retries=2)(versions.register_challenger)
 apply_decision = task(name="apply-decision", retries=2)(rollout.apply_decision)
+measure_retention = task(name="measure-retention")(retention.measure_retention)
+write_page = task(name="write-page")(report.write_page)
+log_report = task(name="log-report", retries=2)(reports.log_report)
+advise_definition = task(name="advise-definition")(retention.advise_definition)

@@ -28,9 +28,11 @@ __all__ = [
     "Lists",
     "MappedSource",
     "Mlflow",
+    "PeriodUnit",
     "Prefect",
     "Promotion",
     "Recommender",
+    "Retention",
     "Settings",
     "Source",
     "StoreTwinSource",
@@ -41,6 +43,7 @@ __all__ = [
 
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
+PeriodUnit = Literal["week", "month"]
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
@@ -76,10 +79,12 @@ class Churn(Section):
         "recency", "logistic", "boosting", "network", "blend",
     )  # fmt: skip
     """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
+    tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
+    """What the warning list is ordered by; where no value is known it is the probability."""
     high_risk_share: float = Field(default=0.1, gt=0, lt=1)
-    """The riskiest share of users is tier `high`."""
+    """The first share of the list is tier `high`; with a `budget` in `[value]` it ends where that does."""
     medium_risk_share: float = Field(default=0.3, gt=0, lt=1)
-    """The riskiest share of users that is tier `medium` or above."""
+    """The first share of the list that is tier `medium` or above."""
 
     @property
     def definition(self) -> tuple[int, ...]:
@@ -118,7 +123,8 @@ class Lists(Section):
 
 
 RecommenderCandidate = Literal[
-    "popularity", "personal_frequency", "item_neighbours", "network",
+    "popularity", "category_popularity", "personal_frequency", "item_neighbours", "user_neighbours",
+    "association_rules", "content", "network", "hybrid",
     "item_item", "ease", "transitions", "ials", "sequential", "blend",
 ]  # fmt: skip
 
@@ -130,7 +136,7 @@ class Recommender(Section):
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
     candidates: tuple[RecommenderCandidate, ...] = (
-        "popularity", "personal_frequency", "item_neighbours", "network",
+        "popularity", "personal_frequency", "item_neighbours", "network", "hybrid",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
@@ -142,6 +148,17 @@ class Recommender(Section):
     def list_rules(self) -> str:
         """What decides a published list besides model and data, as one line of JSON."""
         return self.model_dump_json(include={"list_length", "already_bought", "lists"})
+
+
+class Retention(Section):
+    """How users who came together stay, told and forecast."""
+
+    period: PeriodUnit = "month"
+    """Users are followed from the calendar week (from Monday) or month of their first order."""
+    ahead: int = Field(default=3, gt=0, le=12)
+    """Periods that are forecast."""
+    min_cohort_users: int = Field(default=20, gt=0)
+    """Smaller cohorts are counted, but not forecast by themselves."""
 
 
 class Promotion(Section):
@@ -222,6 +239,7 @@ class Settings(BaseSettings):
     data: Data = Data()
     churn: Churn = Churn()
     recommender: Recommender = Recommender()
+    retention: Retention = Retention()
     value: Value = Value()
     fairness: Fairness = Fairness()
     promotion: Promotion = Promotion()

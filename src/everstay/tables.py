@@ -66,6 +66,10 @@ CUSTOMER_VALUE = "customer_value"  # expected spend of a user who stays, within 
 CUSTOMER_VALUE_LOW = "customer_value_low"  # 80% interval of that spend
 CUSTOMER_VALUE_HIGH = "customer_value_high"
 VALUE_AT_RISK = "value_at_risk"  # churn_probability * customer_value; shop currency
+PREVIOUS_PROBABILITY = "previous_probability"  # churn_probability at the as-of published before
+PROBABILITY_CHANGE = "probability_change"  # churn_probability - previous_probability
+EXPECTED_ORDER_AT = "expected_order_at"  # midnight; median, should the user still be there
+EXPECTED_ALARM_AT = "expected_alarm_at"  # midnight from which the user's silence is unusual for them
 RANK = "rank"
 SCORE = "score"
 REASON = "reason"
@@ -269,10 +273,23 @@ CHURN_SCORES = _table(
         CUSTOMER_VALUE_LOW: pl.Float64,
         CUSTOMER_VALUE_HIGH: pl.Float64,
         VALUE_AT_RISK: pl.Float64,
+        PREVIOUS_PROBABILITY: pl.Float64,
+        PROBABILITY_CHANGE: pl.Float64,
+        EXPECTED_ORDER_AT: TIME,
+        EXPECTED_ALARM_AT: TIME,
         MODEL_VERSION: pl.String,
         DATA_VERSION: pl.String,
     },
-    (CUSTOMER_VALUE, CUSTOMER_VALUE_LOW, CUSTOMER_VALUE_HIGH, VALUE_AT_RISK),
+    (
+        CUSTOMER_VALUE,
+        CUSTOMER_VALUE_LOW,
+        CUSTOMER_VALUE_HIGH,
+        VALUE_AT_RISK,
+        PREVIOUS_PROBABILITY,
+        PROBABILITY_CHANGE,
+        EXPECTED_ORDER_AT,
+        EXPECTED_ALARM_AT,
+    ),
 )
 RECOMMENDATIONS = _table(
     "recommendations",

@@ -1,5 +1,6 @@
 """The lake's tables: replaced, published per as-of and appended, each at most once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def test_publishing_again_changes_nothing(lake: Lake):
     version = lake.open(t.CHURN_LABELS).version()
     assert not lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
     assert lake.open(t.CHURN_LABELS).version() == version
+
+
+def test_a_table_of_an_older_release_gets_the_new_columns(lake: Lake):
+    new = (t.RETURN_DAYS, t.ORDER_DAYS)
+    columns = {name: dtype for name, dtype in t.CHURN_LABELS.columns.items() if name not in new}
+    older = replace(t.CHURN_LABELS, columns=columns, required=t.CHURN_LABELS.required.difference(new))
+    lake.publish(older, labels(MONDAY, True, False).drop(new), as_of=MONDAY, key="v1")
+    assert lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v2")
+    stored = lake.read(t.CHURN_LABELS).sort(t.CHURN_LABELS.key)
+    assert stored.schema == t.CHURN_LABELS.empty().schema
+    assert stored[t.ORDER_DAYS].to_list() == [None, 0, None]
+    assert lake.read(t.CHURN_LABELS, version=0).schema == t.CHURN_LABELS.empty().schema
 
 
 def test_a_publication_holds_one_as_of(lake: Lake):

@@ -10,8 +10,9 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.features import churn_labels
+from everstay.lake import Lake
 from everstay.partitions import IN_PROCESS
-from everstay.scoring import Work, active_users, compute_churn_scores
+from everstay.scoring import Work, active_users, compute_churn_scores, keep_previous, previous_as_of
 from everstay.scoring.churn_scores import score_churn_bucket
 from everstay.settings import Churn, Value
 from everstay.storage import Folder
@@ -36,7 +37,10 @@ def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, event
     labelled = churn_labels(events, work.as_of, CHURN, known_at)
     assert scores[t.USER_ID].to_list() == labelled[t.USER_ID].sort().to_list()
     assert 0 < len(scores) < events[t.USER_ID].n_unique()
-    assert scores.null_count().sum_horizontal().item() == 0
+    change = (t.PREVIOUS_PROBABILITY, t.PROBABILITY_CHANGE)  # nothing was published before
+    assert scores.drop(t.EXPECTED_ORDER_AT, *change).null_count().sum_horizontal().item() == 0
+    assert scores.select(change).null_count().row(0) == (len(scores), len(scores))
+    assert (scores[t.EXPECTED_ORDER_AT].drop_nulls() >= work.as_of).all()
     at_risk = (scores[t.CHURN_PROBABILITY] * scores[t.CUSTOMER_VALUE]).to_numpy()
     assert scores[t.VALUE_AT_RISK].to_numpy() == pytest.approx(at_risk)
     assert (scores[t.CUSTOMER_VALUE_LOW] < scores[t.CUSTOMER_VALUE_HIGH]).all()
@@ -48,6 +52,24 @@ def test_value_is_null_where_nobody_bought_twice(make_work: Make, events: pl.Dat
     assert len(scores) > 0
     assert scores[t.CUSTOMER_VALUE].is_null().all()
     assert scores[t.VALUE_AT_RISK].is_null().all()
+
+
+def test_the_change_is_told_beside_what_was_published_before(make_work: Make, tmp_path: Path):
+    work, lake = make_work("churn"), Lake(str(tmp_path / "lake"), 2)
+    earlier = [work.as_of - timedelta(days=days) for days in (9, 2)]
+    for as_of, probability in zip(earlier, (0.9, 0.25), strict=True):
+        row = score(work, tmp_path).head(2).with_columns(
+            pl.lit(as_of, t.TIME).alias(t.AS_OF), pl.lit(probability).alias(t.CHURN_PROBABILITY)
+        )  # fmt: skip
+        lake.publish(t.CHURN_SCORES, row, as_of=as_of, key=str(as_of))
+    before = previous_as_of(lake, work.as_of)
+    assert before == earlier[1]
+    assert previous_as_of(lake, earlier[0]) is None
+    previous = keep_previous(lake, before, Folder(str(tmp_path / "previous")))
+    folder = Folder(str(tmp_path / "scores"))
+    scores = compute_churn_scores(work, CHURN, Value(), folder, IN_PROCESS, previous).read_all().sort(t.USER_ID)
+    assert scores[t.PREVIOUS_PROBABILITY].to_list() == [0.25, 0.25] + [None] * (len(scores) - 2)
+    assert scores[t.PROBABILITY_CHANGE][0] == pytest.approx(scores[t.CHURN_PROBABILITY][0] - 0.25)
 
 
 def test_rows_say_what_they_were_made_from(make_work: Make, tmp_path: Path):
@@ -70,8 +92,8 @@ def test_tiers_hold_their_shares_of_all_users(make_work: Make, tmp_path: Path):
     counts = dict(scores[t.RISK_TIER].value_counts().iter_rows())
     assert counts["high"] == round(0.1 * len(scores))
     assert counts["high"] + counts["medium"] == round(0.3 * len(scores))
-    lowest = dict(scores.group_by(t.RISK_TIER).agg(pl.min(t.CHURN_PROBABILITY)).iter_rows())
-    highest = dict(scores.group_by(t.RISK_TIER).agg(pl.max(t.CHURN_PROBABILITY)).iter_rows())
+    lowest = dict(scores.group_by(t.RISK_TIER).agg(pl.min(t.VALUE_AT_RISK)).iter_rows())
+    highest = dict(scores.group_by(t.RISK_TIER).agg(pl.max(t.VALUE_AT_RISK)).iter_rows())
     assert lowest["high"] >= highest["medium"]
     assert lowest["medium"] >= highest["low"]
 

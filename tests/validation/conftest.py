@@ -117,6 +117,10 @@ def _scores(users: list[str]) -> pl.DataFrame:
         t.CUSTOMER_VALUE_LOW: 20.0,
         t.CUSTOMER_VALUE_HIGH: 180.0,
         t.VALUE_AT_RISK: 10.0,
+        t.PREVIOUS_PROBABILITY: 0.5,
+        t.PROBABILITY_CHANGE: 0.1,
+        t.EXPECTED_ORDER_AT: AS_OF + timedelta(days=3),
+        t.EXPECTED_ALARM_AT: AS_OF - timedelta(days=3),
         t.MODEL_VERSION: "3",
         t.DATA_VERSION: "events-3.items-1",
     })  # fmt: skip

@@ -149,6 +149,10 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
         ("A value at risk is not negative", first_is(t.VALUE_AT_RISK, -1.0)),
         ("The high bound of a value is not below the low one", first_is(t.CUSTOMER_VALUE_HIGH, 19.0)),
         ("No more is at risk than a user is worth", first_is(t.VALUE_AT_RISK, 101.0)),
+        ("A previous probability is within 0 to 1", first_is(t.PREVIOUS_PROBABILITY, 1.1)),
+        ("A change of probability is within -1 to 1", first_is(t.PROBABILITY_CHANGE, -1.1)),
+        ("The next order is expected at the as-of or later", first_is(t.EXPECTED_ORDER_AT, TOO_EARLY)),
+        ("A date of alarm lies between 1990 and 2100", first_is(t.EXPECTED_ALARM_AT, TOO_EARLY)),
         *VERSIONS,
     ],
     t.RECOMMENDATIONS.name: [

@@ -156,13 +156,19 @@ def read_table(lake: Folder, table: t.Table, version: int) -> pl.DataFrame:
     """All rows of a table at a version."""
     delta = DeltaTable(lake.path(table.name), version=version)
     files = tuple(_names(table, delta.file_uris()))
-    return _read_rows(lake, files) if files else table.empty()
+    return _in_order(_read_rows(lake, files), table) if files else table.empty()
 
 
 @lru_cache(maxsize=16)
 def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
     """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""
-    return pl.concat(lake.read_parquet(file) for file in files)
+    return pl.concat((lake.read_parquet(file) for file in files), how="diagonal")
+
+
+def _in_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
+    """The declared columns first, in their order; those that no file of an older release has are null."""
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in rows.columns]
+    return rows.with_columns(absent).select(*table.columns, pl.exclude(*table.columns))
 
 
 def _names(table: t.Table, uris: Sequence[str]) -> list[str]:

@@ -105,6 +105,7 @@ class Lake:
             self.table_uri(table),
             frame,
             mode="overwrite",
+            schema_mode="merge",  # a table of an older release gets the columns that were added since
             predicate=f"{t.AS_OF} = '{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'" if current is not None else None,
             commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: as_of.isoformat()}),
         )

@@ -1,4 +1,4 @@
-"""The artifact folder of a recommender: `artifact.json` beside Parquet and safetensors files. No pickle."""
+"""The artifact folder of a recommender: `artifact.json` beside Parquet, safetensors and text files. No pickle."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -26,6 +26,9 @@ from everstay.recommender.config import (
     PopularityConfig,
     SequentialConfig,
 )
+from everstay.recommender.families import FAMILIES
+from everstay.recommender.hybrid.ranker import HybridRanker
+from everstay.recommender.hybrid.store import load_hybrid, save_hybrid
 from everstay.recommender.ials import IalsRanker
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import ListModel, Ranker
@@ -197,6 +200,8 @@ _KINDS = {
     "popularity": (PopularityRanker, _save_nothing, _load_popularity),
     "personal_frequency": (PersonalFrequencyRanker, _save_nothing, _load_personal_frequency),
     "item_neighbours": (ItemNeighboursRanker, _save_neighbours, _load_neighbours),
+    **{name: (family.ranker, family.save, family.load) for name, family in FAMILIES.items()},
+    "hybrid": (HybridRanker, save_hybrid, load_hybrid),
     "linear": (LinearRanker, _save_linear, _load_linear),
     "blend": (BlendRanker, _save_blend, _load_blend),
     "ials": (IalsRanker, _save_ials, _load_ials),

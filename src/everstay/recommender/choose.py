@@ -16,6 +16,7 @@ from everstay.recommender.config import (
     PopularityConfig,
 )
 from everstay.recommender.evaluate import judge_lists
+from everstay.recommender.families import FAMILIES
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import with_targets
 from everstay.recommender.vocabulary import WINDOWS
@@ -51,6 +52,7 @@ IALS = tuple(
 BLEND_WEIGHTS = ((0.0, 0.0), (0.1, 0.1), (0.0, 0.2), (0.2, 0.0), (0.2, 0.2), (0.4, 0.4))
 """Of EASE and of SLIT, beside the network's 1."""
 GRIDS: dict[str, Sequence[BaseModel]] = {
+    **{name: family.configs for name, family in FAMILIES.items()},
     "popularity": POPULARITY,
     "personal_frequency": PERSONAL_FREQUENCY,
     "item_neighbours": ITEM_NEIGHBOURS,

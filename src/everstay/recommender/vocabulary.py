@@ -30,18 +30,28 @@ class Vocabulary:
 
     Attributes:
         items: `ITEM_ID`, sorted; row number = item index; `buyers`, per window the orders with the item, the days since
-            it was first sold, and the median days between two purchases by the same user.
+            it was first sold, the median days between two purchases by the same user, and the catalogue's attributes
+            where there is one.
     """
 
     items: pl.DataFrame
 
     @classmethod
-    def learn(cls, rows: pl.DataFrame, min_item_users: int) -> Self:
+    def learn(
+        cls,
+        rows: pl.DataFrame,
+        min_item_users: int,
+        catalogue: pl.DataFrame | None = None,
+        *,
+        with_unsold: bool = False,
+    ) -> Self:
         """Take the items that enough users had bought before the as-of of `rows`.
 
         Args:
             rows: purchase histories of all users, at one as-of.
             min_item_users: an item enters when this many users bought it.
+            catalogue: `ITEM_ID` and what is known about items, which is kept with them; null where nothing is.
+            with_unsold: also take the catalogue's items that too few users bought, or nobody.
 
         Raises:
             NotReady: no item was bought by so many users.
@@ -50,19 +60,21 @@ class Vocabulary:
         recent = (
             (pl.col(HISTORY_DAYS_AGO) <= days).sum().cast(pl.Int64).alias(_window_column(days)) for days in WINDOWS
         )
-        items = (
-            lines.group_by(pl.col(HISTORY_ITEM).alias(t.ITEM_ID))
-            .agg(
-                pl.col(t.USER_ID).n_unique().cast(pl.Int64).alias(_BUYERS),
-                *recent,
-                pl.col(HISTORY_DAYS_AGO).max().alias(_FIRST_SOLD),
-            )
-            .filter(pl.col(_BUYERS) >= min_item_users)
-            .join(_usual_gaps(lines), on=t.ITEM_ID, how="left")
-            .sort(t.ITEM_ID)
+        sold = lines.group_by(pl.col(HISTORY_ITEM).alias(t.ITEM_ID)).agg(
+            pl.col(t.USER_ID).n_unique().cast(pl.Int64).alias(_BUYERS),
+            *recent,
+            pl.col(HISTORY_DAYS_AGO).max().alias(_FIRST_SOLD),
         )
+        items = sold.filter(pl.col(_BUYERS) >= min_item_users).sort(t.ITEM_ID)
         if items.is_empty():
             raise NotReady(f"no item was bought by {min_item_users} users: lower recommender.min_item_users")
+        if catalogue is not None and with_unsold:
+            every = pl.concat([items.select(t.ITEM_ID), catalogue.select(t.ITEM_ID)]).unique().sort(t.ITEM_ID)
+            counts = every.join(sold, on=t.ITEM_ID, how="left", maintain_order="left")
+            items = counts.with_columns(pl.exclude(t.ITEM_ID).fill_null(0))
+        items = items.join(_usual_gaps(lines), on=t.ITEM_ID, how="left", maintain_order="left")
+        if catalogue is not None:
+            items = items.join(catalogue, on=t.ITEM_ID, how="left", maintain_order="left")
         return cls(items)
 
     @property
@@ -78,6 +90,10 @@ class Vocabulary:
         """Add `item_index` to a table with shop ids in `item_column`; null for an item that is not known."""
         index = self.items.select(pl.col(t.ITEM_ID).alias(item_column)).with_row_index(ITEM_INDEX)
         return lines.join(index, on=item_column, how="left", maintain_order="left")
+
+    def codes(self, attribute: str) -> NDArray[np.int64]:
+        """The attribute's values as numbers from 0 (n_items,); items without one are a group of their own."""
+        return self.items[attribute].fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
 
     def purchases(self, days: int) -> NDArray[np.int64]:
         """Orders with each item (n_items,) in the last `days` days, one of `WINDOWS`."""

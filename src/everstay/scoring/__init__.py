@@ -1,12 +1,14 @@
 """Champions at work: every user's churn score and list, computed bucket by bucket from the artifact folder."""
 
 from everstay.scoring.churn_scores import churn_scores, compute_churn_scores
+from everstay.scoring.previous import keep_previous, previous_as_of
 from everstay.scoring.recommendations import compute_recommendations, recommendations
 from everstay.scoring.rows import active_users, churn_rows, history_rows
-from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
+from everstay.scoring.tiers import TIERS, TierBounds, assign_tiers, list_order, tier_bounds
 from everstay.scoring.work import Work
 
 __all__ = [
+    "TIERS",
     "TierBounds",
     "Work",
     "active_users",
@@ -16,6 +18,9 @@ __all__ = [
     "compute_churn_scores",
     "compute_recommendations",
     "history_rows",
+    "keep_previous",
+    "list_order",
+    "previous_as_of",
     "recommendations",
     "tier_bounds",
 ]

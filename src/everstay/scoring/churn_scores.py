@@ -1,5 +1,7 @@
-"""Who is about to leave: probability, tier, reasons and value of every active user."""
+"""Who is about to leave: probability, tier, reasons, value and dates of every active user."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -8,16 +10,41 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay import tables as t
+from everstay.features import net_purchases
 from everstay.partitions import Parts, compute_parts
+from everstay.scoring.next_order import RHYTHM_COLUMNS, GapModel, fit_gaps, order_rhythm, with_dates
+from everstay.scoring.previous import with_change
 from everstay.scoring.rows import active_users, churn_rows
 from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
 from everstay.scoring.work import Work
 from everstay.settings import Churn, Value
 from everstay.storage import Folder
-from everstay.value import EVENT_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
+from everstay.value import EVENT_COLUMNS, SUMMARY_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
 
 _SCORED = [t.USER_ID, t.AS_OF, t.CHURN_PROBABILITY, t.REASONS, t.MODEL_VERSION, t.DATA_VERSION]
 """What a bucket says of its users by itself; tiers and values need all users."""
+
+
+_SMALL = [t.USER_ID, t.CHURN_PROBABILITY, *SUMMARY_COLUMNS, *RHYTHM_COLUMNS]
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """What is learned from all users at once and told to every bucket.
+
+    Attributes:
+        as_of: the moment.
+        bounds: of the tiers.
+        value: None: no value is known.
+        gaps: None: no dates are known.
+        previous: probabilities of the as-of before; None: there is none.
+    """
+
+    as_of: datetime
+    bounds: TierBounds
+    value: ValueModel | None
+    gaps: GapModel | None
+    previous: Folder | None
 
 
 class ChurnModel(Protocol):
@@ -52,7 +79,9 @@ def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int) -> pl.Da
     scores = t.CHURN_SCORES.empty().select(_SCORED)
     if not rows.is_empty():
         scores = churn_scores(work.load_model(), rows, work.stamp())
-    return scores.join(purchase_summary(known, work.as_of), on=t.USER_ID, how="left", maintain_order="left")
+    for summary in (purchase_summary(known, work.as_of), order_rhythm(net_purchases(known))):
+        scores = scores.join(summary, on=t.USER_ID, how="left", maintain_order="left")
+    return scores
 
 
 def summarise_bucket(bucket: int, *, work: Work) -> pl.DataFrame:
@@ -60,23 +89,28 @@ def summarise_bucket(bucket: int, *, work: Work) -> pl.DataFrame:
     return purchase_summary(work.reader.read_events(bucket, work.as_of, EVENT_COLUMNS), work.as_of)
 
 
-def compute_churn_scores(work: Work, churn: Churn, value: Value, folder: Folder, scheduler: str) -> Parts:
+def compute_churn_scores(
+    work: Work, churn: Churn, value: Value, folder: Folder, scheduler: str, previous: Folder | None = None
+) -> Parts:
     """`tables.CHURN_SCORES` of all buckets, written to `folder`; not yet published.
 
     Args:
         work: what is scored with what.
-        churn: look-back of the population and shares of the tiers.
-        value: horizon of the customer value.
+        churn: look-back of the population, order of the list and shares of the tiers.
+        value: horizon of the customer value, costs and budget.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
+        previous: from `keep_previous`.
     """
     score = partial(score_churn_bucket, work=work, look_back_days=churn.look_back_days)
     untiered = compute_parts(score, work.reader.buckets, Folder(f"{folder.uri}-untiered"), scheduler)
-    risks = [untiered.read(number).select(t.USER_ID, t.CHURN_PROBABILITY) for number in untiered.numbers]
-    bounds = tier_bounds(pl.concat(risks), churn)
+    small = pl.concat([untiered.read(number, _SMALL) for number in untiered.numbers]).sort(t.USER_ID)
     model = _fit_value(work, value, Folder(f"{folder.uri}-summaries"), scheduler)
-    finish = partial(_finished, untiered=untiered, bounds=bounds, model=model)
-    finished = compute_parts(finish, untiered.numbers, folder, scheduler)
+    bounds = tier_bounds(with_value(small, model), churn, value)
+    everybody = Everybody(work.as_of, bounds, model, fit_gaps(small), previous)
+    finished = compute_parts(
+        partial(_finished, untiered=untiered, everybody=everybody), untiered.numbers, folder, scheduler
+    )
     untiered.remove()
     return finished
 
@@ -89,5 +123,7 @@ def _fit_value(work: Work, value: Value, folder: Folder, scheduler: str) -> Valu
     return model
 
 
-def _finished(bucket: int, *, untiered: Parts, bounds: TierBounds, model: ValueModel | None) -> pl.DataFrame:
-    return t.CHURN_SCORES.conform(assign_tiers(with_value(untiered.read(bucket), model), bounds))
+def _finished(bucket: int, *, untiered: Parts, everybody: Everybody) -> pl.DataFrame:
+    valued = with_value(untiered.read(bucket), everybody.value)
+    dated = with_dates(valued, everybody.gaps, everybody.as_of)
+    return t.CHURN_SCORES.conform(with_change(assign_tiers(dated, everybody.bounds), everybody.previous))

@@ -1,0 +1,153 @@
+"""What a run's page tells of data, models, decisions and the warning list; retention tells its own part."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.features.slices import label_delay
+from everstay.lake import Lake
+from everstay.metrics.maturity import maturity
+from everstay.registry.promotion import Decision
+from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
+from everstay.scoring import list_order
+from everstay.settings import Settings
+from flows.build_features import FeatureSet
+from flows.candidates import Training
+from flows.ingest_events import Ingestion
+
+_TITLES = {"churn": "Who is about to leave: models", "recommender": "What users want next: models"}
+_FIGURES = {
+    "churn": ("roc_auc", "average_precision", "lift_top_decile", "expected_calibration_error", "calibration_slope"),
+    "recommender": ("ndcg", "recall", "mrr", "hit_rate", "coverage"),
+}
+_CAPTIONS = {
+    "calibration": "Calibration: share that left against predicted probability, tenths of users",
+    "lift": "Lift: leavers found among the riskiest users, relative to random",
+    "roc": "ROC: leavers found against stayers disturbed",
+    "precision_recall": "Precision against recall",
+}
+_HEAD = 15
+
+
+def data_section(ingestion: Ingestion, features: FeatureSet, currency: str) -> Section:
+    """Counts, validation outcome, and what was learned and judged when."""
+    result, snapshot, split = ingestion.result, features.snapshot, features.split
+    counts = (
+        ("events in the lake", f"{snapshot.event_count:,}"),
+        ("from", f"{snapshot.first_event_at:%Y-%m-%d %H:%M}"),
+        ("until", f"{snapshot.recorded_until:%Y-%m-%d %H:%M}"),
+        ("rows read now", f"{result.rows_read:,}"),
+        ("of them new", f"{result.rows_added:,}"),
+        ("known already", f"{result.rows_duplicate:,}"),
+        ("quarantined", f"{result.rows_quarantined:,}"),
+        ("data version", snapshot.data_version),
+        ("amounts in", currency or "the shop's currency"),
+    )
+    chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in split.validation)
+    words = (
+        f"Models learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
+        f"were chosen as of {chosen}, learned again from {len(split.refit)} as-ofs up to {split.refit[-1]:%Y-%m-%d}, "
+        f"and are judged as of {split.test:%Y-%m-%d}.",
+    )
+    table = Table("What there is", (Column("what"), Column("how much")), counts)
+    return Section("Data", words, tables=(table,))
+
+
+def validation_section(ingestion: Ingestion) -> Section:
+    """Which expectations held."""
+    if ingestion.report is None:
+        return Section("Validation", ("Nothing new came, so there was nothing to judge.",))
+    held = ingestion.expectations - len(ingestion.warnings)
+    badge = Badge(
+        "expectations that held", f"{held} of {ingestion.expectations}", "look" if ingestion.warnings else "good"
+    )
+    table = Table("Warnings", (Column("expectation"),), [(warning,) for warning in ingestion.warnings])
+    words = (f"Every expectation with examples: {ingestion.report}",)
+    return Section("Validation", words, (badge,), (table,) if ingestion.warnings else ())
+
+
+def model_section(
+    training: Training, decision: Decision, features: FeatureSet, settings: Settings, plots: Mapping[str, bytes]
+) -> Section:
+    """Candidates side by side, the chosen one's pictures, and what was decided."""
+    figures, chosen = _FIGURES[training.model], training.challenger.candidate
+    runs = sorted(training.runs, key=lambda run: -run.metrics[f"validation_{training.metric}"].value)
+    first = f"validation {training.metric}".replace("_", " ")
+    columns = [Column("candidate"), Column(first), *(Column(f"test {name}".replace("_", " ")) for name in figures)]
+    names = [f"validation_{training.metric}", *(f"test_{name}" for name in figures)]
+    rows = [[run.candidate, *(with_bounds(run.metrics.get(name)) for name in names)] for run in runs]
+    marked = frozenset(place for place, run in enumerate(runs) if run.candidate == chosen)
+    horizon = label_delay(settings.churn) if training.model == "churn" else _basket_delay(settings)
+    clock = maturity(features.split.test + horizon, timedelta(0), features.snapshot.recorded_until)
+    caption = (
+        f"Candidates, best on validation first; {chosen} is chosen. Test as of {features.split.test:%Y-%m-%d}: {clock}"
+    )
+    words = (
+        f"In brackets the {settings.promotion.confidence:.0%} interval over users. "
+        "A candidate is chosen on validation; the test is only told.",
+        f"Decision: {verdict(decision)}.",
+        *(f"Why: {reason}" for reason in decision.reasons),
+    )
+    pictures = tuple(Picture(_CAPTIONS.get(name, name.replace("_", " ")), png) for name, png in plots.items())
+    return Section(
+        _TITLES[training.model], words, tables=(Table(caption, columns, rows, marked=marked),), pictures=pictures
+    )
+
+
+def verdict(decision: Decision) -> str:
+    """What was decided, in a few words."""
+    if not decision.is_new:
+        return f"the champion stays version {decision.champion_version}"
+    if decision.is_promoted:
+        return f"version {decision.challenger_version} is the new champion"
+    return f"version {decision.challenger_version} is not promoted; champion: {decision.champion_version or 'none'}"
+
+
+def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until: datetime) -> Section:
+    """The head of the published warning list."""
+    scores = lake.read(t.CHURN_SCORES)
+    if scores is None:
+        return Section("Warning list", ("Nothing is published yet.",))
+    scores = scores.filter(pl.col(t.AS_OF) == as_of)
+    clock = maturity(as_of + label_delay(settings.churn), timedelta(0), known_until, is_estimate=True)
+    tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
+    badges = [Badge(f"users in tier {tier}", f"{tiers.get(tier, 0):,}") for tier in ("high", "medium", "low")]
+    badges.append(Badge("expected to leave", f"{scores[t.CHURN_PROBABILITY].sum():,.0f} of {len(scores):,}"))
+    rows = [
+        (row[t.USER_ID], row[t.CHURN_PROBABILITY], row[t.PROBABILITY_CHANGE], row[t.VALUE_AT_RISK], row[t.RISK_TIER],
+         _day(row[t.EXPECTED_ORDER_AT]), _day(row[t.EXPECTED_ALARM_AT]), "; ".join(row[t.REASONS]))
+        for row in list_order(scores).head(_HEAD).iter_rows(named=True)
+    ]  # fmt: skip
+    columns = (
+        Column("user"), Column("probability", ".3f"), Column("change", "+.3f"), Column("value at risk", ",.2f"),
+        Column("tier"), Column("next order, if still there"), Column("alarm"), Column("why"),
+    )  # fmt: skip
+    words = (f"Published as of {as_of:%Y-%m-%d}; whether they left is {clock}.",)
+    return Section("Warning list", words, badges, (Table("The head of the list", columns, rows),))
+
+
+def _day(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def overview(
+    features: FeatureSet, ingestion: Ingestion, trainings: Sequence[Training], decisions: Sequence[Decision]
+) -> list[Badge]:
+    """The run in a few figures."""
+    badges = [
+        Badge("events", f"{features.snapshot.event_count:,}"),
+        Badge("new now", f"{ingestion.result.rows_added:,}"),
+    ]
+    for training, decision in zip(trainings, decisions, strict=True):
+        figure = training.run_of(training.challenger.candidate).metrics[f"test_{training.metric}"]
+        name = f"{training.model}: {training.challenger.candidate}, {training.metric.replace('_', ' ')}"
+        badges.append(
+            Badge(name, with_bounds(figure), "good" if decision.is_promoted or not decision.is_new else "look")
+        )
+    return badges
+
+
+def _basket_delay(settings: Settings) -> timedelta:
+    return timedelta(days=settings.recommender.horizon_days)

@@ -1,0 +1,130 @@
+"""The page of a run of the main job: written, logged to MLflow once per result, linked as a Prefect artifact."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from prefect.artifacts import create_link_artifact
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.features import midnight_before
+from everstay.registry import reports
+from everstay.registry.promotion import Decision
+from everstay.registry.store import Registry
+from everstay.report import Report, Section
+from everstay.retention import LIFECYCLE, churn_by_segment, retention_section, rhythm_section, segment_section
+from everstay.settings import Settings
+from flows import report_sections as parts
+from flows import runtime, tasks
+from flows.back_test import back_test_part
+from flows.build_features import FeatureSet
+from flows.candidates import Training
+from flows.ingest_events import Ingestion
+
+_NOTES = (
+    "The clock: mature numbers count what has wholly been seen; estimated ones allow for what is still to come; "
+    "what cannot be told yet says when it will be. Nothing in a number is later than its as-of.",
+    "This page needs no network and no script.",
+)
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """What the main job did, step by step.
+
+    Attributes:
+        ingestion: of the source.
+        features: and the split.
+        trainings: churn, recommender.
+        decisions: in the same order.
+        scored_at: as-of of the published tables.
+    """
+
+    ingestion: Ingestion
+    features: FeatureSet
+    trainings: Sequence[Training]
+    decisions: Sequence[Decision]
+    scored_at: datetime
+
+
+def report_run(run: PipelineRun, settings: Settings, scheduler: str) -> Path:
+    """Write `report.html` and give its path.
+
+    Args:
+        run: what was done.
+        settings: the resolved ones.
+        scheduler: Dask scheduler for the counts of retention.
+    """
+    registry = Registry(settings.mlflow)
+    page = tasks.write_page(_report(run, registry, settings, scheduler), Path(settings.report_folder, "report.html"))
+    as_of = run.features.split.test
+    run_id = tasks.log_report(
+        registry,
+        page,
+        key=_key(run, settings),
+        name=f"report {run.scored_at:%Y-%m-%d}",
+        tags={"data_version": run.features.snapshot.data_version, "as_of": as_of.isoformat()},
+    )
+    create_link_artifact(
+        reports.report_address(registry, run_id, settings.mlflow.port),
+        link_text="report.html in MLflow (make ui)",
+        key="run-report",
+        description=f"The page of this run: {page.resolve()}",
+    )
+    return page
+
+
+def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler: str) -> Report:
+    lake, snapshot = runtime.open_lake(settings), run.features.snapshot
+    churn, recommender = run.trainings
+    plots = reports.read_plots(registry, churn.run_of(churn.challenger.candidate))
+    sections = [
+        parts.data_section(run.ingestion, run.features, settings.source.currency),
+        parts.validation_section(run.ingestion),
+        parts.model_section(churn, run.decisions[0], run.features, settings, plots),
+        parts.model_section(recommender, run.decisions[1], run.features, settings, {}),
+        *retention_sections(run.features, settings, scheduler),
+        parts.warning_section(lake, run.scored_at, settings, snapshot.recorded_until),
+        back_test_part(snapshot, settings, scheduler),
+    ]
+    return Report(
+        title=f"Everstay: run of the data until {snapshot.recorded_until:%Y-%m-%d}",
+        subtitle="The data, the models compared, what was decided and why, how users stay, and whom to keep.",
+        sections=sections,
+        badges=parts.overview(run.features, run.ingestion, run.trainings, run.decisions),
+        notes=_NOTES,
+    )
+
+
+def retention_sections(features: FeatureSet, settings: Settings, scheduler: str) -> list[Section]:
+    """Retention as of the last midnight that the data covers; a history too short for it is said in words."""
+    snapshot, lateness = features.snapshot, timedelta(days=settings.churn.allowed_lateness_days)
+    as_of = midnight_before(snapshot.recorded_until)
+    try:
+        figures = tasks.measure_retention(snapshot, snapshot.first_event_at, as_of, settings.retention, scheduler)
+    except NotReady as error:
+        return [Section("Retention", (str(error),))]
+    test = features.split.test
+    return [retention_section(figures, lateness), rhythm_section(figures), _segments(features, settings, test)]
+
+
+def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Section:
+    lake = runtime.open_lake(settings)
+    labels, table = lake.read(t.CHURN_LABELS), lake.read(t.USER_FEATURES)
+    if labels is None or table is None:
+        return Section("Churn by segment", ("No labels are stored.",))
+    at = pl.col(t.AS_OF) == as_of
+    states = table.filter(at).select(t.USER_ID, LIFECYCLE)
+    segments = churn_by_segment(labels.filter(at), states, features.snapshot.read(t.USERS))
+    return segment_section(segments, f"{as_of:%Y-%m-%d}", settings.churn.horizon_days)
+
+
+def _key(run: PipelineRun, settings: Settings) -> str:
+    """Names what a page tells; a second run with nothing new has the same."""
+    versions = [training.challenger.version for training in run.trainings]
+    told = (run.features.key, run.scored_at, versions, settings.model_dump_json())
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:32]

@@ -1,0 +1,136 @@
+"""How much of every cohort will still buy in the next periods, with intervals, and how such forecasts did before."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from everstay.retention.bgbb import BgBb, Histories, fit_bgbb
+from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, buys
+from everstay.retention.shares import Expected, learn_shock, share_bounds
+
+AHEAD, SHARE, LOW, HIGH, BOUGHT = "ahead", "share", "low", "high", "bought"
+ALL = -1
+"""Stands in the cohort's column of the row of all users together."""
+
+CONFIDENCE = 0.9
+LEAST_ORIGIN = 3  # periods that must have passed before anything can be learned
+MOST_ORIGINS = 18
+
+_LEAST_USERS = 50  # a group with fewer histories to learn from shares the others' model
+_LOOK_BACK = 12  # latest origins whose forecasts tell how large the shocks are
+_MEAN, _VARIANCE, _CHANCE = "mean", "variance", "chance"
+_KIND = "kind"  # forecasts whose errors are alike: of all users, of the first period's cohort, of the later ones
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """What was learned when so many periods had passed; two models, for who was there at the start is no newcomer.
+
+    Attributes:
+        first: of the first period's cohort, which holds users who came before the log.
+        later: of all others.
+    """
+
+    first: BgBb
+    later: BgBb
+
+    def chances(self, histories: pl.DataFrame, ahead: int) -> pl.DataFrame:
+        """The histories with each user's chance to buy in the period `ahead` as the column `chance`."""
+        of = _histories(histories)
+        is_first = (histories[COHORT] == 0).to_numpy()
+        chance = np.where(is_first, self.first.buys(of, ahead), self.later.buys(of, ahead))
+        return histories.with_columns(pl.Series(_CHANCE, chance, dtype=pl.Float64))
+
+
+def fit(histories: pl.DataFrame, origin: int) -> Forecaster:
+    """Learn from what had been seen when `origin` periods had passed."""
+    seen = histories.filter(pl.col(ORIGIN) == origin, pl.col(N) > 0)
+    parts = [seen.filter(pl.col(COHORT) == 0), seen.filter(pl.col(COHORT) > 0)]
+    models = [fit_bgbb(_histories(part if part[USERS].sum() >= _LEAST_USERS else seen)) for part in parts]
+    return Forecaster(*models)
+
+
+def forecast(
+    histories: pl.DataFrame, periods: int, ahead: int, min_users: int, most_origins: int = MOST_ORIGINS
+) -> pl.DataFrame:
+    """Forecast the next periods of every cohort and of all users, now and from every past origin as it was then.
+
+    Args:
+        histories: of `CohortCounts`. A forecast uses what had been seen at its origin, earlier forecasts that had come
+            due then included; what came later only fills the column `bought`.
+        periods: how many have passed.
+        ahead: periods to forecast.
+        min_users: smaller cohorts get no row of their own.
+        most_origins: at most so many, the latest; the first of them have few earlier ones to learn their errors from.
+
+    Returns:
+        `ORIGIN` (so many periods had passed), `COHORT` (`ALL`: all users), `AHEAD` (1: the next period), `USERS`,
+        `SHARE` with `LOW` and `HIGH` (90%), `BOUGHT`: the share that did; null when the period has not passed.
+    """
+    origins = range(max(LEAST_ORIGIN, periods + 1 - most_origins), periods + 1)
+    steps = range(1, ahead + 1)
+    expected = pl.concat([_expect(histories, origin, steps, min_users) for origin in origins])
+    groups = expected.group_by(_KIND, AHEAD, maintain_order=True)
+    bounded = [_bound(rows, origin) for _, rows in groups for origin in origins]
+    return pl.concat(bounded).sort(ORIGIN, COHORT, AHEAD)
+
+
+def coverage(forecasts: pl.DataFrame) -> float:
+    """Share of the forecasts that have come due whose interval held what came."""
+    return float(forecasts.select(pl.col(BOUGHT).is_between(LOW, HIGH).mean()).item())
+
+
+def _expect(histories: pl.DataFrame, origin: int, steps: Iterable[int], min_users: int) -> pl.DataFrame:
+    """Users, expected buyers, their variance and those who did buy, of every cohort and of all, for every step."""
+    model, now = fit(histories, origin), histories.filter(pl.col(ORIGIN) == origin)
+    return pl.concat([_grouped(model.chances(now, step), step, min_users) for step in steps])
+
+
+def _grouped(chances: pl.DataFrame, step: int, min_users: int) -> pl.DataFrame:
+    users, chance, bought = pl.col(USERS), pl.col(_CHANCE), pl.col(buys(step))
+    sums = [
+        users.sum(),
+        (users * chance).sum().alias(_MEAN),
+        (users * chance * (1 - chance)).sum().alias(_VARIANCE),
+        pl.when(bought.is_not_null().all()).then(bought.sum()).alias(BOUGHT),
+    ]
+    everybody = chances.with_columns(pl.lit(ALL, pl.Int64).alias(COHORT))
+    rows = pl.concat([chances, everybody]).group_by(ORIGIN, COHORT).agg(sums)
+    kind = pl.col(COHORT).clip(ALL, 1).alias(_KIND)
+    named = rows.filter(pl.col(USERS) >= min_users).with_columns(kind, pl.lit(step, pl.Int64).alias(AHEAD))
+    return named.sort(ORIGIN, COHORT)
+
+
+def _bound(rows: pl.DataFrame, origin: int) -> pl.DataFrame:
+    """Bounds of one origin's forecasts of one kind and step; the shock is learned from the earlier ones due by then.
+
+    Args:
+        rows: of all origins.
+        origin: whose are bounded.
+    """
+    due = rows.filter(pl.col(ORIGIN) + pl.col(AHEAD) <= origin, pl.col(ORIGIN) + _LOOK_BACK >= origin)
+    shock = learn_shock(_as_expected(due), due[BOUGHT].to_numpy().astype(float), due[ORIGIN].n_unique())
+    now = rows.filter(pl.col(ORIGIN) == origin)
+    low, high = share_bounds(_as_expected(now), shock, CONFIDENCE)
+    users = pl.col(USERS)
+    return now.select(
+        ORIGIN,
+        COHORT,
+        AHEAD,
+        users,
+        (pl.col(_MEAN) / users).alias(SHARE),
+        pl.Series(LOW, low, dtype=pl.Float64),
+        pl.Series(HIGH, high, dtype=pl.Float64),
+        (pl.col(BOUGHT) / users).alias(BOUGHT),
+    )
+
+
+def _as_expected(rows: pl.DataFrame) -> Expected:
+    return Expected(*(rows[name].to_numpy().astype(float) for name in (USERS, _MEAN, _VARIANCE)))
+
+
+def _histories(rows: pl.DataFrame) -> Histories:
+    n, x, tx = (rows[name].to_numpy() for name in (N, X, TX))
+    return Histories(n, x, tx, rows[USERS].to_numpy().astype(float))

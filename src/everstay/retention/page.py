@@ -1,0 +1,210 @@
+"""What a reader is shown of retention: the cohort table and its forecast, how forecasts did, rhythm, and segments."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from everstay.metrics.maturity import maturity
+from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
+from everstay.report.charts import AMBER, BLUE, Line, draw_lines
+from everstay.report.document import Cell, Tone
+from everstay.retention import forecast as f
+from everstay.retention import segments as s
+from everstay.retention.cohorts import COHORT, ORIGIN, USERS
+from everstay.retention.measure import RetentionFigures
+from everstay.retention.rhythm import WINDOWS, stickiness
+from everstay.retention.survival import share_by
+
+REPEAT_DAYS = (7, 30, 60, 90)
+
+_SHOWN_PERIODS = 14  # of a cohort table; older cohorts are in the sums
+_DRAWN_COHORTS = 4
+
+
+def retention_section(figures: RetentionFigures, lateness: timedelta) -> Section:
+    """Cohorts, forecasts and how those of the past did.
+
+    Args:
+        figures: from `measure_retention`.
+        lateness: how much later events may be recorded; the last periods are marked by it.
+    """
+    unit, tested = figures.periods.unit, _due(figures)
+    now = figures.forecasts.filter(pl.col(ORIGIN) == figures.periods.count, pl.col(COHORT) == f.ALL)
+    last = figures.cohorts.retained[:, -1].sum() / figures.cohorts.retained.diagonal().sum()
+    words = (
+        f"A user is retained in a {unit} when they bought in it; a cohort is everybody whose first order came in the "
+        f"same {unit}. The first cohort also holds users who came before the log begins. Whole {unit}s only.",
+        "The forecast is BG/BB (Fader, Hardie and Shang 2010): every user buys with a chance of their own until they "
+        "leave. Its intervals hold who happens to buy, and the errors that earlier forecasts turned out to have.",
+    )
+    badges = (
+        Badge(f"bought in {figures.periods.name(figures.periods.count - 1)}", f"{last:.1%}"),
+        *(Badge(f"next {unit}, forecast", f"{row[f.SHARE]:.1%} ({row[f.LOW]:.1%}–{row[f.HIGH]:.1%})")
+          for row in now.filter(pl.col(f.AHEAD) == 1).iter_rows(named=True)),
+        *_coverage_badge(tested),
+    )  # fmt: skip
+    tables = (_cohort_table(figures, lateness), _forecast_table(figures, lateness), _tested_table(tested))
+    return Section("Retention", words, badges, tables, tuple(_pictures(figures)))
+
+
+def rhythm_section(figures: RetentionFigures) -> Section:
+    """Stickiness over time, and how soon a first order is followed by a second."""
+    weekly = stickiness(figures.rhythm.active)
+    names = ("daily / weekly active", "daily / monthly active", "weekly / monthly active")
+    ends = [figures.as_of - timedelta(days=7 * back) for back in reversed(range(len(weekly)))]
+    lines = [Line(name, ends, weekly[:, column].tolist()) for column, name in enumerate(names)]
+    mean = figures.rhythm.active[-28:].mean(axis=0)
+    badges = [
+        Badge(f"active users, {window} day{'s' if window > 1 else ''}", f"{users:,.0f}")
+        for window, users in zip(WINDOWS, mean, strict=True)
+    ]
+    if len(weekly) and np.isfinite(weekly[-1]).all():
+        badges.append(Badge("stickiness (daily / monthly)", f"{weekly[-1, 1]:.1%}"))
+    words = (
+        "Active is whoever did something: bought, looked, searched; a message that was sent to them is none of it. "
+        "Means of the last 28 days; a month is 28 days.",
+    )
+    picture = Picture("Stickiness, by the week that ends on the date", draw_lines(lines, "", "ratio"))
+    return Section("How often users come", words, badges, (_repeat_table(figures),), (picture,))
+
+
+def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int) -> Section:
+    """Shares that left by lifecycle state and declared attribute.
+
+    Args:
+        segments: from `churn_by_segment`.
+        as_of: which labels.
+        horizon_days: of the labels.
+    """
+    words = (f"Users as of {as_of}, whose {horizon_days} days are over: the labels are mature.",)
+    first = pl.col(s.SEGMENT).is_in(["everybody", s.LIFECYCLE])
+    states, attributes = segments.drop_nulls().filter(first), segments.drop_nulls().filter(~first)
+    tables = [_segment_table("Who left, by lifecycle state", states, fold=False)]
+    if len(attributes):
+        tables.append(_segment_table("Who left, by what users declared", attributes, fold=True))
+    return Section("Churn by segment", words, tables=tables)
+
+
+def _segment_table(caption: str, segments: pl.DataFrame, *, fold: bool) -> Table:
+    rows = [
+        (row[s.SEGMENT].replace("_", " "), row[s.GROUP], row[s.USERS], row[s.LEFT], row[s.SHARE],
+         f"{row[s.LOW]:.1%}–{row[s.HIGH]:.1%}")
+        for row in segments.iter_rows(named=True)
+    ]  # fmt: skip
+    columns = (
+        Column("segment"), Column("group"), Column("users", ",d"), Column("left", ",d"),
+        Column("share that left", ".1%"), Column("90% interval"),
+    )  # fmt: skip
+    return Table(caption, columns, rows, marked=frozenset() if fold else frozenset({0}), fold=fold)
+
+
+def _due(figures: RetentionFigures) -> pl.DataFrame:
+    return figures.forecasts.filter(pl.col(f.BOUGHT).is_not_null())
+
+
+def _coverage_badge(tested: pl.DataFrame) -> Iterator[Badge]:
+    if len(tested):
+        held = f.coverage(tested)
+        tone: Tone = "good" if 0.85 <= held <= 0.95 else "look"
+        yield Badge(f"90% intervals that held, of {len(tested):,}", f"{held:.1%}", tone)
+
+
+def _cohort_table(figures: RetentionFigures, lateness: timedelta) -> Table:
+    """Share of each cohort that bought, by age; the latest cohorts."""
+    periods, retained = figures.periods, figures.cohorts.retained
+    first = max(0, periods.count - _SHOWN_PERIODS)
+    rows: list[list[Cell]] = []
+    shades: dict[tuple[int, int], float] = {}
+    for cohort in range(first, periods.count):
+        size = int(retained[cohort, cohort])
+        shares = [retained[cohort, period] / size for period in range(cohort, periods.count)] if size else []
+        row = len(rows)
+        shades |= {(row, age + 2): share for age, share in enumerate(shares)}
+        blank: list[Cell] = [None] * (periods.count - first - len(shares))
+        rows.append([periods.name(cohort), size, *shares, *blank])
+    clock = maturity(periods.end, lateness, figures.as_of, is_estimate=True)
+    ages = [Column(str(age), ".0%") for age in range(periods.count - first)]
+    caption = (
+        f"Share of each cohort that bought, by {periods.unit}s since its first order (last {periods.unit}: {clock})"
+    )
+    return Table(caption, [Column("cohort"), Column("users", ",d"), *ages], rows, shades)
+
+
+def _forecast_table(figures: RetentionFigures, lateness: timedelta) -> Table:
+    periods = figures.periods
+    now = figures.forecasts.filter(pl.col(ORIGIN) == periods.count)
+    ahead = sorted(now[f.AHEAD].unique())
+    rows: list[list[Cell]] = []
+    for (cohort,), shares in now.group_by(COHORT, maintain_order=True):
+        name = "all users" if cohort == f.ALL else periods.name(int(str(cohort)))
+        cells = [f"{r[f.SHARE]:.1%} ({r[f.LOW]:.1%}–{r[f.HIGH]:.1%})" for r in shares.iter_rows(named=True)]
+        rows.append([name, int(shares[USERS][0]), *cells])
+    columns = [Column("cohort"), Column("users", ",d")]
+    for step in ahead:
+        clock = maturity(periods.start(periods.count + step), lateness, figures.as_of, is_estimate=True)
+        columns.append(Column(f"{periods.name(periods.count + step - 1)} (mature {clock.knowable_at:%Y-%m-%d})"))
+    caption = f"Forecast shares that buy in the next {periods.unit}s, with 90% intervals (estimated)"
+    return Table(caption, columns, rows, marked=frozenset({0}), fold=len(rows) > _SHOWN_PERIODS)
+
+
+def _tested_table(tested: pl.DataFrame) -> Table:
+    """By periods ahead: forecasts, how many held, and how far off they were."""
+    rows: list[list[Cell]] = []
+    for (step,), part in tested.sort(f.AHEAD).group_by(f.AHEAD, maintain_order=True) if len(tested) else ():
+        error = (part[f.BOUGHT] - part[f.SHARE]).abs().mean()
+        width = (part[f.HIGH] - part[f.LOW]).mean()
+        rows.append([int(str(step)), len(part), f.coverage(part), _number(error), _number(width)])
+    columns = (
+        Column("periods ahead", "d"), Column("forecasts", ",d"), Column("intervals that held", ".1%"),
+        Column("mean error", ".1%"), Column("mean width", ".1%"),
+    )  # fmt: skip
+    return Table("Back-test: forecasts of past origins, each by what was known then (mature)", columns, rows)
+
+
+def _pictures(figures: RetentionFigures) -> Iterator[Picture]:
+    periods, retained = figures.periods, figures.cohorts.retained
+    sizes = retained.diagonal()
+    largest = sorted(np.argsort(-sizes, kind="stable")[:_DRAWN_COHORTS])
+    lines = [
+        Line(f"{periods.name(one)} ({sizes[one]:,})", range(periods.count - one), retained[one, one:] / sizes[one])
+        for one in largest
+        if sizes[one]
+    ]
+    yield Picture(
+        "The largest cohorts: share that bought, by age",
+        draw_lines(lines, f"{periods.unit}s since the first order", ""),
+    )
+    came = np.cumsum(sizes)
+    share = retained.sum(axis=0) / came
+    now = figures.forecasts.filter(pl.col(ORIGIN) == periods.count, pl.col(COHORT) == f.ALL).sort(f.AHEAD)
+    past = _due(figures).filter(pl.col(COHORT) == f.ALL, pl.col(f.AHEAD) == 1).sort(ORIGIN)
+    starts = list(periods.starts[:-1])
+    lines = [
+        Line("bought", starts, share.tolist(), color=BLUE),
+        _band("forecast one ahead, then", [periods.start(o) for o in past[ORIGIN]], past, dashed=True),
+        _band("forecast now", [periods.start(periods.count + step - 1) for step in now[f.AHEAD]], now),
+    ]
+    yield Picture("All users who had come before: share that bought", draw_lines(lines, "", ""))
+
+
+def _band(name: str, x: list[object], rows: pl.DataFrame, *, dashed: bool = False) -> Line:
+    y, low, high = (rows[column].to_list() for column in (f.SHARE, f.LOW, f.HIGH))
+    return Line(name, x, y, low, high, color=None if dashed else AMBER, dashed=dashed)
+
+
+def _repeat_table(figures: RetentionFigures) -> Table:
+    repeated, waiting = figures.rhythm.repeated, figures.rhythm.waiting
+    rows = []
+    for days in REPEAT_DAYS:
+        share = share_by(repeated, waiting, days)
+        short = int(waiting[:days].sum())
+        state = "mature" if short == 0 else f"estimated: {short:,} users were watched for less"
+        rows.append([f"{days} days", with_bounds(share, ".1%") or "–", state if share else "not knowable yet"])
+    columns = (Column("second order within"), Column("share of users, 90% interval"), Column("clock"))
+    return Table("Repeat rate: how soon a first order is followed by a second", columns, rows)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

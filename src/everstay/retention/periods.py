@@ -1,0 +1,77 @@
+"""Calendar weeks (from Monday) or months, UTC: the columns of a cohort table. Only whole ones before the as-of."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.settings import PeriodUnit
+
+_EVERY: dict[PeriodUnit, str] = {"week": "w", "month": "mo"}
+_LEAST = 3
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Neighbouring periods, oldest first.
+
+    Attributes:
+        unit: of each.
+        starts: of every period, and last the end of the newest: one more than there are periods.
+    """
+
+    unit: PeriodUnit
+    starts: tuple[datetime, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.starts) - 1
+
+    @property
+    def end(self) -> datetime:
+        """Of the newest."""
+        return self.starts[-1]
+
+    def start(self, number: int) -> datetime:
+        """When a period begins, also one that is still to come."""
+        if number <= self.count:
+            return self.starts[number]
+        later = pl.Series([self.end], dtype=t.TIME).dt.offset_by(f"{number - self.count}{_EVERY[self.unit]}")
+        found: datetime = later[0]
+        return found
+
+    def name(self, number: int) -> str:
+        """The month, or the week's Monday, as people write it."""
+        return f"{self.start(number):%Y-%m}" if self.unit == "month" else f"{self.start(number):%Y-%m-%d}"
+
+    def numbers(self, moments: pl.Series) -> NDArray[np.int64]:
+        """Which period each moment lies in, from 0; they must lie in one."""
+        edges = pl.Series(self.starts, dtype=t.TIME)
+        return edges.search_sorted(moments, side="right").to_numpy().astype(np.int64) - 1
+
+
+def whole_periods(first_event_at: datetime, as_of: datetime, unit: PeriodUnit) -> Periods:
+    """The periods from the one of the first event to the last that has wholly passed at `as_of`.
+
+    Raises:
+        NotReady: there are fewer than three.
+
+    >>> from datetime import UTC
+    >>> months = whole_periods(datetime(2017, 1, 1, 11, tzinfo=UTC), datetime(2017, 4, 9, tzinfo=UTC), "month")
+    >>> months.count, months.name(0), f"{months.end:%Y-%m-%d}", months.name(4)
+    (3, '2017-01', '2017-04-01', '2017-05')
+    """
+    every = f"1{_EVERY[unit]}"
+    first, last = pl.Series([first_event_at, as_of], dtype=t.TIME).dt.truncate(every)
+    starts = tuple(pl.datetime_range(first, last, every, eager=True, time_unit="us", time_zone="UTC").to_list())
+    if len(starts) <= _LEAST:
+        raise NotReady(
+            f"the history from {first_event_at:%Y-%m-%d} to {as_of:%Y-%m-%d} holds {len(starts) - 1} whole {unit}s, "
+            f"and retention needs {_LEAST}; set retention.period to a shorter one, or bring more history"
+        )
+    return Periods(unit, starts)

@@ -1,0 +1,41 @@
+"""How many have come back by a day, when not all have been watched that long: Kaplan and Meier's estimate."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everstay.metrics.comparison import Interval
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_NORMAL_90 = 1.6448536269514722
+
+
+def share_by(repeated: IntArray, waiting: IntArray, day: int) -> Interval | None:
+    """Share of the users whose second order came within `day` days of the first, with its 90% interval.
+
+    Who was watched for a shorter time counts as long as they were (Kaplan and Meier 1958); the interval is Greenwood's
+    on the log of the survival, within 0 to 1.
+
+    Args:
+        repeated: users by days from the first order to the second, (days,).
+        waiting: users without a second, by days they were watched, (days,).
+        day: of the share.
+
+    Returns:
+        None when nobody was watched so long.
+
+    >>> share_by(np.array([0, 2, 1]), np.array([0, 0, 1]), 1)
+    Interval(value=0.5, low=0.1907174011477385, high=0.896739016029614)
+    """
+    ended = repeated + waiting
+    at_risk = ended[::-1].cumsum()[::-1]
+    if day >= len(ended) or at_risk[day] == 0:
+        return None
+    came, risk = repeated[: day + 1], at_risk[: day + 1]
+    kept = float(np.prod(1 - came / risk))
+    if kept in (0.0, 1.0):
+        return Interval(1 - kept, 1 - kept, 1 - kept)
+    error = float(np.sqrt(np.sum(came / (risk * (risk - came)))))
+    spread = np.exp(_NORMAL_90 * error / abs(np.log(kept)))  # on log(-log survival), so that bounds stay within 0 to 1
+    return Interval(1 - kept, float(1 - kept ** (1 / spread)), float(1 - kept**spread))

@@ -1,0 +1,102 @@
+"""The back-test as a section of a page: one row a publication, tiers of the mature ones, calibration of them all."""
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
+from everstay.report.charts import draw_calibration
+from everstay.report.document import Cell
+from everstay.scoring.back_test import PastPublication, calibration_points
+
+
+def back_test_section(past: Sequence[PastPublication], confidence: float) -> Section:
+    """What was warned and what happened.
+
+    Args:
+        past: from `back_test`, newest first.
+        confidence: of the intervals.
+    """
+    mature = [one for one in past if one.groups]
+    honest = [one for one in mature if not one.learned_later]
+    words = [
+        "Every publication of churn_scores beside what happened since. Precision: share of the warned that left; "
+        "recall: share of those who left that was warned; lift: precision over the share of all that left.",
+        f"In brackets {confidence:.0%} intervals. Nothing is said of a publication before its labels are mature.",
+    ]
+    if not mature:
+        words.append("No publication is old enough yet.")
+    if len(honest) < len(mature):
+        words.append(
+            "Marked with *: the model had learned from what came after the as-of, so that the row is no test of it."
+        )
+    badges = list(_badges(honest))
+    pictures = list(_pictures(honest, confidence))
+    return Section("Back-test of the warnings", words, badges, (_publications(past), _tiers(mature)), pictures)
+
+
+def _badges(honest: Sequence[PastPublication]) -> Iterator[Badge]:
+    if honest:
+        latest = honest[0].groups
+        yield Badge(
+            f"of {latest['high'].users:,} warned (high) on {honest[0].as_of:%Y-%m-%d}, left", f"{latest['high'].left:,}"
+        )
+        yield Badge("expected to leave, of all", f"{latest['all'].expected:,.0f}")
+        yield Badge("left, of all", f"{latest['all'].left:,}")
+
+
+def _publications(past: Sequence[PastPublication]) -> Table:
+    rows: list[list[Cell]] = []
+    for one in past:
+        everybody = one.groups.get("all")
+        rows.append(
+            [
+                f"{one.as_of:%Y-%m-%d}{' *' if one.learned_later else ''}",
+                one.model_version,
+                one.users,
+                everybody.expected if everybody else None,
+                everybody.left if everybody else None,
+                with_bounds(one.roc_auc),
+                with_bounds(one.calibration_error),
+                str(one.clock),
+            ]
+        )
+    columns = (
+        Column("as of"), Column("model version"), Column("users", ",d"), Column("expected to leave", ",.0f"),
+        Column("left", ",d"), Column("ROC-AUC"), Column("calibration error"), Column("clock"),
+    )  # fmt: skip
+    return Table("Publications", columns, rows)
+
+
+def _tiers(mature: Sequence[PastPublication]) -> Table:
+    rows: list[list[Cell]] = []
+    for one in mature:
+        for name, group in one.groups.items():
+            rows.append(
+                [
+                    f"{one.as_of:%Y-%m-%d}{' *' if one.learned_later else ''}",
+                    name,
+                    group.users,
+                    group.left,
+                    group.expected,
+                    with_bounds(group.precision, ".1%") if group.users else "",
+                    with_bounds(group.recall, ".1%"),
+                    group.lift,
+                ]
+            )
+    columns = (
+        Column("as of"), Column("tiers"), Column("users", ",d"), Column("left", ",d"), Column("expected", ",.1f"),
+        Column("precision"), Column("recall"), Column("lift", ".2f"),
+    )  # fmt: skip
+    return Table("What was warned and what happened", columns, rows)
+
+
+def _pictures(honest: Sequence[PastPublication], confidence: float) -> Iterator[Picture]:
+    if honest:
+        outcomes = pl.concat([one.outcomes for one in honest])
+        means, shares = calibration_points(outcomes, confidence)
+        chart = draw_calibration(
+            means.tolist(), [s.value for s in shares], [s.low for s in shares], [s.high for s in shares]
+        )
+        count = f"{len(honest)} mature publication{'s' if len(honest) > 1 else ''}"
+        yield Picture(f"Calibration of {count}: share that left, tenths of users", chart)

@@ -1,0 +1,40 @@
+"""What was published before: each user's probability at the last as-of, beside which the new one is told."""
+
+from datetime import datetime
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.lake import Lake
+from everstay.storage import Folder
+
+_FILE = "previous.parquet"
+
+
+def previous_as_of(lake: Lake, as_of: datetime) -> datetime | None:
+    """The last as-of before this one that scores are published for; None: there is none."""
+    stored = lake.read(t.CHURN_SCORES)
+    if stored is None:
+        return None
+    before: datetime | None = stored.filter(pl.col(t.AS_OF) < as_of)[t.AS_OF].max()  # type: ignore[assignment]
+    return before
+
+
+def keep_previous(lake: Lake, before: datetime | None, folder: Folder) -> Folder | None:
+    """Write the probabilities of an as-of where workers can read them; None when there is no such as-of."""
+    stored = lake.read(t.CHURN_SCORES)
+    if before is None or stored is None:
+        return None
+    known = stored.filter(pl.col(t.AS_OF) == before)
+    folder.write_parquet(_FILE, known.select(t.USER_ID, pl.col(t.CHURN_PROBABILITY).alias(t.PREVIOUS_PROBABILITY)))
+    return folder
+
+
+def with_change(scores: pl.DataFrame, previous: Folder | None) -> pl.DataFrame:
+    """Add `PREVIOUS_PROBABILITY` and `PROBABILITY_CHANGE`: null for users who had no score then."""
+    if previous is None:
+        told = scores.with_columns(pl.lit(None, pl.Float64).alias(t.PREVIOUS_PROBABILITY))
+    else:
+        told = scores.join(previous.read_parquet(_FILE), on=t.USER_ID, how="left", maintain_order="left")
+    change = pl.col(t.CHURN_PROBABILITY) - pl.col(t.PREVIOUS_PROBABILITY)
+    return told.with_columns(change.alias(t.PROBABILITY_CHANGE))

@@ -1,0 +1,83 @@
+"""Counts against a slow reading of each user's periods; forecasts against a shop whose truth is known."""
+
+from collections import Counter
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, add_up, buys, cohort_counts
+from everstay.retention.forecast import ALL, BOUGHT, HIGH, LOW, coverage, forecast
+from everstay.retention.periods import whole_periods
+from tests.retention.shop import MONDAY, weekly_orders
+
+WEEKS = 14
+
+
+@pytest.fixture(scope="module")
+def orders() -> pl.DataFrame:
+    return weekly_orders(users=400, weeks=WEEKS, seed=4)
+
+
+def periods(weeks: int = WEEKS):
+    return whole_periods(MONDAY, MONDAY + timedelta(weeks=weeks, hours=5), "week")
+
+
+def test_histories_are_those_of_a_slow_reading(orders: pl.DataFrame):
+    counts = cohort_counts(orders, periods(), 2)
+    bought: dict[str, set[int]] = {}
+    for user, at in orders.iter_rows():
+        bought.setdefault(user, set()).add((at - MONDAY).days // 7)
+    users, buyers = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
+    for weeks in bought.values():
+        came = min(weeks)
+        for origin in range(came + 1, WEEKS + 1):
+            seen = [week for week in weeks if week < origin]
+            key = (origin, came, origin - 1 - came, len(seen) - 1, max(seen) - came)
+            users[key] += 1
+            buyers[key] += origin + 1 in weeks
+    assert len(counts.histories) == len(users)
+    for row in counts.histories.iter_rows(named=True):
+        key = (row[ORIGIN], row[COHORT], row[N], row[X], row[TX])
+        assert row[USERS] == users[key]
+        assert row[buys(2)] == (buyers[key] if row[ORIGIN] + 2 <= WEEKS else None)
+    for cohort in range(WEEKS):
+        for week in range(WEEKS):
+            expected = sum(min(weeks) == cohort and week in weeks for weeks in bought.values())
+            assert counts.retained[cohort, week] == expected
+
+
+def test_buckets_add_up_to_the_whole(orders: pl.DataFrame):
+    whole = cohort_counts(orders, periods(), 2)
+    halves = orders.with_columns((pl.col(t.USER_ID).str.slice(1).cast(pl.Int32) % 2).alias("half"))
+    parts = [
+        cohort_counts(halves.filter(pl.col("half") == half).drop("half"), periods(), 2) for half in (0, 1, 2)
+    ]  # the last is empty
+    together = add_up(parts)
+    assert (together.retained == whole.retained).all()
+    assert_frame_equal(together.histories, whole.histories)
+
+
+def test_a_forecast_knows_nothing_of_what_came_later(orders: pl.DataFrame):
+    early = cohort_counts(orders.filter(pl.col(t.OCCURRED_AT) < periods(10).end), periods(10), 2)
+    then = forecast(early.histories, 10, 2, 20)
+    now = forecast(cohort_counts(orders, periods(), 2).histories, WEEKS, 2, 20)
+    past = now.filter(pl.col(ORIGIN) <= 10).drop(BOUGHT)
+    assert_frame_equal(past, then.drop(BOUGHT))
+
+
+def test_intervals_hold_what_comes_in_a_shop_that_is_as_the_model_says():
+    counts = cohort_counts(weekly_orders(users=2_000, weeks=20, seed=11), periods(20), 2)
+    due = forecast(counts.histories, 20, 2, 20).filter(pl.col(BOUGHT).is_not_null())
+    assert len(due) > 100
+    assert 0.85 <= coverage(due) <= 0.97
+    everybody = due.filter(pl.col(COHORT) == ALL, pl.col(ORIGIN) >= 12)
+    assert (everybody[HIGH] - everybody[LOW]).mean() < 0.12  # sure enough to be of use
+
+
+def test_a_short_history_is_said_in_words():
+    with pytest.raises(NotReady, match="holds 2 whole weeks, and retention needs 3"):
+        periods(2)
