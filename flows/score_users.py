@@ -61,7 +61,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
     before = previous_as_of(lake, as_of)
-    tiers = (settings.churn.tiers_by, *settings.churn.tiers)
+    tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
     population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
     keys = {
         t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {population}",
@@ -80,7 +80,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
         folder = runtime.parts_folder(settings, table.name)
         if table is t.CHURN_SCORES:
             previous = keep_previous(lake, before, runtime.parts_folder(settings, "previous_scores"))
-            parts = tasks.compute_churn_scores(work, settings.churn, settings.value, folder, scheduler, previous)
+            parts = tasks.compute_churn_scores(work, settings, folder, scheduler, previous)
         else:
             parts = tasks.compute_recommendations(work, settings.recommender, folder, scheduler)
         report = tasks.validate_table(table, parts.read, parts.numbers, scheduler, expectations=suites)

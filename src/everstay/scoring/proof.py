@@ -103,9 +103,7 @@ def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, 
 
     def scores(lake: Snapshot) -> pl.DataFrame:
         scored = Work(lake, champions["churn"], "champion", as_of)
-        return compute_churn_scores(
-            scored, settings.churn, settings.value, Folder(str(work / "scores")), IN_PROCESS
-        ).read_all()
+        return compute_churn_scores(scored, settings, Folder(str(work / "scores")), IN_PROCESS).read_all()
 
     def lists(lake: Snapshot) -> pl.DataFrame:
         listed = Work(lake, champions["recommender"], "champion", as_of)
