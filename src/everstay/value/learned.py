@@ -1,6 +1,8 @@
 """Customer value learned by boosting from what users paid after earlier as-ofs; the rival of buy till you die."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,12 +18,12 @@ from everstay.value.past import SPEND_AHEAD
 FloatArray = NDArray[np.float64]
 
 _LEAST_ROWS = 1_000
-_LOSSES = {
+_LOSSES: Mapping[str, Mapping[str, Any]] = {
     t.CUSTOMER_VALUE: {"loss": "poisson"},
     t.CUSTOMER_VALUE_LOW: {"loss": "quantile", "quantile": (1 - COVERAGE) / 2},
     t.CUSTOMER_VALUE_HIGH: {"loss": "quantile", "quantile": (1 + COVERAGE) / 2},
 }
-_BOOSTING = {
+_BOOSTING: Mapping[str, Any] = {
     "learning_rate": 0.05, "max_iter": 120, "max_leaf_nodes": 8, "min_samples_leaf": 100, "max_features": 0.3,
     "l2_regularization": 10.0, "early_stopping": False,
 }  # fmt: skip

@@ -72,8 +72,10 @@ class Rules:
     def text(self) -> str:
         """The rules, the riskiest first, or why there are none."""
         if self.tree is None:
-            told = f"No rules: the best small tree repeats {self.fidelity:.0%} of the variance of the model's log-odds"
-            return f"{told}; below {LEAST_FIDELITY:.0%} it would tell of another model."
+            refused = (
+                f"No rules: the best small tree repeats {self.fidelity:.0%} of the variance of the model's log-odds"
+            )
+            return f"{refused}; below {LEAST_FIDELITY:.0%} it would tell of another model."
         heading = f"These rules repeat {self.fidelity:.1%} of the variance of the model's log-odds on later rows."
         told = [
             heading,
