@@ -180,7 +180,7 @@ def test_another_future_changes_no_candidate_s_scores(
 
 def scored(work: Work, model: ModelName, settings: Settings, folder: Path) -> pl.DataFrame:
     if model == "churn":
-        parts = compute_churn_scores(work, settings.churn, settings.value, Folder(str(folder)), IN_PROCESS)
+        parts = compute_churn_scores(work, settings, Folder(str(folder)), IN_PROCESS)
     else:
         parts = compute_recommendations(work, settings.recommender.list_length, Folder(str(folder)), IN_PROCESS)
     return parts.read_all().drop(t.DATA_VERSION)

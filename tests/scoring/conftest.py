@@ -14,10 +14,14 @@ import pytest
 
 from everstay import tables as t
 from everstay.lake import assign_bucket
+from everstay.recommender import ListRules
 from everstay.scoring import Work
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 TOY = "everstay.toy_models"
+USERS = t.USERS.conform(
+    pl.DataFrame({t.USER_ID: [f"u{number}" for number in range(60) if number % 10 < 3], t.AGE_BAND: "old"})
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ShopReader:
         return inside.sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID).select(*(columns or t.EVENTS.columns))
 
     def read(self, table: t.Table) -> pl.DataFrame:
-        return self.items
+        return self.items if table is t.ITEMS else USERS
 
 
 class ToyChurn:
@@ -50,13 +54,14 @@ class ToyChurn:
         return np.clip(np.floor(days / 7) / 20, 0.0, 1.0)
 
     def explain(self, rows: pl.DataFrame) -> list[list[str]]:
-        return [[f"last order {days:.0f} days ago"] for days in rows["recency_days"].to_list()]
+        days = rows["recency_days"].fill_null(400.0)
+        return [[f"last order {ago:.0f} days ago"] for ago in days.to_list()]
 
 
 class ToyRecommender:
     """What was bought, the latest first, then best sellers."""
 
-    def recommend(self, rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         own = pl.col("history_item").fill_null([]).list.reverse()
         lists = rows.select(t.USER_ID, own.list.concat(pl.lit(["i0", "i1", "i2"])).alias(t.ITEM_ID))
         lists = lists.with_columns(pl.col(t.ITEM_ID).list.unique(maintain_order=True).list.head(k)).explode(t.ITEM_ID)

@@ -27,7 +27,7 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import log_candidate
 from everstay.registry.versions import CHALLENGER, download, register_challenger
 from everstay.scoring import Work, churn_rows, compute_churn_scores
-from everstay.settings import Churn, Mlflow, Value
+from everstay.settings import Mlflow, Settings
 from everstay.storage import Folder
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -81,9 +81,7 @@ def test_the_served_model_and_the_scored_buckets_agree_with_the_fitted_model(
     shop = make_work("churn", 4)
     work = Work(shop.reader, download(registry, version), version.version, AS_OF)
     scores = (
-        compute_churn_scores(work, Churn(), Value(), Folder(str(tmp_path / "scores")), IN_PROCESS)
-        .read_all()
-        .sort(t.USER_ID)
+        compute_churn_scores(work, Settings(), Folder(str(tmp_path / "scores")), IN_PROCESS).read_all().sort(t.USER_ID)
     )
     scored = churn_rows(shop.reader.events, shop.reader.items, AS_OF).join(scores, on=t.USER_ID, how="semi")
     direct = load_artifact(folder).predict_probability(scored)

@@ -14,19 +14,15 @@ from everstay.lake import Lake
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, active_users, compute_churn_scores, keep_previous, previous_as_of
 from everstay.scoring.churn_scores import score_churn_bucket
-from everstay.settings import Churn, Value
+from everstay.settings import Churn, Fairness, Settings
 from everstay.storage import Folder
 
 Make = Callable[..., Work]
-CHURN = Churn()
+CHURN, SETTINGS = Churn(), Settings()
 
 
-def score(work: Work, folder: Path) -> pl.DataFrame:
-    return (
-        compute_churn_scores(work, CHURN, Value(), Folder(str(folder / "scores")), IN_PROCESS)
-        .read_all()
-        .sort(t.USER_ID)
-    )
+def score(work: Work, folder: Path, settings: Settings = SETTINGS) -> pl.DataFrame:
+    return compute_churn_scores(work, settings, Folder(str(folder / "scores")), IN_PROCESS).read_all().sort(t.USER_ID)
 
 
 def test_every_active_user_is_scored_once_and_nobody_else(make_work: Make, events: pl.DataFrame, tmp_path: Path):
@@ -67,7 +63,7 @@ def test_the_change_is_told_beside_what_was_published_before(make_work: Make, tm
     assert previous_as_of(lake, earlier[0]) is None
     previous = keep_previous(lake, before, Folder(str(tmp_path / "previous")))
     folder = Folder(str(tmp_path / "scores"))
-    scores = compute_churn_scores(work, CHURN, Value(), folder, IN_PROCESS, previous).read_all().sort(t.USER_ID)
+    scores = compute_churn_scores(work, SETTINGS, folder, IN_PROCESS, previous).read_all().sort(t.USER_ID)
     assert scores[t.PREVIOUS_PROBABILITY].to_list() == [0.25, 0.25] + [None] * (len(scores) - 2)
     assert scores[t.PROBABILITY_CHANGE][0] == pytest.approx(scores[t.CHURN_PROBABILITY][0] - 0.25)
 
@@ -96,6 +92,20 @@ def test_tiers_hold_their_shares_of_all_users(make_work: Make, tmp_path: Path):
     highest = dict(scores.group_by(t.RISK_TIER).agg(pl.max(t.VALUE_AT_RISK)).iter_rows())
     assert lowest["high"] >= highest["medium"]
     assert lowest["medium"] >= highest["low"]
+
+
+def test_evened_out_tiers_hold_their_shares_of_every_group(make_work: Make, tmp_path: Path):
+    even = Settings(fairness=Fairness(mitigate="age_band"))
+    scores = score(make_work("churn"), tmp_path, even)
+    plain = score(make_work("churn"), tmp_path)
+    assert_frame_equal(scores.drop(t.RISK_TIER), plain.drop(t.RISK_TIER))
+    is_old = (
+        pl.col(t.USER_ID).str.tail(1).is_in(["0", "1", "2"])
+    )  # as the shop declares; of the others nothing is known
+    for group in (scores.filter(is_old), scores.filter(~is_old)):
+        counts = dict(group[t.RISK_TIER].value_counts().iter_rows())
+        assert counts.get("high", 0) == round(0.1 * len(group))
+        assert counts.get("high", 0) + counts["medium"] == round(0.3 * len(group))
 
 
 def test_later_events_change_nothing(make_work: Make, events: pl.DataFrame, tmp_path: Path):

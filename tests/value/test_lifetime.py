@@ -1,6 +1,6 @@
 """Value: the moments and the interval against simulation, null where it is not knowable, the same in any company."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -12,8 +12,8 @@ from everstay.churn.btyd import MbgNbd
 from everstay.settings import Value
 from everstay.value import SUMMARY_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
 from everstay.value.gamma_gamma import GammaGamma
+from tests.value.shop import AS_OF, events
 
-AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 MODEL = ValueModel(MbgNbd(1.4, 9.6, 0.05, 60.0), GammaGamma(2.0, 3.8, 100.0), 84)
 
 
@@ -52,25 +52,6 @@ def test_value_at_risk_is_probability_times_value() -> None:
     assert valued[t.VALUE_AT_RISK].to_list() == (valued[t.CHURN_PROBABILITY] * valued[t.CUSTOMER_VALUE]).to_list()
     assert set(SUMMARY_COLUMNS).isdisjoint(valued.columns)
     assert with_value(scores, None).select(t.CUSTOMER_VALUE, t.VALUE_AT_RISK).null_count().row(0) == (2, 2)
-
-
-def events(*rows: tuple[str, int, float, str]) -> pl.DataFrame:
-    """User, days before the as-of, amount, type; an order each."""
-    table = pl.DataFrame(rows, schema=["user", "ago", "amount", "kind"], orient="row").with_row_index("number")
-    at = pl.lit(AS_OF, t.TIME) - pl.duration(days="ago") + pl.duration(hours=5)
-    return t.EVENTS.conform(
-        table.select(
-            pl.format("e{}", "number").alias(t.EVENT_ID),
-            pl.col("user").alias(t.USER_ID),
-            pl.col("kind").alias(t.EVENT_TYPE),
-            at.alias(t.OCCURRED_AT),
-            at.alias(t.RECORDED_AT),
-            pl.format("o{}", "ago").alias(t.ORDER_ID),
-            pl.lit(1).alias(t.QUANTITY),
-            pl.col("amount").alias(t.AMOUNT),
-            pl.lit(0.0).alias(t.DISCOUNT),
-        )
-    )
 
 
 def test_summary_counts_days_and_money_of_net_purchases() -> None:

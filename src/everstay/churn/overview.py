@@ -18,7 +18,7 @@ from everstay.churn.reasons.overall import (
 from everstay.churn.reasons.rules import Sample, distil
 from everstay.churn.rows import ChurnRows
 
-_ROWS = 8_000  # of the training rows, that rules are grown from
+_ROWS = 5_000  # of the training rows, that rules are grown from
 
 
 @dataclass(frozen=True)

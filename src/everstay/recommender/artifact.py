@@ -31,13 +31,14 @@ from everstay.recommender.hybrid.ranker import HybridRanker
 from everstay.recommender.hybrid.store import load_hybrid, save_hybrid
 from everstay.recommender.ials import IalsRanker
 from everstay.recommender.linear import LinearRanker
-from everstay.recommender.model import ListModel, Policy, Ranker
+from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.trends import current_trends
 from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import AlreadyBought
 from everstay.storage import Folder
 
 CARD = "artifact.json"
@@ -91,8 +92,10 @@ def load_artifact(folder: Path) -> ListModel:
         load, policy = _KINDS[card["kind"]][2], card["already_bought"]
     except (FileNotFoundError, KeyError):
         raise EverstayError(f"{folder} is no recommender artifact: {CARD} is missing or names no known kind") from None
-    if policy not in get_args(Policy):
-        raise EverstayError(f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(Policy))}")
+    if policy not in get_args(AlreadyBought):
+        raise EverstayError(
+            f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(AlreadyBought))}"
+        )
     vocabulary = Vocabulary(Folder(str(folder)).read_parquet(_VOCABULARY))
     return ListModel(card["name"], load(folder, card["config"], vocabulary), vocabulary, policy)
 

@@ -40,7 +40,7 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
         "name": name,
         "data_version": data_version,
         "as_of": str(settings.as_of),
-        "recommender": recommender.model_dump(mode="json", exclude={"candidates"}),
+        "recommender": recommender.model_dump(mode="json", exclude={"candidates", "lists"}),
         "configs": [config.model_dump(mode="json") for config in _CONFIGS[name]],
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }

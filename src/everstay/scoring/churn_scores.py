@@ -1,5 +1,6 @@
 """Who is about to leave: probability, tier, reasons, value and dates of every active user."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from everstay import tables as t
 from everstay.features import net_purchases
 from everstay.partitions import Parts, compute_parts
+from everstay.scoring.even_tiers import assign_group_tiers, group_bounds
 from everstay.scoring.next_order import RHYTHM_COLUMNS, GapModel, fit_gaps, order_rhythm, with_dates
 from everstay.scoring.previous import with_change
 from everstay.scoring.rows import active_users, churn_rows
-from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
+from everstay.scoring.tiers import TierBounds
 from everstay.scoring.work import Work
-from everstay.settings import Churn, Value
+from everstay.settings import Settings, Value
 from everstay.storage import Folder
 from everstay.value import EVENT_COLUMNS, SUMMARY_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
 
@@ -34,14 +36,16 @@ class Everybody:
 
     Attributes:
         as_of: the moment.
-        bounds: of the tiers.
+        groups: attribute of `users` between whose groups tiers are evened out; None: between none.
+        bounds: of the tiers, per group.
         value: None: no value is known.
         gaps: None: no dates are known.
         previous: probabilities of the as-of before; None: there is none.
     """
 
     as_of: datetime
-    bounds: TierBounds
+    groups: str | None
+    bounds: Mapping[str, TierBounds]
     value: ValueModel | None
     gaps: GapModel | None
     previous: Folder | None
@@ -90,27 +94,27 @@ def summarise_bucket(bucket: int, *, work: Work) -> pl.DataFrame:
 
 
 def compute_churn_scores(
-    work: Work, churn: Churn, value: Value, folder: Folder, scheduler: str, previous: Folder | None = None
+    work: Work, settings: Settings, folder: Folder, scheduler: str, previous: Folder | None = None
 ) -> Parts:
     """`tables.CHURN_SCORES` of all buckets, written to `folder`; not yet published.
 
     Args:
         work: what is scored with what.
-        churn: look-back of the population, order of the list and shares of the tiers.
-        value: horizon of the customer value, costs and budget.
+        settings: population, order of the list and shares of the tiers; horizon of the value, costs and budget; whether
+            tiers are evened out.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
         previous: from `keep_previous`.
     """
-    score = partial(score_churn_bucket, work=work, look_back_days=churn.look_back_days)
+    score = partial(score_churn_bucket, work=work, look_back_days=settings.churn.look_back_days)
     untiered = compute_parts(score, work.reader.buckets, Folder(f"{folder.uri}-untiered"), scheduler)
     small = pl.concat([untiered.read(number, _SMALL) for number in untiered.numbers]).sort(t.USER_ID)
-    model = _fit_value(work, value, Folder(f"{folder.uri}-summaries"), scheduler)
-    bounds = tier_bounds(with_value(small, model), churn, value)
-    everybody = Everybody(work.as_of, bounds, model, fit_gaps(small), previous)
-    finished = compute_parts(
-        partial(_finished, untiered=untiered, everybody=everybody), untiered.numbers, folder, scheduler
-    )
+    model = _fit_value(work, settings.value, Folder(f"{folder.uri}-summaries"), scheduler)
+    groups = settings.fairness.mitigate
+    bounds = group_bounds(with_value(small, model), _users(work, groups), groups, settings)
+    everybody = Everybody(work.as_of, groups, bounds, model, fit_gaps(small), previous)
+    finish = partial(_finished, work=work, untiered=untiered, everybody=everybody)
+    finished = compute_parts(finish, untiered.numbers, folder, scheduler)
     untiered.remove()
     return finished
 
@@ -123,7 +127,13 @@ def _fit_value(work: Work, value: Value, folder: Folder, scheduler: str) -> Valu
     return model
 
 
-def _finished(bucket: int, *, untiered: Parts, everybody: Everybody) -> pl.DataFrame:
+def _users(work: Work, groups: str | None) -> pl.DataFrame:
+    """`tables.USERS`, which is read only when a group is asked for."""
+    return work.reader.read(t.USERS) if groups else t.USERS.empty()
+
+
+def _finished(bucket: int, *, work: Work, untiered: Parts, everybody: Everybody) -> pl.DataFrame:
     valued = with_value(untiered.read(bucket), everybody.value)
     dated = with_dates(valued, everybody.gaps, everybody.as_of)
-    return t.CHURN_SCORES.conform(with_change(assign_tiers(dated, everybody.bounds), everybody.previous))
+    tiered = assign_group_tiers(dated, _users(work, everybody.groups), everybody.groups, everybody.bounds)
+    return t.CHURN_SCORES.conform(with_change(tiered, everybody.previous))

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -146,24 +147,27 @@ def _again(order: pl.DataFrame, day: datetime, number: int) -> pl.DataFrame:
 def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
     purchases = net_purchases(events)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in events[t.EVENT_TYPE].value_counts(sort=True).iter_rows())
-    lines = [f"{events.height:,} events since {events[t.OCCURRED_AT].min():%Y-%m-%d}: {kinds}"]
+    first: date = events[t.OCCURRED_AT].dt.date().sort()[0]
+    lines = [f"{events.height:,} events since {first}: {kinds}"]
     if purchases.is_empty():
         return [*lines, "no order that was kept"]
     days = purchases[t.OCCURRED_AT].dt.date().unique().sort()
+    latest: date = days[-1]
     spend = (purchases[t.AMOUNT] * _CENTS).round().sum() / _CENTS
     lines.append(f"{len(days)} days with an order, {spend:,.2f} paid, {spend / len(days):,.2f} a day")
-    silence = (as_of.date() - days[-1]).days
+    silence = (as_of.date() - latest).days
     gaps = days.diff().dt.total_days().drop_nulls()
-    usual = f"; between two of them usually {gaps.median():.0f} days, at most {gaps.max()}" if len(gaps) else ""
-    return [*lines, f"last order {days[-1]}, {silence} days ago{usual}"]
+    longest, median = max(gaps, default=0), float(np.median(gaps)) if len(gaps) else 0.0
+    usual = f"; between two of them usually {median:.0f} days, at most {longest}" if len(gaps) else ""
+    return [*lines, f"last order {latest}, {silence} days ago{usual}"]
 
 
-def _published_row(user_id: str, published: pl.DataFrame | None) -> dict[str, object] | None:
+def _published_row(user_id: str, published: pl.DataFrame | None) -> dict[str, Any] | None:
     mine = None if published is None else published.filter(pl.col(t.USER_ID) == user_id)
     return None if mine is None or mine.is_empty() else mine.row(0, named=True)
 
 
-def _tier(probability: float, own: dict[str, object] | None, published: pl.DataFrame | None) -> str | None:
+def _tier(probability: float, own: dict[str, Any] | None, published: pl.DataFrame | None) -> str | None:
     """Where the user would stand among the published ones, in the order that the published tiers keep."""
     if published is None or own is None:
         return None
@@ -172,8 +176,8 @@ def _tier(probability: float, own: dict[str, object] | None, published: pl.DataF
     if isinstance(value, float) and _is_ordered_by(published, t.VALUE_AT_RISK):
         key, mine = t.VALUE_AT_RISK, probability * value
     for tier in (HIGH, MEDIUM):
-        lowest = published.filter(pl.col(t.RISK_TIER) == tier)[key].min()
-        if lowest is not None and mine >= float(np.float64(lowest)):  # type: ignore[arg-type]
+        inside = published.filter(pl.col(t.RISK_TIER) == tier)[key].drop_nulls().to_list()
+        if inside and mine >= min(inside):
             return tier
     return LOW
 
@@ -181,5 +185,5 @@ def _tier(probability: float, own: dict[str, object] | None, published: pl.DataF
 def _is_ordered_by(published: pl.DataFrame, key: str) -> bool:
     """Whether nobody outside the tier `high` has more of `key` than anybody in it."""
     is_high = pl.col(t.RISK_TIER) == HIGH
-    inside, outside = published.filter(is_high)[key].min(), published.filter(~is_high)[key].max()
-    return inside is not None and (outside is None or inside >= outside)  # type: ignore[operator]
+    inside, outside = (published.filter(part)[key].drop_nulls().to_list() for part in (is_high, ~is_high))
+    return bool(inside) and min(inside) >= max(outside, default=0.0)

@@ -64,7 +64,7 @@ def _render(
     )
     return environment.get_template(_TEMPLATE).render(
         name=name,
-        as_of=f"{rows[t.AS_OF].max():%Y-%m-%d}",
+        as_of=rows[t.AS_OF].dt.date().max(),
         users=rows.height,
         judged=judged,
         absent=absent,

@@ -1,0 +1,55 @@
+"""Tiers with a threshold per group of a declared attribute: the same share of every group. Off by default."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
+from everstay.settings import Settings, Value
+
+EVERYBODY = "everybody"
+_GROUP = "_group"
+
+
+def group_bounds(
+    scores: pl.DataFrame, users: pl.DataFrame, attribute: str | None, settings: Settings
+) -> dict[str, TierBounds]:
+    """Where the tiers of each group end; of the one group of all users without an attribute.
+
+    Args:
+        scores: of all users, as `tier_bounds` takes them.
+        users: `tables.USERS`; who is not in it is a group of their own, with those of whom the attribute is null.
+        attribute: column of `users`, or None.
+        settings: order of the list, shares, costs and budget; a budget is split by the groups' shares of the users.
+    """
+    parts = _grouped(scores, users, attribute).partition_by(_GROUP, as_dict=True, include_key=False)
+    return {
+        str(group[0]): tier_bounds(part, settings.churn, _part_of(settings.value, part.height / scores.height))
+        for group, part in parts.items()
+    }
+
+
+def assign_group_tiers(
+    scores: pl.DataFrame, users: pl.DataFrame, attribute: str | None, bounds: Mapping[str, TierBounds]
+) -> pl.DataFrame:
+    """Add the column `RISK_TIER` to all users' rows or to one bucket's, in their order."""
+    nobody = TierBounds(by_value=False, high=None, medium=None)
+    parts = _grouped(scores, users, attribute).with_row_index("_row").partition_by(_GROUP, as_dict=True)
+    tiered = [assign_tiers(part, bounds.get(str(group[0]), nobody)) for group, part in parts.items()]
+    if not tiered:
+        return assign_tiers(scores, nobody)
+    return pl.concat(tiered).sort("_row").drop("_row", _GROUP)
+
+
+def _part_of(value: Value, share: float) -> Value:
+    return value if value.budget is None else value.model_copy(update={"budget": value.budget * share})
+
+
+def _grouped(scores: pl.DataFrame, users: pl.DataFrame, attribute: str | None) -> pl.DataFrame:
+    if attribute is None:
+        return scores.with_columns(pl.lit(EVERYBODY).alias(_GROUP))
+    known = users.select(t.USER_ID, pl.col(attribute).cast(pl.String).alias(_GROUP))
+    return scores.join(known, on=t.USER_ID, how="left", maintain_order="left").with_columns(
+        pl.col(_GROUP).fill_null("unknown")
+    )

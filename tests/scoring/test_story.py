@@ -1,0 +1,75 @@
+"""One user's story: the curve is what was known then, an order tomorrow lowers the risk, tiers are those published."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.partitions import IN_PROCESS
+from everstay.scoring import Work, compute_churn_scores
+from everstay.scoring.__main__ import main, print_story
+from everstay.scoring.story import tell_story
+from everstay.settings import Settings
+from everstay.storage import Folder
+
+Make = Callable[..., Work]
+
+
+@pytest.fixture
+def published(make_work: Make, tmp_path: Path) -> pl.DataFrame:
+    return compute_churn_scores(make_work("churn"), Settings(), Folder(str(tmp_path / "s")), IN_PROCESS).read_all()
+
+
+def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: pl.DataFrame) -> None:
+    work = make_work("churn")
+    row = published.filter(pl.col(t.CHURN_PROBABILITY) < 0.8).sort(t.CHURN_PROBABILITY).row(-1, named=True)
+    story = tell_story(row[t.USER_ID], work, published)
+    assert story.now.probability == row[t.CHURN_PROBABILITY]
+    assert (story.now.tier, story.reasons) == (row[t.RISK_TIER], row[t.REASONS])
+    assert story.worth == (row[t.CUSTOMER_VALUE], row[t.VALUE_AT_RISK])
+    assert story.curve[t.AS_OF].to_list() == sorted(story.curve[t.AS_OF].to_list())
+    assert story.curve[t.CHURN_PROBABILITY][-1] == story.now.probability
+    outlooks = {outlook.words: outlook for outlook in story.outlooks}
+    soon = outlooks["if the last order came again tomorrow"]
+    assert soon.as_of == work.as_of + timedelta(days=1)
+    assert soon.probability < story.now.probability
+    assert soon.tier in ("low", "medium")
+    assert outlooks["if silent for another 28 days"].probability > story.now.probability
+    assert outlooks["if silent for another 28 days"].tier in ("medium", "high")
+
+
+def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.DataFrame) -> None:
+    story = tell_story("u1", make_work("churn"), None)
+    work = make_work("churn")
+    earlier = story.curve[t.AS_OF][-3]
+    then = tell_story("u1", Work(work.reader, work.artifact, "7", earlier), None)
+    assert then.now.probability == story.curve[t.CHURN_PROBABILITY][-3]
+    assert {outlook.tier for outlook in story.outlooks} == {None}
+
+
+def test_who_never_bought_can_only_be_silent(make_work: Make) -> None:
+    story = tell_story("u55", make_work("churn"), None)
+    assert "no order that was kept" in story.summary
+    assert len(story.outlooks) == 3
+
+
+def test_nobody_known_is_a_message(make_work: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotReady, match="there is no user 'nobody'"):
+        tell_story("nobody", make_work("churn"), None)
+    assert main([""]) == 1
+    assert "make explain USER=1234" in capsys.readouterr().err
+
+
+def test_the_story_is_printed_in_plain_lines(make_work: Make, published: pl.DataFrame) -> None:
+    user = published.sort(t.CHURN_PROBABILITY)[t.USER_ID][-1]
+    console = Console(record=True, width=120, highlight=False)
+    print_story(console, tell_story(user, make_work("churn"), published))
+    told = console.export_text()
+    assert f"User {user} as of 2024-06-01" in told
+    assert "Value if they stay: " in told
+    assert "if the last order came again tomorrow, as of 2024-06-02: " in told
