@@ -76,5 +76,5 @@ bench: $(READY)  ## the benchmarks on the default data: steps, recommendation an
 	$(BIN)/python -m benchmarks.recommendation_quality
 
 clean:  ## remove the environment, the lake, the models and every report
-	rm -rf $(VENV) data reports .prefect benchmarks/.peers benchmarks/results
+	rm -rf $(VENV) data reports .prefect benchmarks/.peers benchmarks/.recommender_peers benchmarks/results
 	find mlruns -mindepth 1 ! -name README.md -delete

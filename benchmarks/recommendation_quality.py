@@ -5,8 +5,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from benchmarks.next_basket import next_basket
 from benchmarks.result import estimated, parse_arguments, show
 from benchmarks.sequence_quality import judge_sequences
+from benchmarks.time_split import time_split
 from everstay import tables as t
 from everstay.errors import EverstayError
 from everstay.features.sequences import TARGET_ITEM
@@ -24,16 +26,21 @@ _RESAMPLES = 2_000
 
 
 def main() -> None:
-    """Judge on a public sequence file when one is named, else on the lake."""
+    """Judge by the protocol that is named, else all candidates on the lake."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=Path, metavar="FILE", help="lines of a user, then items in order")
     parser.add_argument("--folder", type=Path, help="keep what is fitted on the sequences, to continue a killed run")
+    parser.add_argument("--next-basket", action="store_true", help="last baskets of the Complete Journey, with peers")
+    parser.add_argument("--time-split", action="store_true", help="the lake, beside the two usual baselines")
     arguments = parse_arguments("", parser)
-    if arguments.sequences is None:
-        judge_lake(arguments.json)
-        return
     try:
-        judge_sequences(arguments.sequences, arguments.folder, arguments.json)
+        if arguments.sequences is not None:
+            judge_sequences(arguments.sequences, arguments.folder, arguments.json)
+        elif arguments.next_basket or arguments.time_split:
+            title, rows = next_basket() if arguments.next_basket else time_split()
+            show(title, rows, arguments.json)
+        else:
+            judge_lake(arguments.json)
     except EverstayError as error:
         sys.exit(str(error))
 

@@ -32,7 +32,9 @@ class Publication:
 
 @flow(name="score-users")
 def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Publication:
-    """Score every user with the champions and publish `churn_scores` and `recommendations`, once per as-of and version.
+    """Score every user with the champions and publish `churn_scores` and `recommendations`.
+
+    Once per as-of, model version, data version and list rules: what is published already is left as it is.
 
     Args:
         ingest_first: read the source's new events before; what the daily schedule does.
@@ -63,7 +65,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
     keys = {
         t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {population}",
-        t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_length}",
+        t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_rules}",
     }
     due = [
         table for table in (t.CHURN_SCORES, t.RECOMMENDATIONS) if not lake.has_published(table, as_of, keys[table.name])
@@ -80,7 +82,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
             previous = keep_previous(lake, before, runtime.parts_folder(settings, "previous_scores"))
             parts = tasks.compute_churn_scores(work, settings, folder, scheduler, previous)
         else:
-            parts = tasks.compute_recommendations(work, settings.recommender.list_length, folder, scheduler)
+            parts = tasks.compute_recommendations(work, settings.recommender, folder, scheduler)
         report = tasks.validate_table(table, parts.read, parts.numbers, scheduler, expectations=suites)
         runtime.show_validation([report], settings, f"score-{table.name}".replace("_", "-"))
         tasks.publish_table(lake, table, parts, as_of=as_of, key=keys[table.name])

@@ -69,6 +69,13 @@ def print_training(training: Training) -> None:
         name = f"{run.candidate} (chosen)" if run.candidate == chosen else run.candidate
         table.add_row(name, *(_cell(run.metrics.get(metric)) for metric in metrics))
     _CONSOLE.print(table)
+    told = training.run_of(chosen).metrics
+    users, items = (told.get(f"test_cold_{kind}_share") for kind in ("user", "item"))
+    if users is not None and items is not None:
+        _CONSOLE.print(
+            f"{chosen}: {users.value:.1%} of the users bought nothing it knows and get what is "
+            f"popular; {items.value:.1%} of what was bought next is no item it knows."
+        )
     if not training.trained:
         _CONSOLE.print("Nothing new: every candidate was found in the registry, none was trained.")
 

@@ -58,7 +58,7 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
     """The folder of histories and next baskets at both as-ofs; they are computed when they are not there."""
     horizon = settings.recommender.horizon_days
     named = f"{snapshot.data_version}-{as_of:%Y%m%d}-{horizon}"
-    folder = runtime.work_folder(settings, "recommender", named, "rows")
+    folder = runtime.work_folder(settings, "recommender", named, "rows_and_items")
     if folder.exists():
         return folder
     validation, test = (
@@ -72,7 +72,7 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
         )
         for moment in (as_of - timedelta(days=horizon), as_of)
     )
-    return tasks.prepare_recommender_rows(validation, test, folder)
+    return tasks.prepare_recommender_rows(snapshot, validation, test, folder)
 
 
 def _example(rows: Path) -> pl.DataFrame:

@@ -18,12 +18,14 @@ from everstay.value_settings import Fairness, Value
 
 __all__ = [
     "DATABASE_VARIABLE",
+    "AlreadyBought",
     "Churn",
     "Dask",
     "Data",
     "DatabaseSource",
     "Fairness",
     "FilesSource",
+    "Lists",
     "MappedSource",
     "Mlflow",
     "PeriodUnit",
@@ -73,9 +75,13 @@ class Churn(Section):
     """At most this many training as-ofs."""
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
-    candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
-        "recency", "logistic", "boosting", "network", "blend",
-    )  # fmt: skip
+    candidates: tuple[
+        Literal[
+            "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
+            "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
+        ],
+        ...,
+    ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
     """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
     tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
     """What the warning list is ordered by; where no value is known it is the probability."""
@@ -101,8 +107,28 @@ class Churn(Section):
         return self
 
 
+AlreadyBought = Literal["keep", "after_gap", "remove"]
+"""A list may repeat what the user bought: always; once the item's usual gap between purchases has passed; never."""
+
+
+class Lists(Section):
+    """The last step before a list is sent: the shop's rules, which no model has to be trained for."""
+
+    already_bought_by_category: dict[str, AlreadyBought] = Field(default_factory=dict)
+    """Category or subcategory to its own policy, for example `{wine = "remove"}`; the subcategory's comes first."""
+    blocked_categories: tuple[str, ...] = ()
+    """Categories and subcategories that are never recommended."""
+    diversity: float = Field(default=0.0, ge=0, le=1)
+    """Weight of being unlike what stands above in the list, by category and subcategory; 0: lists are not touched."""
+    freshness: float = Field(default=0.0, ge=0, le=1)
+    """Weight of being new in the shop; 0: lists are not touched."""
+    fresh_half_life_days: float = Field(default=28.0, gt=0)
+    """Days on sale in which an item loses half of what it gains by freshness."""
+
+
 RecommenderCandidate = Literal[
-    "popularity", "personal_frequency", "item_neighbours", "network",
+    "popularity", "category_popularity", "personal_frequency", "item_neighbours", "user_neighbours",
+    "association_rules", "content", "network", "hybrid",
     "item_item", "ease", "transitions", "ials", "sequential", "blend",
 ]  # fmt: skip
 
@@ -114,12 +140,18 @@ class Recommender(Section):
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
     candidates: tuple[RecommenderCandidate, ...] = (
-        "popularity", "personal_frequency", "item_neighbours", "network",
+        "popularity", "personal_frequency", "item_neighbours", "network", "hybrid",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
-    already_bought: Literal["keep", "remove"] = "keep"
-    """Whether a list may repeat what the user bought before."""
+    already_bought: AlreadyBought = "keep"
+    """Whether a list may repeat what the user bought before; models are chosen and judged under it."""
+    lists: Lists = Lists()
+
+    @property
+    def list_rules(self) -> str:
+        """What decides a published list besides model and data, as one line of JSON."""
+        return self.model_dump_json(include={"list_length", "already_bought", "lists"})
 
 
 class Retention(Section):

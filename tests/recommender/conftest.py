@@ -70,6 +70,18 @@ def vocabulary(rows: pl.DataFrame) -> Vocabulary:
     return Vocabulary.learn(rows, 2)
 
 
+@pytest.fixture(scope="session")
+def catalogue(rows: pl.DataFrame) -> pl.DataFrame:
+    """What the shop says of its items, two that nobody bought included: category = kind and taste."""
+    ids = sorted({item for items in rows["history_item"] for item in items} | {"staple-0-new", "new-1-new"})
+    kinds = [item.rsplit("-", 1)[0] for item in ids]
+    titles = [f"{kind.split('-')[0]} of taste{kind[-1]}" for kind in kinds]
+    blank = [None] * len(ids)
+    columns = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
+    values = dict(zip(columns, (ids, kinds, blank, blank, titles, blank), strict=True))
+    return pl.DataFrame(values, schema=dict.fromkeys(columns, pl.String))
+
+
 @pytest.fixture
 def few() -> pl.DataFrame:
     """Users with a regular history, a long one, one order, an empty history, none, and unknown items only."""

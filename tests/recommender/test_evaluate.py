@@ -10,13 +10,13 @@ from everstay.metrics.comparison import Interval
 from everstay.recommender.baselines import PersonalFrequencyRanker
 from everstay.recommender.choose import mean_ndcg
 from everstay.recommender.config import PersonalFrequencyConfig
-from everstay.recommender.evaluate import judge_lists, length_slices, per_user_metrics
+from everstay.recommender.evaluate import fallback_shares, judge_lists, length_slices, per_user_metrics
 from everstay.recommender.model import ListModel
 from everstay.recommender.plots import draw_recall
 from everstay.recommender.rows import with_targets
 from everstay.recommender.vocabulary import Vocabulary
 
-from .conftest import basket_rows
+from .conftest import Order, basket_rows
 
 
 def lists(items: dict[str, list[str]]) -> pl.DataFrame:
@@ -86,3 +86,17 @@ def test_the_plot_shows_every_slice() -> None:
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1-4", "5-19"]
     assert [bar.get_height() for bar in axes.patches] == [0.2, 0.4]
+
+
+def test_what_is_left_to_fallbacks(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+    ranker = PersonalFrequencyRanker.fit(vocabulary, PersonalFrequencyConfig())
+    model = ListModel("personal_frequency", ranker, vocabulary, "keep")
+    orders: dict[str, list[Order]] = {
+        "warm": [(3.0, ["never-sold", "staple-0-1"])],
+        "stranger": [(3.0, ["never-sold"])],
+        "new": [],
+        "none": [],
+    }
+    asked = basket_rows(orders, {user: ["staple-0-1", "unheard-of"] for user in orders})
+    asked = asked.with_columns(pl.when(pl.col(t.USER_ID) != "none").then("history_item"))
+    assert fallback_shares(model, asked) == {"cold_user_share": 3 / 4, "cold_item_share": 1 / 2}

@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from everstay import tables as t
 from everstay.errors import EverstayError
 from everstay.recommender.artifact import load_artifact, save_artifact
+from everstay.recommender.association_rules import AssociationRulesRanker
 from everstay.recommender.baselines import (
     ItemNeighboursRanker,
     PersonalFrequencyRanker,
@@ -21,6 +22,7 @@ from everstay.recommender.baselines import (
 from everstay.recommender.blend import BlendRanker
 from everstay.recommender.config import (
     BlendConfig,
+    HybridConfig,
     IalsConfig,
     ItemNeighboursConfig,
     LinearConfig,
@@ -29,7 +31,9 @@ from everstay.recommender.config import (
     PopularityConfig,
     SequentialConfig,
 )
+from everstay.recommender.families import FAMILIES
 from everstay.recommender.histories import read_histories
+from everstay.recommender.hybrid.fit import fit_hybrid_ranker
 from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
@@ -107,7 +111,7 @@ class ModelContract:
         assert_frame_equal(loaded.recommend(few, K), model.recommend(few, K), check_exact=True)
         assert loaded.ranker.config == model.ranker.config
         assert loaded.already_bought == model.already_bought
-        assert {path.suffix for path in folder.iterdir()} <= {".json", ".parquet", ".safetensors"}
+        assert {path.suffix for path in folder.iterdir()} <= {".json", ".parquet", ".safetensors", ".txt"}
         card = json.loads((folder / "artifact.json").read_text())
         assert card["name"] == self.name
         assert card["as_of"] == AS_OF.isoformat()
@@ -167,7 +171,7 @@ class TestItemNeighbours(ModelContract):
 
     def test_neighbours_have_the_same_taste(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
-        new = lists.filter(pl.col(t.REASON).str.starts_with("often bought with"))
+        new = lists.filter(pl.col(t.REASON).str.starts_with("because you bought"))
         assert new.height >= 5
         assert new[t.ITEM_ID].str.contains("-0-").all()
         assert new[t.REASON].str.contains("staple-0-1|new-0-3").all()
@@ -187,18 +191,123 @@ class TestNetwork(ModelContract):
         assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
 
 
+class TestHybrid(ModelContract):
+    name = "hybrid"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        config = HybridConfig(max_trees=20, min_leaf_pairs=20, popular_candidates=8, near_candidates=8)
+        return fit_hybrid_ranker(rows, vocabulary, config, 28, 3).ranker
+
+    def test_repeats_come_first(self, model: ListModel, few: pl.DataFrame) -> None:
+        first = model.recommend(few, 1)
+        assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
+
+    def test_the_rest_follows_in_order_of_popularity(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few, model.vocabulary.size).filter(pl.col(t.USER_ID) == "none")
+        rest = lists.filter(pl.col(t.SCORE) < 0)
+        assert rest.height > 10
+        orders = dict(zip(model.vocabulary.items[t.ITEM_ID], model.vocabulary.purchases(28), strict=True))
+        counts = [orders[item] for item in rest[t.ITEM_ID]]
+        assert counts == sorted(counts, reverse=True)
+
+
+class FamilyContract(ModelContract):
+    """Of `FAMILIES`, with a catalogue."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def vocabulary(cls, rows: pl.DataFrame, catalogue: pl.DataFrame) -> Vocabulary:
+        return Vocabulary.learn(rows, 2, catalogue, with_unsold=FAMILIES[cls.name].knows_unsold)
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        family = FAMILIES[cls.name]
+        return family.maker(rows, vocabulary)(family.configs[0])
+
+
+class TestCategoryPopularity(FamilyContract):
+    name = "category_popularity"
+
+    def test_the_users_categories_come_first(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
+        assert lists[t.ITEM_ID][:6].str.starts_with("staple-0-").all()
+        assert set(lists[t.REASON][:6]) == {"popular in staple-0", "bought 3 times, last 5 days ago"}
+
+    def test_without_purchases_it_is_popularity(self, model: ListModel, few: pl.DataFrame) -> None:
+        popular = ListModel("p", PopularityRanker.fit(model.vocabulary, PopularityConfig()), model.vocabulary, "keep")
+        cold = few.filter(pl.col(t.USER_ID) == "none")
+        lists = [each.recommend(cold, K)[t.ITEM_ID].to_list() for each in (model, popular)]
+        assert lists[0] == lists[1]
+
+
+class TestUserNeighbours(FamilyContract):
+    name = "user_neighbours"
+
+    def test_scores_equal_a_slow_reference(self, model: ListModel, rows: pl.DataFrame) -> None:
+        histories = read_histories(rows, model.vocabulary)
+        baskets = [
+            [
+                set(histories.line_item[histories.order_start[o] : histories.order_start[o + 1]].tolist())
+                for o in range(histories.user_start[user], histories.user_start[user + 1])
+            ]
+            for user in range(histories.user_count)
+        ]
+        expected = np.zeros(model.vocabulary.size)
+        mine = set().union(*baskets[3])
+        for other in baskets:
+            ever, last = set().union(*other), other[-10:]
+            similarity = len(mine & ever) / (len(mine) ** 0.25 * len(ever) ** 0.75)
+            for item in set().union(*last):
+                expected[item] += similarity * sum(item in basket for basket in last) / len(last)
+        np.testing.assert_allclose(model.ranker.scores(histories)[3], expected, atol=1e-5)
+
+    def test_reasons(self, model: ListModel, few: pl.DataFrame) -> None:
+        lists = model.recommend(few.filter(pl.col(t.USER_ID) == "once"), K)
+        assert "bought by users like you" in set(lists[t.REASON])
+
+
+class TestAssociationRules(FamilyContract):
+    name = "association_rules"
+
+    def test_rules_equal_counting(self, model: ListModel, rows: pl.DataFrame) -> None:
+        assert isinstance(model.ranker, AssociationRulesRanker)
+        histories = read_histories(rows, model.vocabulary)
+        orders = np.zeros((len(histories.order_user), model.vocabulary.size))
+        orders[histories.line_order, histories.line_item] = 1.0
+        together, count = orders.T @ orders, orders.sum(axis=0)
+        sure = together / (count[:, None] + 10.0)
+        is_rule = (together >= 5) & (sure > 1.5 * count / len(orders)) & ~np.eye(len(count), dtype=bool)
+        np.testing.assert_allclose(model.ranker.rules.toarray(), np.where(is_rule, sure, 0.0), atol=1e-6)
+
+    def test_the_reason_is_the_surest_rule(self, model: ListModel, few: pl.DataFrame) -> None:
+        first = model.recommend(few.filter(pl.col(t.USER_ID) == "once"), 1)
+        percent = round(100 * first[t.SCORE][0])
+        assert first[t.REASON][0] in {f"{percent}% of orders with {item} have it" for item in ("new-1-2", "staple-0-0")}
+
+
+class TestContent(FamilyContract):
+    name = "content"
+
+    def test_an_item_nobody_bought_is_recommended(self, model: ListModel, few: pl.DataFrame) -> None:
+        strict = ListModel(model.name, model.ranker, model.vocabulary, "remove")
+        lists = strict.recommend(few.filter(pl.col(t.USER_ID) == "regular"), 20)
+        assert lists.filter(pl.col(t.ITEM_ID) == "staple-0-new")[t.REASON].to_list() == ["resembles what you bought"]
+        assert lists[t.ITEM_ID][:6].str.starts_with("staple-0-").all()
+
+
 class TestEase(ModelContract):
     name = "ease"
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = LinearConfig(regularization=5.0)
+        config = LinearConfig(regularization=1.0)
         weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
         return LinearRanker.build(vocabulary, config, weights)
 
     def test_a_reason_is_an_item_of_the_same_taste(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
-        linked = lists.filter(pl.col(t.REASON).str.starts_with("bought by those who bought"))
+        linked = lists.filter(pl.col(t.REASON).str.starts_with("because you bought"))
         assert linked.height >= 5
         assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
 
@@ -208,7 +317,7 @@ class TestItemItem(ModelContract):
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = LinearConfig(learns="alike", regularization=3.0)
+        config = LinearConfig(learns="alike")
         return LinearRanker.build(
             vocabulary, config, fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
         )
@@ -219,7 +328,7 @@ class TestTransitions(ModelContract):
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = LinearConfig(learns="next", regularization=5.0)
+        config = LinearConfig(learns="next")
         weights = fit_linear(read_histories(rows, vocabulary), vocabulary.size, config)
         return LinearRanker.build(vocabulary, config, weights)
 
@@ -236,7 +345,7 @@ class TestIals(FactorContract):
     def test_the_taste_is_found(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
         assert lists[t.ITEM_ID].str.contains("-0-").mean() >= 0.9  # type: ignore[operator]
-        linked = lists.filter(pl.col(t.REASON).str.starts_with("bought by those who bought"))
+        linked = lists.filter(pl.col(t.REASON).str.starts_with("because you bought"))
         assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
         assert linked.height >= 5
 
@@ -255,7 +364,7 @@ class TestSequential(FactorContract):
     def test_the_taste_is_found(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
         assert lists[t.ITEM_ID].str.contains("-0-").all()
-        linked = lists.filter(pl.col(t.REASON).str.starts_with("goes with"))
+        linked = lists.filter(pl.col(t.REASON).str.starts_with("because you bought"))
         assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
         assert linked.height >= 5
 
@@ -287,7 +396,7 @@ class TestBlend(ModelContract):
 
     def test_a_reason_is_that_of_the_strongest_part(self, model: ListModel, few: pl.DataFrame) -> None:
         reasons = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)[t.REASON]
-        linked = reasons.filter(reasons.str.contains("^(goes with|bought by those who bought)"))
+        linked = reasons.filter(reasons.str.contains("^because you bought"))
         assert linked.str.contains("staple-0-1|new-0-3").all()
         assert len(linked) >= 5
 

@@ -14,6 +14,7 @@ import pytest
 
 from everstay import tables as t
 from everstay.lake import assign_bucket
+from everstay.recommender import ListRules
 from everstay.scoring import Work
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ class ToyChurn:
 class ToyRecommender:
     """What was bought, the latest first, then best sellers."""
 
-    def recommend(self, rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         own = pl.col("history_item").fill_null([]).list.reverse()
         lists = rows.select(t.USER_ID, own.list.concat(pl.lit(["i0", "i1", "i2"])).alias(t.ITEM_ID))
         lists = lists.with_columns(pl.col(t.ITEM_ID).list.unique(maintain_order=True).list.head(k)).explode(t.ITEM_ID)

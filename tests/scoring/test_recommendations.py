@@ -7,6 +7,7 @@ from polars.testing import assert_frame_equal
 from everstay import tables as t
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, compute_recommendations, history_rows
+from everstay.settings import Recommender
 from everstay.storage import Folder
 
 Make = Callable[..., Work]
@@ -14,7 +15,9 @@ Make = Callable[..., Work]
 
 def lists(work: Work, folder: Path, k: int = 3) -> pl.DataFrame:
     return (
-        compute_recommendations(work, k, Folder(str(folder / "lists")), IN_PROCESS).read_all().sort(t.USER_ID, t.RANK)
+        compute_recommendations(work, Recommender(list_length=k), Folder(str(folder / "lists")), IN_PROCESS)
+        .read_all()
+        .sort(t.USER_ID, t.RANK)
     )
 
 

@@ -10,10 +10,12 @@ from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
 from everstay.recommender.prepare import compare_models, prepare_rows
 from everstay.recommender.rows import BasketRows
+from everstay.recommender.rules import ListRules
 
 __all__ = [
     "BasketRows",
     "ListModel",
+    "ListRules",
     "RecommenderModel",
     "candidate_key",
     "compare_models",

@@ -1,4 +1,4 @@
-"""The artifact folder of a recommender: `artifact.json` beside Parquet and safetensors files. No pickle."""
+"""The artifact folder of a recommender: `artifact.json` beside Parquet, safetensors and text files. No pickle."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -26,15 +26,19 @@ from everstay.recommender.config import (
     PopularityConfig,
     SequentialConfig,
 )
+from everstay.recommender.families import FAMILIES
+from everstay.recommender.hybrid.ranker import HybridRanker
+from everstay.recommender.hybrid.store import load_hybrid, save_hybrid
 from everstay.recommender.ials import IalsRanker
 from everstay.recommender.linear import LinearRanker
-from everstay.recommender.model import ListModel, Policy, Ranker
+from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.trends import current_trends
 from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import AlreadyBought
 from everstay.storage import Folder
 
 CARD = "artifact.json"
@@ -88,8 +92,10 @@ def load_artifact(folder: Path) -> ListModel:
         load, policy = _KINDS[card["kind"]][2], card["already_bought"]
     except (FileNotFoundError, KeyError):
         raise EverstayError(f"{folder} is no recommender artifact: {CARD} is missing or names no known kind") from None
-    if policy not in get_args(Policy):
-        raise EverstayError(f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(Policy))}")
+    if policy not in get_args(AlreadyBought):
+        raise EverstayError(
+            f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(AlreadyBought))}"
+        )
     vocabulary = Vocabulary(Folder(str(folder)).read_parquet(_VOCABULARY))
     return ListModel(card["name"], load(folder, card["config"], vocabulary), vocabulary, policy)
 
@@ -194,6 +200,8 @@ _KINDS = {
     "popularity": (PopularityRanker, _save_nothing, _load_popularity),
     "personal_frequency": (PersonalFrequencyRanker, _save_nothing, _load_personal_frequency),
     "item_neighbours": (ItemNeighboursRanker, _save_neighbours, _load_neighbours),
+    **{name: (family.ranker, family.save, family.load) for name, family in FAMILIES.items()},
+    "hybrid": (HybridRanker, save_hybrid, load_hybrid),
     "linear": (LinearRanker, _save_linear, _load_linear),
     "blend": (BlendRanker, _save_blend, _load_blend),
     "ials": (IalsRanker, _save_ials, _load_ials),

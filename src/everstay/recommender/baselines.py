@@ -5,13 +5,14 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import sparse
 
 from everstay import tables as t
 from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
 from everstay.recommender.histories import Histories, IntArray, spread
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.reasons import POPULAR, bought_before, heaviest, linked
 from everstay.recommender.vocabulary import Vocabulary
 
 _ITEMS_AT_ONCE = 2_048
@@ -73,8 +74,11 @@ class PersonalFrequencyRanker:
         return own.toarray() + np.float32(self.config.prior_orders) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """How often and how lately, or that it is popular."""
-        return first_known(bought_before(histories, user, item), otherwise=POPULAR)
+        """How often and how lately, or that it is popular: what is the larger part of the score."""
+        own = decayed_counts(histories, len(self.share), self.config.half_life_days)
+        bought = np.asarray(own[user, item]).ravel()
+        prior = self.config.prior_orders * self.share[item]
+        return heaviest([(bought, bought_before(histories, user, item)), (prior, POPULAR)])
 
 
 @dataclass(frozen=True)
@@ -107,13 +111,20 @@ class ItemNeighboursRanker:
         return scores + np.float32(self.config.prior_orders) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or the item of theirs that weighs most, or that it is popular."""
+        """The user's own purchases of it, the item of theirs that weighs most, or that it is popular.
+
+        What is the largest part of the score; the neighbours' part is that of all of them.
+        """
         own = decayed_counts(histories, len(self.share), self.config.half_life_days)
         pair, bought = strongest_links(own, self.neighbours, user, item)
-        names = pl.Series([None] * len(item), dtype=pl.String)
-        source = self.item_ids.gather(bought.astype(np.uint32))
-        names = names.scatter(pair, "often bought with " + source)
-        return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+        words = "because you bought " + self.item_ids.gather(bought.astype(np.uint32))
+        near = np.asarray((own @ self.neighbours)[user, item]).ravel()
+        parts: list[tuple[NDArray[np.floating], pl.Series | str]] = [
+            (np.asarray(own[user, item]).ravel(), bought_before(histories, user, item)),
+            (self.config.neighbour_weight * near, linked(histories, (user, item), pair, bought, words)),
+            (self.config.prior_orders * self.share[item], POPULAR),
+        ]
+        return heaviest(parts)
 
 
 def strongest_links(

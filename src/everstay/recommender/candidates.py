@@ -17,7 +17,7 @@ from everstay import tables as t
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
-from everstay.recommender.config import NetworkConfig, SequentialConfig
+from everstay.recommender.config import HybridConfig, NetworkConfig, SequentialConfig
 from everstay.recommender.evaluate import report_candidate
 from everstay.recommender.fit import BLENDED, Fitted, fit_blend, fit_candidate
 from everstay.recommender.rows import BasketRows
@@ -27,6 +27,7 @@ _DONE = "training.json"
 _CONFIGS: dict[str, Sequence[BaseModel]] = {
     **GRIDS,
     "network": (NetworkConfig(),),
+    "hybrid": (HybridConfig(),),
     "sequential": (SequentialConfig(),),
     "blend": (SequentialConfig(), *GRIDS["ease"], *GRIDS["transitions"]),
 }
@@ -39,7 +40,7 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
         "name": name,
         "data_version": data_version,
         "as_of": str(settings.as_of),
-        "recommender": recommender.model_dump(mode="json", exclude={"candidates"}),
+        "recommender": recommender.model_dump(mode="json", exclude={"candidates", "lists"}),
         "configs": [config.model_dump(mode="json") for config in _CONFIGS[name]],
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }

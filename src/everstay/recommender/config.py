@@ -40,6 +40,39 @@ class ItemNeighboursConfig(PersonalFrequencyConfig):
     """Weight of a neighbour of cosine 1, beside a purchase of the item itself."""
 
 
+class CategoryPopularityConfig(PersonalFrequencyConfig):
+    """What is popular in the categories the user buys from."""
+
+
+class UserNeighboursConfig(PopularityConfig):
+    """What users with the same items bought in their last orders."""
+
+    recency_orders: int = Field(default=25, gt=0)
+    """Last orders of a user that count."""
+    locality: float = Field(default=5.0, gt=0)
+    """Power of the similarity: larger values listen to fewer users."""
+    max_users: int = Field(default=20_000, gt=0)
+    """Most users that are remembered."""
+
+
+class AssociationRulesConfig(PopularityConfig):
+    """What is often in the same orders as the user's last items."""
+
+    recent_orders: int = Field(default=3, gt=0)
+    """Last orders whose items fire rules."""
+    min_orders: int = Field(default=5, gt=0)
+    """Orders that must hold both items."""
+    min_lift: float = Field(default=1.5, gt=0)
+    """How much more often than usual the second item must be there."""
+
+
+class ContentConfig(PopularityConfig):
+    """What resembles, in its words, what the user bought."""
+
+    half_life_days: float = Field(default=84.0, gt=0)
+    """Days in which a purchase loses half of its weight."""
+
+
 class NetworkConfig(_Config):
     """Causal self-attention over orders, mixed with a repeat head over the user's own items."""
 
@@ -76,6 +109,31 @@ class NetworkConfig(_Config):
         if self.dimensions % self.heads:
             raise ValueError("heads must divide dimensions")
         return self
+
+
+class HybridConfig(PopularityConfig):
+    """Candidates from several sources, ranked again by boosted trees (LightGBM)."""
+
+    own_candidates: int = Field(default=100, gt=0)
+    """Most items the user bought before."""
+    popular_candidates: int = Field(default=30, gt=0)
+    """Popular items that are new to the user."""
+    near_candidates: int = Field(default=30, gt=0)
+    """New items that are near to what the user buys."""
+    moments: int = Field(default=8, gt=0)
+    """Weeks before the as-of at whose beginnings the past's questions are asked."""
+    max_questions: int = Field(default=16_384, gt=0)
+    """Most questions that are learned from."""
+    max_trees: int = Field(default=300, gt=0)
+    leaves: int = Field(default=31, gt=1)
+    learning_rate: float = Field(default=0.08, gt=0)
+    min_leaf_pairs: int = Field(default=100, gt=0)
+    feature_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the features that a tree may use."""
+    pair_share: float = Field(default=0.8, gt=0, le=1)
+    """Share of the pairs that a tree sees."""
+    leaf_penalty: float = Field(default=5.0, ge=0)
+    """L2 penalty of the leaves' values."""
 
 
 class SequentialConfig(_Config):
@@ -123,8 +181,10 @@ class LinearConfig(_Config):
 
     learns: Literal["alike", "together", "next"] = "together"
     """Which items have the same buyers (cosine), rebuild histories together (EASE), or follow each other (SLIT)."""
-    regularization: float = Field(default=100.0, gt=0)
-    """Added to the diagonal of the Gram matrix; for the cosine, buyers that every item is thought to have more."""
+    regularization: float = Field(default=6.0, gt=0)
+    """Added to the diagonal of the Gram matrix, in mean buyers of an item."""
+    shrinkage: float = Field(default=3.0, ge=0)
+    """Buyers that the cosine thinks every item to have more."""
     recency: float = Field(default=0.8, gt=0, le=1)
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
     learned_recency: float = Field(default=0.8, gt=0, le=1)
@@ -140,11 +200,11 @@ class IalsConfig(_Config):
     """Matrix factorisation of implicit feedback by alternating least squares."""
 
     factors: int = Field(default=64, gt=0)
-    regularization: float = Field(default=0.03, ge=0)
+    regularization: float = Field(default=1.0, ge=0)
     confidence: float = Field(default=20.0, gt=0)
     """What a purchase weighs beside an item that was not bought."""
     iterations: int = Field(default=12, gt=0)
-    recency: float = Field(default=0.9, gt=0, le=1)
+    recency: float = Field(default=0.8, gt=0, le=1)
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
 
 

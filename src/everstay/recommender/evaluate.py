@@ -155,8 +155,27 @@ def _judge(
     for label, users in length_slices(judged):
         metrics.update(_means(part, f"_orders_{label.replace('-', '_').replace('+', '_up')}", users, settings, METRICS))
     covered = ranking.coverage(lists[t.ITEM_ID].to_numpy(), model.vocabulary.size)
-    metrics[f"{part}_coverage"] = Interval(covered, covered, covered)
+    shares = {"coverage": covered, **fallback_shares(model, asked)}
+    metrics.update({f"{part}_{name}": Interval(share, share, share) for name, share in shares.items()})
     return judged, metrics
+
+
+def fallback_shares(model: ListModel, asked: pl.DataFrame) -> dict[str, float]:
+    """How much is left to fallbacks.
+
+    Args:
+        model: whose vocabulary decides what is known.
+        asked: users with a next basket.
+
+    Returns:
+        `cold_user_share`: users who bought no known item, whose list is what the model gives to everybody new: what is
+        popular. `cold_item_share`: next-basket items that are not in the vocabulary and cannot be recommended.
+    """
+    is_known = pl.element().is_in(model.vocabulary.items[t.ITEM_ID].implode())
+    warm = asked.select(pl.col(HISTORY_ITEM).list.eval(is_known).list.any().fill_null(False))[HISTORY_ITEM]
+    targets = asked.select(pl.col(TARGET_ITEM).explode())[TARGET_ITEM]
+    cold = ~targets.is_in(model.vocabulary.items[t.ITEM_ID].implode())
+    return {"cold_user_share": float((~warm).sum() / len(warm)), "cold_item_share": float(cold.sum() / len(cold))}
 
 
 def _means(

@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import BaseModel
 from scipy import sparse
 
+from everstay import tables as t
 from everstay.recommender.baselines import (
     ItemNeighboursRanker,
     PersonalFrequencyRanker,
@@ -18,8 +19,17 @@ from everstay.recommender.baselines import (
 )
 from everstay.recommender.blend import BlendRanker
 from everstay.recommender.choose import BLEND_WEIGHTS, GRIDS, choose_config
-from everstay.recommender.config import BlendConfig, IalsConfig, LinearConfig, NetworkConfig, SequentialConfig
+from everstay.recommender.config import (
+    BlendConfig,
+    HybridConfig,
+    IalsConfig,
+    LinearConfig,
+    NetworkConfig,
+    SequentialConfig,
+)
+from everstay.recommender.families import FAMILIES
 from everstay.recommender.histories import Histories, read_histories
+from everstay.recommender.hybrid.fit import fit_hybrid_ranker
 from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
@@ -68,11 +78,12 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     """
     if name == "network":
         return _fit_network(rows, settings, folder)
+    if name == "hybrid":
+        return _fit_hybrid(rows, settings)
     if name == "sequential":
         return _fit_sequential(rows, settings, folder)
-    early_vocabulary, vocabulary = (
-        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
-    )
+    is_content = name in FAMILIES and FAMILIES[name].knows_unsold
+    early_vocabulary, vocabulary = _vocabularies(rows, settings, with_unsold=is_content)
     make = partial(_list_model, name, settings)
     early_ranker = _ranker_maker(name, rows.validation, early_vocabulary, settings)
     chosen, _ = choose_config(
@@ -122,6 +133,8 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
 
 def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings: Settings) -> Make:
     """How a configuration becomes a ranker as of `rows`; what does not depend on it is computed once."""
+    if name in FAMILIES:
+        return FAMILIES[name].maker(rows, vocabulary)
     if name == "popularity":
         return partial(PopularityRanker.fit, vocabulary)
     if name == "personal_frequency":
@@ -159,9 +172,7 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation loss is smallest; then again, as of the test, for as many epochs."""
     config = NetworkConfig()
     horizon, training = settings.recommender.horizon_days, settings.training
-    early_vocabulary, vocabulary = (
-        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
-    )
+    early_vocabulary, vocabulary = _vocabularies(rows, settings)
     early = fit_network_ranker(rows.validation, early_vocabulary, config, horizon, training, folder / "early")
     final = fit_network_ranker(rows.test, vocabulary, config, horizon, training, folder / "final", early.epochs)
     params = {
@@ -178,12 +189,24 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     )
 
 
+def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
+    """Grow trees until the validation loss is smallest; then as many, as of the test."""
+    config, horizon, seed = HybridConfig(), settings.recommender.horizon_days, settings.training.seed
+    early_vocabulary, vocabulary = _vocabularies(rows, settings)
+    early = fit_hybrid_ranker(rows.validation, early_vocabulary, config, horizon, seed)
+    final = fit_hybrid_ranker(rows.test, vocabulary, config, horizon, seed, early.trees)
+    return Fitted(
+        _list_model("hybrid", settings, final.ranker, vocabulary),
+        _list_model("hybrid", settings, early.ranker, early_vocabulary),
+        {**_params(config, vocabulary, settings), "trees": early.trees, "seed": seed},
+        early.curves,
+    )
+
+
 def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
     policy, training, config = settings.recommender.already_bought, settings.training, SequentialConfig()
-    early_vocabulary, vocabulary = (
-        Vocabulary.learn(part, settings.recommender.min_item_users) for part in (rows.validation, rows.test)
-    )
+    early_vocabulary, vocabulary = _vocabularies(rows, settings)
     asked = next_items(rows.validation, early_vocabulary, policy)
     early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
     sequences = Sequences.of(read_histories(rows.test, vocabulary))
@@ -202,6 +225,16 @@ def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitte
         params,
         early.curves,
     )
+
+
+def _vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = False) -> tuple[Vocabulary, Vocabulary]:
+    """As of the validation, and as of the test; texts are kept only where they are read."""
+    least = settings.recommender.min_item_users
+    catalogue = rows.catalogue if with_unsold else rows.catalogue.select(t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY)
+    early, late = (
+        Vocabulary.learn(part, least, catalogue, with_unsold=with_unsold) for part in (rows.validation, rows.test)
+    )
+    return early, late
 
 
 def _list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:

@@ -15,7 +15,7 @@ from everstay.recommender.config import IalsConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.linear import faded_counts
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.vocabulary import Vocabulary
 
 _POPULARITY = 1e-6  # decides only where no factor does
@@ -58,24 +58,23 @@ class IalsRanker:
         return np.column_stack([users, share]), np.column_stack([self.item_factors, self.share])
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or the item of theirs that adds most to its score, or that it is popular.
+        """The item of the user that adds most to its score, which may be itself, or that it is popular.
 
         A score is a sum over the user's items (section 4 of the paper).
         """
         own = self._own(histories)
         systems = self._systems(own)
-        names: list[str | None] = []
-        for row, goal in zip(user, item, strict=True):
+        source = np.full(len(item), -1)
+        for pair, (row, goal) in enumerate(zip(user, item, strict=True)):
             cells = slice(own.indptr[row], own.indptr[row + 1])
             bought = own.indices[cells]
             towards = self.item_factors[bought] @ np.linalg.solve(systems[row], self.item_factors[goal])
             parts = (1.0 + own.data[cells]) * towards
-            is_known = len(bought) and parts.max() > 0
-            names.append(
-                f"bought by those who bought {self.item_ids[int(bought[parts.argmax()])]}" if is_known else None
-            )
-        likely = pl.Series(names, dtype=pl.String)
-        return first_known(bought_before(histories, user, item), likely, otherwise=POPULAR)
+            if len(bought) and parts.max() > 0:
+                source[pair] = bought[parts.argmax()]
+        known = np.flatnonzero(source >= 0)
+        words = "because you bought " + self.item_ids.gather(source[known].astype(np.uint32))
+        return first_known(linked(histories, (user, item), known, source[known], words), otherwise=POPULAR)
 
     def _own(self, histories: Histories) -> sparse.csr_array:
         own = faded_counts(histories, len(self.share), self.config.recency)

@@ -12,7 +12,7 @@ from everstay.recommender.baselines import popularity, strongest_links
 from everstay.recommender.config import LinearConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.vocabulary import Vocabulary
 
 _POPULARITY = 1e-6  # decides only where no weight does
@@ -46,12 +46,11 @@ class LinearRanker:
         return scores + np.float32(_POPULARITY) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or the item of theirs that adds most to its score, or that it is popular."""
+        """The item of the user that adds most to its score, which may be itself, or that it is popular."""
         own = faded_counts(histories, len(self.share), self.config.recency)
         pair, source = strongest_links(own, self.weights, user, item)
-        names = pl.Series([None] * len(item), dtype=pl.String)
-        names = names.scatter(pair, "bought by those who bought " + self.item_ids.gather(source.astype(np.uint32)))
-        return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+        words = "because you bought " + self.item_ids.gather(source.astype(np.uint32))
+        return first_known(linked(histories, (user, item), pair, source, words), otherwise=POPULAR)
 
 
 def faded_counts(histories: Histories, items: int, recency: float) -> sparse.csr_array:

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from everstay import tables as t
 from everstay.recommender.histories import Histories, IntArray, read_histories
+from everstay.recommender.reorder import POOL, reorder
+from everstay.recommender.rules import ItemRules, ListRules
+from everstay.recommender.top_k import Scores as Scores  # rankers get it from here
+from everstay.recommender.top_k import top_k, top_k_products
 from everstay.recommender.vocabulary import Vocabulary
-
-Policy = Literal["keep", "remove"]
-Scores = NDArray[np.float32]
+from everstay.settings import AlreadyBought
 
 _CELLS = 16_000_000  # scores held at once: 64 MB
 _MOST_USERS = 512
+_MOST_FACTOR_USERS = 4_096
 
 
 class Ranker(Protocol):
@@ -34,6 +36,14 @@ class Ranker(Protocol):
         """One short reason per pair of a user (row of the histories) and an item in the user's list."""
 
 
+@runtime_checkable
+class FactorRanker(Protocol):
+    """A ranker whose scores are dot products; no matrix of users times items is made for it."""
+
+    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+        """Vectors of n users (n, d) and of all items (items, d), whose products are the scores."""
+
+
 class RecommenderModel(Protocol):
     """What `load_artifact` gives."""
 
@@ -41,7 +51,7 @@ class RecommenderModel(Protocol):
     def name(self) -> str:
         """Of the candidate."""
 
-    def recommend(self, rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         """One ranked list per row: `USER_ID`, `RANK` (1..k), `ITEM_ID`, `SCORE`, `REASON`."""
 
 
@@ -52,39 +62,52 @@ class ListModel:
     name: str
     ranker: Ranker
     vocabulary: Vocabulary
-    already_bought: Policy
+    already_bought: AlreadyBought
 
-    def recommend(self, rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         """Rank the items for every user, with reasons.
 
         Args:
             rows: one per user, at one as-of: `USER_ID` and the list columns of `features.purchase_history`; the lists
                 of a user without purchases are empty or null.
             k: length of each list; shorter only where fewer items are left to recommend.
+            rules: the shop's; none: all items, by the policy that the model was judged under.
 
         Returns:
             `USER_ID`, `RANK` (Int32), `ITEM_ID`, `SCORE` (Float64), `REASON`; users in the order of `rows`.
         """
-        parts = [self._lists(part, k) for part in self._parts(rows)]
+        on_items = self._rules(rules)
+        parts = [self._lists(part, k, on_items) for part in self._parts(rows)]
         return pl.concat(parts) if parts else _EMPTY
 
-    def top_items(self, rows: pl.DataFrame, k: int) -> IntArray:
+    def top_items(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> IntArray:
         """Item indices of the lists (users, k), -1 where there is none; no reasons, for judging many settings."""
-        parts = [top_k(self._allowed(read_histories(part, self.vocabulary)), k)[0] for part in self._parts(rows)]
+        on_items = self._rules(rules)
+        parts = [self._best(read_histories(part, self.vocabulary), k, on_items)[0] for part in self._parts(rows)]
         return np.concatenate(parts) if parts else np.empty((0, k), np.int64)
 
+    def _rules(self, rules: ListRules | None) -> ItemRules:
+        if rules is None:
+            return ItemRules.plain(self.vocabulary, self.already_bought)
+        return ItemRules.of(rules, self.vocabulary)
+
     def _parts(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        if isinstance(self.ranker, FactorRanker):
+            return rows.iter_slices(_MOST_FACTOR_USERS)
         return rows.iter_slices(max(1, min(_MOST_USERS, _CELLS // self.vocabulary.size)))
 
-    def _allowed(self, histories: Histories) -> Scores:
-        scores = self.ranker.scores(histories)
-        if self.already_bought == "remove":
-            scores[histories.line_user, histories.line_item] = -np.inf
-        return scores
+    def _best(self, histories: Histories, k: int, rules: ItemRules) -> tuple[IntArray, Scores]:
+        """Items and scores (n, k) after all rules, -1 where candidates run out."""
+        excluded, wanted = rules.excluded(histories), k * POOL if rules.reorders else k
+        if isinstance(self.ranker, FactorRanker):
+            items, scores = top_k_products(*self.ranker.factors(histories), wanted, excluded)
+        else:
+            items, scores = top_k(self.ranker.scores(histories), wanted, excluded)
+        return reorder(items, scores, k, rules) if rules.reorders else (items, scores)
 
-    def _lists(self, rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    def _lists(self, rows: pl.DataFrame, k: int, rules: ItemRules) -> pl.DataFrame:
         histories = read_histories(rows, self.vocabulary)
-        items, scores = top_k(self._allowed(histories), k)
+        items, scores = self._best(histories, k, rules)
         user, place = np.nonzero(items >= 0)
         item = items[user, place]
         return pl.DataFrame(
@@ -96,32 +119,6 @@ class ListModel:
                 t.REASON: pl.Series(self.ranker.explain(histories, user, item), dtype=pl.String),
             }
         )
-
-
-def top_k(scores: Scores, k: int) -> tuple[IntArray, Scores]:
-    """The k largest scores of each row, largest first, equal ones by index: items (n, k) and scores (n, k).
-
-    Minus infinity is no candidate; where candidates run out the item is -1.
-
-    >>> top_k(np.array([[0.1, 0.7, -np.inf, 0.2]], np.float32), 4)[0].tolist()
-    [[1, 3, 0, -1]]
-    """
-    width = scores.shape[1]
-    if k < width:
-        border = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-        # of those that equal the k-th score, the first ones: `argpartition` would take any
-        is_in = scores > border
-        is_tie = scores == border
-        is_in |= is_tie & (np.cumsum(is_tie, axis=1) <= k - is_in.sum(axis=1, keepdims=True))
-        items = np.nonzero(is_in)[1].reshape(len(scores), k)
-    else:
-        items = np.broadcast_to(np.arange(width), scores.shape)
-    chosen = np.take_along_axis(scores, items, axis=1)
-    order = np.argsort(-chosen, axis=1, kind="stable")
-    items, chosen = np.take_along_axis(items, order, axis=1), np.take_along_axis(chosen, order, axis=1)
-    items = np.where(np.isneginf(chosen), -1, items)
-    absent = ((0, 0), (0, k - items.shape[1]))
-    return np.pad(items, absent, constant_values=-1), np.pad(chosen, absent, constant_values=-np.inf)
 
 
 _EMPTY = pl.DataFrame(

@@ -1,6 +1,9 @@
 """Judging rows from the computed baskets; two stored models compared on the test baskets."""
 
 from pathlib import Path
+from typing import Protocol
+
+import polars as pl
 
 from everstay import tables as t
 from everstay.features.sequences import TARGET_ITEM
@@ -8,17 +11,25 @@ from everstay.metrics.comparison import Interval, paired_mean_difference
 from everstay.partitions import Parts
 from everstay.recommender.artifact import load_artifact
 from everstay.recommender.evaluate import per_user_metrics
-from everstay.recommender.rows import BasketRows
+from everstay.recommender.rows import CATALOGUE, BasketRows
 from everstay.settings import Settings
 
 
-def prepare_rows(validation: Parts, test: Parts, folder: Path) -> Path:
-    """Put the baskets of both as-ofs together in `folder`.
+class TableReader(Protocol):
+    """What is read; `everstay.lake.Snapshot` is one."""
+
+    def read(self, table: t.Table) -> pl.DataFrame:
+        """A small table; no rows when it was never written."""
+
+
+def prepare_rows(tables: TableReader, validation: Parts, test: Parts, folder: Path) -> Path:
+    """Put the baskets of both as-ofs and the catalogue together in `folder`.
 
     Raises:
         NotReady: nothing can be learned from them, or judged by them.
     """
-    rows = BasketRows(validation.read_all(), test.read_all())
+    catalogue = tables.read(t.ITEMS).select(CATALOGUE)
+    rows = BasketRows(validation.read_all(), test.read_all(), catalogue)
     rows.check()
     rows.write(folder.with_name(f"{folder.name}.partial")).rename(folder)  # a folder that exists is complete
     validation.remove()

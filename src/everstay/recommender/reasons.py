@@ -1,4 +1,6 @@
-"""Why an item is in a list, in words, from what the model looked at."""
+"""Why an item is in a list, in words: of the parts that a score is made of, the one that weighs most is told."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -8,6 +10,9 @@ from everstay.recommender.histories import Histories, IntArray
 
 POPULAR = "popular now"
 FITS = "fits your recent items"
+
+_FEWEST_TIMES = 3  # two gaps, before a user's rhythm is spoken of
+_DUE = 0.75  # of the mean gap between purchases
 
 
 def bought_before(histories: Histories, user: IntArray, item: IntArray) -> pl.Series:
@@ -21,6 +26,62 @@ def bought_before(histories: Histories, user: IntArray, item: IntArray) -> pl.Se
     return pairs.join(known, on=["user", "item"], how="left", maintain_order="left").select(_words())["reason"]
 
 
+def due_again(histories: Histories, user: IntArray, item: IntArray) -> pl.Series:
+    """For pairs (n,): "due: you buy it every 9 days, last 8 days ago"; null before three quarters of the usual gap.
+
+    For models that look at the gaps between purchases.
+    """
+    lines = pl.DataFrame(
+        {"user": histories.line_user, "item": histories.line_item, "days_ago": histories.line_days_ago}
+    )
+    pairs = pl.DataFrame({"user": user, "item": item})
+    ago, count = pl.col("days_ago"), pl.len()
+    known = (
+        lines.join(pairs, on=["user", "item"], how="semi")
+        .group_by("user", "item")
+        .agg(((ago.max() - ago.min()) / (count - 1).cast(pl.Float64)).alias("gap"), ago.min(), count.alias("count"))
+        .filter(pl.col("count") >= _FEWEST_TIMES, ago >= _DUE * pl.col("gap"), pl.col("gap").round() > 1)
+    )
+    words = pl.format(
+        "due: you buy it every {} days, last {} days ago", *(_whole(name) for name in ("gap", "days_ago"))
+    )
+    asked = pairs.join(known, on=["user", "item"], how="left", maintain_order="left")
+    return asked.select(pl.when(pl.col("gap").is_not_null()).then(words).alias("reason"))["reason"]
+
+
+def linked(
+    histories: Histories, pairs: tuple[IntArray, IntArray], known: IntArray, source: IntArray, words: pl.Series
+) -> pl.Series:
+    """Reasons of pairs (n,) whose scores owe most to an item that the user bought; null for the other pairs.
+
+    Args:
+        histories: of the users.
+        pairs: user (n,) and item (n,).
+        known: (m,) numbers of the pairs that owe something to an item.
+        source: (m,) that item.
+        words: (m,) that say so; where the source is the pair's own item, its purchases are told instead.
+    """
+    user, item = pairs
+    reasons = pl.Series([None] * len(item), dtype=pl.String).scatter(known, words)
+    is_itself = np.zeros(len(item), bool)
+    is_itself[known[source == item[known]]] = True
+    return reasons.zip_with(pl.Series(~is_itself), bought_before(histories, user, item))
+
+
+def heaviest(parts: Sequence[tuple[NDArray[np.floating], pl.Series | str]]) -> list[str]:
+    """The reason of the part that adds most to each pair's score, the last of equals; weights (n,) and reasons (n,).
+
+    >>> heaviest([(np.array([2.0, 0.0]), pl.Series(["bought once", None])), (np.array([1.0, 1.0]), "popular now")])
+    ['bought once', 'popular now']
+    """
+    weights, reasons = parts[-1][0], _texts(parts[-1][1], len(parts[-1][0]))
+    for more, texts in reversed(parts[:-1]):
+        is_more = more > weights
+        weights = np.where(is_more, more, weights)
+        reasons = _texts(texts, len(more)).zip_with(pl.Series(is_more), reasons)
+    return reasons.to_list()
+
+
 def first_known(*choices: tuple[NDArray[np.bool_], str] | pl.Series, otherwise: str) -> list[str]:
     """The first choice that has a reason, per pair; a choice is a series with nulls, or where a text holds."""
     count = max(len(choice) if isinstance(choice, pl.Series) else len(choice[0]) for choice in choices)
@@ -29,6 +90,14 @@ def first_known(*choices: tuple[NDArray[np.bool_], str] | pl.Series, otherwise: 
     for other in (*series[1:], pl.Series([otherwise] * count, dtype=pl.String)):
         result = result.zip_with(result.is_not_null(), other)
     return result.to_list()
+
+
+def _texts(reason: pl.Series | str, count: int) -> pl.Series:
+    return pl.Series([reason] * count, dtype=pl.String) if isinstance(reason, str) else reason
+
+
+def _whole(column: str) -> pl.Expr:
+    return pl.col(column).round().cast(pl.Int64)
 
 
 def _where(holds: NDArray[np.bool_], text: str) -> pl.Series:

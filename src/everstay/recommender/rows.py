@@ -1,6 +1,6 @@
 """The rows that recommenders learn from and are judged on: histories and next baskets at two as-ofs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +10,9 @@ from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
 
+CATALOGUE = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
+"""Columns of the items that models may learn from; what changes from day to day, as a price does, is not among them."""
+
 
 @dataclass(frozen=True)
 class BasketRows:
@@ -18,22 +21,26 @@ class BasketRows:
     Attributes:
         validation: at the as-of one horizon before the test's; settings are chosen on its next baskets.
         test: what the refitted models are judged on, and nothing else.
+        catalogue: what the shop says about its items: `CATALOGUE`; no rows where it says nothing.
     """
 
     validation: pl.DataFrame
     test: pl.DataFrame
+    catalogue: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(CATALOGUE, pl.String)))
 
     def write(self, folder: Path) -> Path:
-        """Store both parts in `folder`, which is made."""
+        """Store all in `folder`, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         self.validation.write_parquet(folder / "validation.parquet")
         self.test.write_parquet(folder / "test.parquet")
+        self.catalogue.write_parquet(folder / "catalogue.parquet")
         return folder
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Load what `write` stored."""
-        return cls(pl.read_parquet(folder / "validation.parquet"), pl.read_parquet(folder / "test.parquet"))
+        parts = ("validation", "test", "catalogue")
+        return cls(*(pl.read_parquet(folder / f"{part}.parquet") for part in parts))
 
     def check(self) -> None:
         """Make sure that something can be learned and judged.

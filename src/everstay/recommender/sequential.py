@@ -13,7 +13,7 @@ from everstay.recommender.baselines import popularity
 from everstay.recommender.config import SequentialConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.sequences import SequenceBatch, Sequences, lay_out
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.vocabulary import Vocabulary
@@ -64,7 +64,7 @@ class SequentialRanker:
 
     @torch.inference_mode()
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or the item of theirs without which its score would fall most, or popularity.
+        """The item of the user without which its score would fall most, which may be itself, or popularity.
 
         The fall is computed by the network itself: each of the latest items is left out in turn.
         """
@@ -72,12 +72,12 @@ class SequentialRanker:
         row_of = np.full(histories.user_count, -1)
         row_of[known] = np.arange(len(known))
         row = row_of[user]
-        names = pl.Series([None] * len(item), dtype=pl.String)
         asked = np.flatnonzero(row >= 0)
-        if len(asked):
-            source = self._strongest(batch, torch.from_numpy(row[asked]), torch.from_numpy(item[asked]))
-            names = names.scatter(asked, "goes with " + self.item_ids.gather(source.numpy().astype(np.uint32)))
-        return first_known(bought_before(histories, user, item), names, otherwise=POPULAR)
+        if not len(asked):
+            return [POPULAR] * len(item)
+        source = self._strongest(batch, torch.from_numpy(row[asked]), torch.from_numpy(item[asked])).numpy()
+        words = "because you bought " + self.item_ids.gather(source.astype(np.uint32))
+        return first_known(linked(histories, (user, item), asked, source, words), otherwise=POPULAR)
 
     def _known(self, histories: Histories) -> tuple[IntArray, SequenceBatch]:
         """Users with a history, and their latest items as a batch."""

@@ -11,12 +11,11 @@ from everstay.errors import NotReady
 from everstay.features.sequences import TARGET_ITEM
 from everstay.recommender.config import SequentialConfig
 from everstay.recommender.histories import read_histories
-from everstay.recommender.model import Policy
 from everstay.recommender.sequences import SequenceBatches, Sequences
 from everstay.recommender.sequential_module import NextItems, Question, SequentialModule, question_batches
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
-from everstay.settings import Training
+from everstay.settings import AlreadyBought, Training
 from everstay.training import fit_network, make_trainer
 
 _PATIENCE = 6
@@ -75,7 +74,7 @@ def fit_sequential(
     return FittedSequential(network.cpu().eval(), curves.curves, curves.best_epochs)
 
 
-def next_items(rows: pl.DataFrame, vocabulary: Vocabulary, already_bought: Policy) -> NextItems:
+def next_items(rows: pl.DataFrame, vocabulary: Vocabulary, already_bought: AlreadyBought) -> NextItems:
     """The next baskets of `rows` as questions; items outside the vocabulary are left out."""
     targets = rows.select(TARGET_ITEM).with_row_index("user").drop_nulls().explode(TARGET_ITEM)
     known = vocabulary.with_index(targets, TARGET_ITEM).drop_nulls(ITEM_INDEX).sort("user", ITEM_INDEX)

@@ -20,6 +20,8 @@ WINDOWS = (7, 14, 28, 56, 112, 364)
 
 ITEM_INDEX = "item_index"
 _BUYERS = "buyers"
+_USUAL_GAP = "usual_gap_days"
+_FIRST_SOLD = "first_sold_days"
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,29 @@ class Vocabulary:
     """The items a model may recommend.
 
     Attributes:
-        items: `ITEM_ID`, sorted; row number = item index; `buyers`, and per window the orders with the item.
+        items: `ITEM_ID`, sorted; row number = item index; `buyers`, per window the orders with the item, the days since
+            it was first sold, the median days between two purchases by the same user, and the catalogue's attributes
+            where there is one.
     """
 
     items: pl.DataFrame
 
     @classmethod
-    def learn(cls, rows: pl.DataFrame, min_item_users: int) -> Self:
+    def learn(
+        cls,
+        rows: pl.DataFrame,
+        min_item_users: int,
+        catalogue: pl.DataFrame | None = None,
+        *,
+        with_unsold: bool = False,
+    ) -> Self:
         """Take the items that enough users had bought before the as-of of `rows`.
 
         Args:
             rows: purchase histories of all users, at one as-of.
             min_item_users: an item enters when this many users bought it.
+            catalogue: `ITEM_ID` and what is known about items, which is kept with them; null where nothing is.
+            with_unsold: also take the catalogue's items that too few users bought, or nobody.
 
         Raises:
             NotReady: no item was bought by so many users.
@@ -47,14 +60,21 @@ class Vocabulary:
         recent = (
             (pl.col(HISTORY_DAYS_AGO) <= days).sum().cast(pl.Int64).alias(_window_column(days)) for days in WINDOWS
         )
-        items = (
-            lines.group_by(pl.col(HISTORY_ITEM).alias(t.ITEM_ID))
-            .agg(pl.col(t.USER_ID).n_unique().cast(pl.Int64).alias(_BUYERS), *recent)
-            .filter(pl.col(_BUYERS) >= min_item_users)
-            .sort(t.ITEM_ID)
+        sold = lines.group_by(pl.col(HISTORY_ITEM).alias(t.ITEM_ID)).agg(
+            pl.col(t.USER_ID).n_unique().cast(pl.Int64).alias(_BUYERS),
+            *recent,
+            pl.col(HISTORY_DAYS_AGO).max().alias(_FIRST_SOLD),
         )
+        items = sold.filter(pl.col(_BUYERS) >= min_item_users).sort(t.ITEM_ID)
         if items.is_empty():
             raise NotReady(f"no item was bought by {min_item_users} users: lower recommender.min_item_users")
+        if catalogue is not None and with_unsold:
+            every = pl.concat([items.select(t.ITEM_ID), catalogue.select(t.ITEM_ID)]).unique().sort(t.ITEM_ID)
+            counts = every.join(sold, on=t.ITEM_ID, how="left", maintain_order="left")
+            items = counts.with_columns(pl.exclude(t.ITEM_ID).fill_null(0))
+        items = items.join(_usual_gaps(lines), on=t.ITEM_ID, how="left", maintain_order="left")
+        if catalogue is not None:
+            items = items.join(catalogue, on=t.ITEM_ID, how="left", maintain_order="left")
         return cls(items)
 
     @property
@@ -71,9 +91,39 @@ class Vocabulary:
         index = self.items.select(pl.col(t.ITEM_ID).alias(item_column)).with_row_index(ITEM_INDEX)
         return lines.join(index, on=item_column, how="left", maintain_order="left")
 
+    def codes(self, attribute: str) -> NDArray[np.int64]:
+        """The attribute's values as numbers from 0 (n_items,); items without one are a group of their own."""
+        return self.items[attribute].fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+
     def purchases(self, days: int) -> NDArray[np.int64]:
         """Orders with each item (n_items,) in the last `days` days, one of `WINDOWS`."""
         return self.items[_window_column(days)].to_numpy()
+
+    @property
+    def usual_gap_days(self) -> NDArray[np.float64]:
+        """Median days between two purchases of an item by the same user (n_items,); infinite when nobody came back."""
+        return self._learned(_USUAL_GAP).fill_null(np.inf).to_numpy().astype(np.float64)
+
+    @property
+    def first_sold_days(self) -> NDArray[np.float64]:
+        """Days before the as-of of the first purchase of each item (n_items,)."""
+        return self._learned(_FIRST_SOLD).to_numpy().astype(np.float64)
+
+    def _learned(self, column: str) -> pl.Series:
+        if column not in self.items.columns:
+            raise NotReady(f"this model was trained before {column} was learned: train again, or keep already_bought")
+        return self.items[column]
+
+
+def _usual_gaps(lines: pl.DataFrame) -> pl.DataFrame:
+    """`ITEM_ID` and the median of all gaps between two purchases of the item by the same user."""
+    ago = pl.col(HISTORY_DAYS_AGO)
+    gap = pl.when(pl.struct(t.USER_ID, HISTORY_ITEM).rle_id().diff() == 0).then(ago.shift(1) - ago)
+    ordered = lines.select(t.USER_ID, HISTORY_ITEM, ago).sort(
+        t.USER_ID, HISTORY_ITEM, ago, descending=[False, False, True]
+    )
+    gaps = ordered.select(pl.col(HISTORY_ITEM).alias(t.ITEM_ID), gap.alias(_USUAL_GAP)).drop_nulls()
+    return gaps.group_by(t.ITEM_ID).agg(pl.col(_USUAL_GAP).median())
 
 
 def explode_histories(rows: pl.DataFrame) -> pl.DataFrame:

@@ -107,8 +107,8 @@ def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, 
 
     def lists(lake: Snapshot) -> pl.DataFrame:
         listed = Work(lake, champions["recommender"], "champion", as_of)
-        k, folder = settings.recommender.list_length, Folder(str(work / "lists"))
-        return compute_recommendations(listed, k, folder, IN_PROCESS).read_all()
+        folder = Folder(str(work / "lists"))
+        return compute_recommendations(listed, settings.recommender, folder, IN_PROCESS).read_all()
 
     tables: dict[str, TableOf] = {
         t.USER_FEATURES.name: features,

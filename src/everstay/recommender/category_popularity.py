@@ -1,0 +1,63 @@
+"""What is popular in the categories that the user buys from; for a user without purchases, what is popular."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from everstay import tables as t
+from everstay.recommender.baselines import decayed_counts, popularity
+from everstay.recommender.config import CategoryPopularityConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class CategoryPopularityRanker:
+    """P(category | user) P(item | category); without a catalogue all items are one category.
+
+    Attributes:
+        config: its weights.
+        share: (V,) popularity.
+        group: (V,) category of each item.
+        names: (V,) the category's name, null without one.
+    """
+
+    config: CategoryPopularityConfig
+    share: Scores
+    group: IntArray
+    names: pl.Series
+
+    @classmethod
+    def fit(cls, vocabulary: Vocabulary, config: CategoryPopularityConfig) -> Self:
+        """Count the window."""
+        share = popularity(vocabulary, config.window_days)
+        if t.CATEGORY not in vocabulary.items.columns:
+            return cls(config, share, np.zeros(vocabulary.size, np.int64), pl.Series([None] * vocabulary.size))
+        return cls(config, share, vocabulary.codes(t.CATEGORY), vocabulary.items[t.CATEGORY])
+
+    def scores(self, histories: Histories) -> Scores:
+        """Probabilities, (n, V)."""
+        own = self._bought(histories)
+        total = np.bincount(self.group, weights=self.share)
+        taste = own + self.config.prior_orders * total / total.sum()
+        taste /= taste.sum(axis=1, keepdims=True)
+        return (taste / np.maximum(total, 1e-12))[:, self.group].astype(np.float32) * self.share
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The user's own purchases of it, or its category when the user buys from it, or that it is popular."""
+        is_own = self._bought(histories)[user, self.group[item]] > 0
+        named = pl.DataFrame({"name": self.names.gather(item.astype(np.uint32)), "is_own": is_own})
+        reason = pl.when("is_own").then("popular in " + pl.col("name").cast(pl.String)).alias("reason")
+        return first_known(bought_before(histories, user, item), named.select(reason)["reason"], otherwise=POPULAR)
+
+    def _bought(self, histories: Histories) -> Scores:
+        """Decayed purchases of each user in each category, (n, categories)."""
+        items = len(self.group)
+        belongs = sparse.csr_array((np.ones(items, np.float32), (np.arange(items), self.group)))
+        bought: Scores = (decayed_counts(histories, items, self.config.half_life_days) @ belongs).toarray()
+        return bought

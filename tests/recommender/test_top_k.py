@@ -1,0 +1,94 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydantic import BaseModel
+
+from everstay.recommender import top_k as module
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.model import ListModel
+from everstay.recommender.top_k import Excluded, Scores, top_k, top_k_products
+from everstay.recommender.vocabulary import Vocabulary
+
+
+def slow_top_k(scores: Scores, k: int, excluded: set[tuple[int, int]]) -> list[list[int]]:
+    lists = []
+    for user, row in enumerate(scores.tolist()):
+        allowed = [item for item in range(len(row)) if (user, item) not in excluded and row[item] != -np.inf]
+        best = sorted(allowed, key=lambda item: (-row[item], item))[:k]
+        lists.append(best + [-1] * (k - len(best)))
+    return lists
+
+
+few_values = st.sampled_from([-np.inf, -2.0, -0.0, 0.5, 0.5000001, 3.0])
+matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=150), elements=few_values)
+
+
+@given(matrices, st.integers(1, 12), st.data())
+@settings(max_examples=30, deadline=None)
+def test_top_k_equals_sorting(scores: Scores, k: int, data: st.DataObject):
+    users, items = scores.shape
+    pair = st.tuples(st.integers(0, users - 1), st.integers(0, items - 1))
+    pairs = data.draw(st.lists(pair, max_size=30))
+    everywhere = sorted(data.draw(st.sets(st.integers(0, items - 1), max_size=5)))
+    user, item = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    excluded = Excluded.from_pairs(user, item, users, np.array(everywhere, np.int64))
+    forbidden = {*pairs, *((one, item) for one in range(users) for item in everywhere)}
+    expected = slow_top_k(scores, k, forbidden)
+    found, values = top_k(scores.copy(), k, excluded)
+    assert found.tolist() == expected
+    filled = np.where(found >= 0, np.take_along_axis(scores, np.maximum(found, 0), axis=1), -np.inf)
+    np.testing.assert_array_equal(values, filled)
+
+
+@pytest.mark.parametrize(("users", "items"), [(1, 1), (5, 7), (40, 50), (13, 129)])
+@pytest.mark.parametrize("k", [1, 10, 200])
+def test_products_equal_the_matrix_of_all_scores(users: int, items: int, k: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_BLOCK_USERS", 6)
+    monkeypatch.setattr(module, "_BLOCK_ITEMS", 16)
+    generator = np.random.default_rng(users * items)
+    left, right = (generator.integers(-3, 4, (count, 5)).astype(np.float32) for count in (users, items))
+    user, item = generator.integers(0, users, 60), generator.integers(0, items, 60)
+    excluded = Excluded.from_pairs(user, item, users, np.array([items - 1]))
+    found = top_k_products(left, right, k, excluded)
+    expected = top_k(left @ right.T, k, excluded)  # whole numbers: no rounding, many ties
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+class Nothing(BaseModel):
+    """No configuration."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Users are what they bought, items are corners of a cube."""
+
+    items: Scores
+    config: Nothing = field(default_factory=Nothing)
+
+    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+        users = np.zeros((histories.user_count, self.items.shape[1]), np.float32)
+        np.add.at(users, histories.line_user, self.items[histories.line_item])
+        return users, self.items
+
+    def scores(self, histories: Histories) -> Scores:
+        raise AssertionError("the matrix of all scores is made")
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        return ["like what you bought"] * len(item)
+
+
+def test_a_ranker_of_products_never_makes_the_matrix(rows: pl.DataFrame, vocabulary: Vocabulary):
+    items = np.random.default_rng(1).integers(-2, 3, (vocabulary.size, 4)).astype(np.float32)
+    lists = ListModel("factors", Factors(items), vocabulary, "remove").recommend(rows, 5)
+    bought = rows["history_item"].to_list()[0]
+    index = {item: number for number, item in enumerate(vocabulary.items["item_id"])}
+    user = items[[index[item] for item in bought if item in index]].sum(axis=0)
+    allowed = [number for item, number in index.items() if item not in bought]
+    best = sorted(allowed, key=lambda number: (-(items[number] @ user), number))[:5]
+    assert lists["item_id"].to_list()[:5] == vocabulary.ids(np.array(best)).to_list()
