@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
+import polars as pl
 
-from everstay.recommender.baselines import ItemNeighboursRanker, popularity
-from everstay.recommender.config import HybridConfig, ItemNeighboursConfig
+from everstay import tables as t
+from everstay.recommender.baselines import decayed_counts, popularity, strongest_links
+from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Questions
 from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR, bought_before, due_again, first_known
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.vocabulary import Vocabulary
 
-GROUPINGS = ("category", "subcategory")
+GROUPINGS = (t.CATEGORY, t.SUBCATEGORY)
+
+_HALF_LIFE_DAYS = 84.0  # as in the features
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,13 @@ class HybridRanker:
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or the item of theirs that is nearest to it, or that it is popular."""
-        near = ItemNeighboursRanker.build(self.vocabulary, ItemNeighboursConfig(), self.facts.neighbours)
-        return near.explain(histories, user, item)
+        """What made the item a candidate: that it is due or was bought, what it is near to, or that it is popular."""
+        own = decayed_counts(histories, self.vocabulary.size, _HALF_LIFE_DAYS)
+        pair, bought = strongest_links(own, self.facts.neighbours, user, item)
+        near = pl.Series([None] * len(item), dtype=pl.String)
+        near = near.scatter(pair, "because you bought " + self.vocabulary.ids(bought))
+        repeats = (due_again(histories, user, item), bought_before(histories, user, item))
+        return first_known(*repeats, near, otherwise=POPULAR)
 
     def _share(self) -> Scores:
         return popularity(self.vocabulary, self.config.window_days)
