@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score explain preview ingest features deploy ui churn-definition back-test prove-as-of rollback test check format docs bench clean
+.PHONY: help tune train score explain preview ingest features deploy ui churn-definition back-test prove-as-of rollback test check format docs bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ ingest: $(READY)  ## only read the source into the event lake
 
 features: $(READY)  ## only build the features and labels
 	$(BIN)/python -m flows.build_features
+
+tune: $(READY)  ## search better settings of MODEL=sequential in TRIALS=20, on validation; written down, not applied
+	$(BIN)/python -m flows.tune_recommender $(or $(MODEL),sequential) --trials $(or $(TRIALS),20)
 
 deploy: $(READY)  ## Prefect server, deployments with their schedules, and a worker (Ctrl-C stops them)
 	$(BIN)/python -m flows.deployments
