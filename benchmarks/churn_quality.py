@@ -1,61 +1,70 @@
-"""How good are the churn candidates, beside LightGBM on the same rows? Intervals are over users."""
+"""How good are the churn candidates, beside LightGBM and logistic regression on the same rows?
 
-import tempfile
-from functools import partial
+Intervals are over users.
+
+Without arguments: the project's own lake and registry, as `make train` left them; what is not trained yet is trained.
+"""
+
+import argparse
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-
-from benchmarks.peers import run_peer
-from benchmarks.result import estimated, parse_arguments, show
-from everstay import tables as t
+from benchmarks.churn_cdnow import judge_cdnow
+from benchmarks.churn_comparison import Scored, show_scored
+from benchmarks.churn_lake import judge_lake, score_peers
+from benchmarks.churn_table import judge_table
+from benchmarks.result import parse_arguments
 from everstay.churn import ChurnRows, load_artifact
-from everstay.metrics.classification import average_precision, roc_auc
-from everstay.metrics.comparison import paired_statistic_difference, statistic_interval
 from everstay.registry.store import Registry
 from everstay.registry.versions import download
 from everstay.settings import load_settings
+from flows import runtime
 from flows.ingest_events import ingest_events
 from flows.train_churn import train_churn
 
-_PEER = "LightGBM (peer)"
-_RESAMPLES = 2_000
-_STATISTICS = {"ROC-AUC": roc_auc, "average precision": average_precision}
-
 
 def main() -> None:
-    """Train what is not trained yet, then score all candidates and the peer on the same test users."""
-    arguments = parse_arguments(__doc__ or "")
+    """Judge what the arguments name."""
+    runtime.run(_judge, arguments=parse_arguments(__doc__ or "", _parser()))
+
+
+def _judge(arguments: argparse.Namespace) -> None:
+    if arguments.cdnow:
+        scored = [judge_cdnow()]
+    elif arguments.table is not None:
+        scored = [judge_table(arguments.table, arguments.label, arguments.group)]
+    elif arguments.source or arguments.as_of or arguments.horizon_days or arguments.candidates:
+        scored = judge_lake(
+            arguments.source, arguments.as_of, arguments.horizon_days, arguments.rolling, arguments.candidates
+        )
+    else:
+        scored = [_judge_registered()]
+    show_scored(scored, arguments.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, metavar="SETTINGS", help="a settings file: all candidates on its lake")
+    parser.add_argument("--as-of", type=datetime.fromisoformat, metavar="DATE", help="where candidates are judged")
+    parser.add_argument("--horizon-days", type=int, metavar="N", help="instead of the settings'")
+    parser.add_argument("--rolling", type=int, default=1, metavar="K", help="judge at K as-ofs, four weeks apart")
+    parser.add_argument("--candidates", nargs="+", default=(), metavar="NAME", help="on a lake; default: all")
+    parser.add_argument("--cdnow", action="store_true", help="the published CD shop: who buys in the second half")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="a labelled table, .csv or .parquet")
+    parser.add_argument("--label", metavar="COLUMN", help="of the table: who left")
+    parser.add_argument("--group", nargs="+", default=(), metavar="COLUMN", help="rows alike in these are one user")
+    return parser
+
+
+def _judge_registered() -> Scored:
     settings = load_settings()
     ingest_events()
     training = train_churn()
-    registry = Registry(settings.mlflow)
-    test = ChurnRows.read(training.rows).test
-    churned = test[t.CHURNED].to_numpy().astype(float)
-    scored = {_PEER: _score_peer(training.rows, test)}
+    registry, test = Registry(settings.mlflow), ChurnRows.read(training.rows).test
+    probabilities = score_peers(training.rows, test)
     for run in training.runs:
-        scored[run.candidate] = load_artifact(download(registry, run)).predict_probability(test)
-    confidence, seed = settings.promotion.confidence, settings.training.seed
-    interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=confidence, seed=seed)
-    difference = partial(paired_statistic_difference, resamples=_RESAMPLES, confidence=confidence, seed=seed)
-    rows = []
-    for name, probability in scored.items():
-        for metric, statistic in _STATISTICS.items():
-            rows.append(estimated(name, metric, interval(statistic, churned, probability)))
-            if name != _PEER:
-                against = difference(statistic, churned, probability, scored[_PEER])
-                rows.append(estimated(name, f"{metric}, minus LightGBM's", against))
-    as_of = f"{test[t.AS_OF][0]:%Y-%m-%d}"
-    show(f"Churn as of {as_of}: {test.height:,} users, {churned.mean():.1%} left", rows, arguments.json)
-
-
-def _score_peer(rows: Path, test: pl.DataFrame) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "predicted.parquet"
-        run_peer("lightgbm_churn.py", str(rows.resolve()), str(output))
-        predicted = pl.read_parquet(output)
-    return test.select(t.USER_ID).join(predicted, on=t.USER_ID, maintain_order="left")["probability"].to_numpy()
+        probabilities[run.candidate] = load_artifact(download(registry, run)).predict_probability(test)
+    return Scored.of_rows("the settings' lake", test, probabilities, training.challenger.candidate)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ from everstay.recommender.hybrid.facts import PastFacts
 from everstay.recommender.hybrid.fit import Examples, grow, with_next_order
 from everstay.recommender.hybrid.pairs import PairMaker, Pairs, Questions, feature_names
 from everstay.recommender.hybrid.ranker import breadth, groupings
+from everstay.recommender.model import Scores
 from everstay.recommender.repeats import track_repeats
-from everstay.recommender.top_k import Scores, top_k
+from everstay.recommender.top_k import top_k
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.sources.complete_journey import CompleteJourney
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from everstay import tables as t
-from everstay.features.slices import label_delay
 from everstay.lake import Lake
-from everstay.metrics.maturity import maturity
+from everstay.metrics.maturity import Maturity, maturity
 from everstay.registry.promotion import Decision
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
 from everstay.scoring import list_order
+from everstay.scoring.back_test import label_clock
 from everstay.settings import Settings
 from flows.build_features import FeatureSet
 from flows.candidates import Training
@@ -79,8 +79,7 @@ def model_section(
     names = [f"validation_{training.metric}", *(f"test_{name}" for name in figures)]
     rows = [[run.candidate, *(with_bounds(run.metrics.get(name)) for name in names)] for run in runs]
     marked = frozenset(place for place, run in enumerate(runs) if run.candidate == chosen)
-    horizon = label_delay(settings.churn) if training.model == "churn" else _basket_delay(settings)
-    clock = maturity(features.split.test + horizon, timedelta(0), features.snapshot.recorded_until)
+    clock = _evidence_clock(training, features, settings)
     caption = (
         f"Candidates, best on validation first; {chosen} is chosen. Test as of {features.split.test:%Y-%m-%d}: {clock}"
     )
@@ -111,7 +110,7 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
     if scores is None:
         return Section("Warning list", ("Nothing is published yet.",))
     scores = scores.filter(pl.col(t.AS_OF) == as_of)
-    clock = maturity(as_of + label_delay(settings.churn), timedelta(0), known_until, is_estimate=True)
+    clock = label_clock(as_of, settings.churn, known_until)
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     badges = [Badge(f"users in tier {tier}", f"{tiers.get(tier, 0):,}") for tier in ("high", "medium", "low")]
     badges.append(Badge("expected to leave", f"{scores[t.CHURN_PROBABILITY].sum():,.0f} of {len(scores):,}"))
@@ -149,5 +148,9 @@ def overview(
     return badges
 
 
-def _basket_delay(settings: Settings) -> timedelta:
-    return timedelta(days=settings.recommender.horizon_days)
+def _evidence_clock(training: Training, features: FeatureSet, settings: Settings) -> Maturity:
+    """Of what candidates are judged by: who left, or the next basket."""
+    test, known_until = features.split.test, features.snapshot.recorded_until
+    if training.model == "churn":
+        return label_clock(test, settings.churn, known_until)
+    return maturity(test + timedelta(days=settings.recommender.horizon_days), timedelta(0), known_until)

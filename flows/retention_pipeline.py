@@ -29,7 +29,7 @@ def retention_pipeline() -> None:
         features = build_features(scheduler=scheduler)
         trainings = [train_churn(scheduler=scheduler), train_recommender(scheduler=scheduler)]
         decisions = [promote_model(model, scheduler=scheduler) for model in MODELS]
-        summary.print_data(ingestion, features, settings.source.currency)
+        summary.print_data(ingestion, features, settings)
         for training, decision in zip(trainings, decisions, strict=True):
             summary.print_training(training)
             summary.print_decision(decision)

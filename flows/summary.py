@@ -14,7 +14,9 @@ from everstay.registry.promotion import Decision
 from everstay.report import Section
 from everstay.report.page import alignments, cell
 from everstay.scoring import list_order
+from everstay.scoring.back_test import label_clock
 from everstay.scoring.proof import Proof
+from everstay.settings import Churn, Settings
 from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
@@ -27,8 +29,9 @@ _EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
 _SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
 
 
-def print_data(ingestion: Ingestion, features: FeatureSet, currency: str) -> None:
-    """Counts, validation outcome, and the as-ofs of the split; `currency` is what amounts are in, if the shop says."""
+def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -> None:
+    """Counts, validation outcome, the as-ofs of the split, and whether the labels they are judged by are mature."""
+    currency = settings.source.currency
     result, snapshot, split = ingestion.result, features.snapshot, features.split
     _CONSOLE.rule("Data")
     _CONSOLE.print(
@@ -49,7 +52,8 @@ def print_data(ingestion: Ingestion, features: FeatureSet, currency: str) -> Non
     _CONSOLE.print(
         f"Judged as of {split.test:%Y-%m-%d}, chosen as of {chosen}, "
         f"learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
-        f"then from {len(split.refit)} up to {split.refit[-1]:%Y-%m-%d}."
+        f"then from {len(split.refit)} up to {split.refit[-1]:%Y-%m-%d}. "
+        f"Whether users left is {label_clock(split.test, settings.churn, snapshot.recorded_until)}."
     )
 
 
@@ -91,8 +95,8 @@ def print_decision(decision: Decision) -> None:
         _CONSOLE.print(f"  {reason}")
 
 
-def print_published(lake: Lake, as_of: datetime) -> None:
-    """The riskiest users of an as-of, why, and what to offer them."""
+def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
+    """The riskiest users of an as-of, why, what to offer them, and when it will be known whether they left."""
     scores, lists = lake.read(t.CHURN_SCORES), lake.read(t.RECOMMENDATIONS)
     if scores is None or lists is None:
         return
@@ -103,6 +107,8 @@ def print_published(lake: Lake, as_of: datetime) -> None:
         f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
         f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
     )
+    clock = label_clock(as_of, churn, lake.snapshot().recorded_until)
+    _CONSOLE.print(f"Whether they left is {clock}. Value at risk is in the shop's currency.")
     table = Table(title="The head of the warning list", title_justify="left")
     for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):
         table.add_column(name, justify="right" if name in ("probability", "change", "at risk") else "left")

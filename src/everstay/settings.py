@@ -75,9 +75,13 @@ class Churn(Section):
     """At most this many training as-ofs."""
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
-    candidates: tuple[Literal["recency", "logistic", "boosting", "network", "blend"], ...] = (
-        "recency", "logistic", "boosting", "network", "blend",
-    )  # fmt: skip
+    candidates: tuple[
+        Literal[
+            "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
+            "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
+        ],
+        ...,
+    ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
     """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
     tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
     """What the warning list is ordered by; where no value is known it is the probability."""

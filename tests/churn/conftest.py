@@ -44,9 +44,11 @@ def planted_rows(as_of: datetime, users: int, seed: int) -> pl.DataFrame:
         pl.when(~pl.col(t.CHURNED)).then(generator.integers(0, 28, users)).cast(pl.Int32).alias(t.RETURN_DAYS),
         pl.col(t.CHURNED).not_().cast(pl.Int32).alias(t.ORDER_DAYS),
         pl.lit(28, pl.Int32).alias(t.HORIZON_DAYS),
+        pl.Series("lifecycle_state", generator.integers(1, 4, users).astype(float)),
+        pl.Series("first_order_days", recency + gap * generator.integers(1, 9, users)),
     )
     return rows.join(_tokens(recency, gap, is_late, generator), on=t.USER_ID, how="left").select(
-        t.USER_ID, t.AS_OF, *FEATURE_COLUMNS, *_LISTS, *LABEL_COLUMNS
+        t.USER_ID, t.AS_OF, *FEATURE_COLUMNS, "first_order_days", "lifecycle_state", *_LISTS, *LABEL_COLUMNS
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everstay.churn.calibration import Calibrator
+from everstay.churn.calibration import CALIBRATORS, BetaCalibrator, Calibrator, IsotonicCalibrator, choose_calibrator
 
 
 def planted(intercept: float, slope: float, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
@@ -31,9 +31,11 @@ def test_probabilities_add_up_to_the_outcomes() -> None:
 def test_order_never_changes(scores: list[float], seed: int) -> None:
     values = np.sort(np.array(scores))
     churned = np.random.default_rng(seed).integers(0, 2, len(values)).astype(np.float64)
-    calibrator = Calibrator.fit(values, churned)
-    assert calibrator.slope > 0
-    assert (np.diff(calibrator.probability(values)) >= 0).all()
+    assert Calibrator.fit(values, churned).slope > 0
+    for kind in CALIBRATORS.values():
+        odds = kind.fit(values, churned).log_odds(values)
+        assert np.isfinite(odds).all()
+        assert (np.diff(odds) >= -1e-12).all()
 
 
 def test_scores_that_rank_the_wrong_way_become_flat() -> None:
@@ -41,3 +43,36 @@ def test_scores_that_rank_the_wrong_way_become_flat() -> None:
     probability = Calibrator.fit(-scores, churned).probability(-scores)
     assert np.ptp(probability) < 0.01
     assert probability.mean() == pytest.approx(churned.mean(), abs=0.01)
+
+
+def test_the_kind_is_chosen_that_foretells_what_it_has_not_seen() -> None:
+    scores, _ = planted(0.0, 1.0)
+    parts, generator = np.arange(len(scores)) % 3, np.random.default_rng(1)
+    chances = {
+        Calibrator: 1 / (1 + np.exp(1 - scores)),
+        BetaCalibrator: 1 / (1 + np.exp(2 - 3 * np.logaddexp(0, scores - 1))),  # flat below, steep above
+        IsotonicCalibrator: np.where(scores < 0.5, 0.1, 0.6),
+    }
+    for kind, chance in chances.items():
+        churned = (generator.random(len(scores)) < chance).astype(np.float64)
+        chosen = choose_calibrator(scores, churned, parts)
+        assert type(chosen) is kind
+        assert np.abs(chosen.probability(scores) - chance).mean() < 0.01
+
+
+def test_beta_with_equal_weights_is_platt_again() -> None:
+    scores, churned = planted(-1.0, 0.5)
+    beta, platt = BetaCalibrator.fit(scores, churned), Calibrator.fit(scores, churned)
+    assert np.abs(beta.probability(scores) - platt.probability(scores)).mean() < 0.01
+    same = BetaCalibrator(platt.intercept, platt.slope, 0.0, 1.0, 1.0)
+    np.testing.assert_allclose(same.log_odds(scores), platt.log_odds(scores), atol=1e-12)
+
+
+def test_isotonic_levels_are_the_shares_of_its_steps() -> None:
+    calibrator = IsotonicCalibrator.fit(np.array([1.0, 2, 3, 4]), np.array([0.0, 1, 0, 1]))
+    assert calibrator.middles == (1.0, 2.5, 4.0)
+    np.testing.assert_allclose(1 / (1 + np.exp(-np.array(calibrator.levels))), [1 / 3, 1 / 2, 2 / 3])
+    assert IsotonicCalibrator.fit(np.zeros(2), np.array([0.0, 1])).probability(np.array([-1.0, 9.0])).tolist() == [
+        0.5,
+        0.5,
+    ]

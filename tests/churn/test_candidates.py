@@ -23,7 +23,10 @@ from everstay.errors import EverstayError, NotReady
 from everstay.metrics.classification import expected_calibration_error, roc_auc
 from everstay.settings import Settings
 
-NAMES = ("recency", "logistic", "boosting", "network", "blend")
+NAMES = (
+    "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
+    "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +87,7 @@ class CandidateContract:
         assert card["loader"] == "everstay.churn.artifact:load_artifact"
         assert (card["model"], card["name"], card["data_version"]) == ("churn", self.name, "v1")
         for file in (file for file in folder.rglob("*") if file.is_file()):
-            assert file.suffix in {".json", ".safetensors", ".skops"}
+            assert file.suffix in {".json", ".safetensors", ".skops", ".txt"}
             assert not is_pickle(file.read_bytes())
 
     def test_reasons_are_words_with_numbers(self, trained: Path, churn_rows: ChurnRows) -> None:
@@ -114,8 +117,36 @@ class TestBoosting(CandidateContract):
     name, least_auc = "boosting", 0.75
 
 
+class TestPurchaseProcess(CandidateContract):
+    name, least_auc = "purchase_process", 0.55  # the plant knows nothing of rates
+
+
+class TestLasso(CandidateContract):
+    name, least_auc = "lasso", 0.75
+
+
+class TestTree(CandidateContract):
+    name, least_auc = "tree", 0.7
+
+
+class TestSvm(CandidateContract):
+    name, least_auc = "svm", 0.65
+
+
+class TestLightGbm(CandidateContract):
+    name, least_auc = "lightgbm", 0.75
+
+
 class TestNetwork(CandidateContract):
     name, least_auc = "network", 0.75
+
+
+class TestHazard(CandidateContract):
+    name, least_auc = "hazard", 0.75
+
+
+class TestTransformer(CandidateContract):
+    name, least_auc = "transformer", 0.75
 
 
 class TestBlend(CandidateContract):
@@ -135,6 +166,21 @@ def test_the_network_finds_what_only_the_sequence_tells(trained: Path, churn_row
     late = churn_rows.test.with_columns(pl.lit(20.0).repeat_by(pl.col("token_hour").list.len()).alias("token_hour"))
     early = churn_rows.test.with_columns(pl.lit(8.0).repeat_by(pl.col("token_hour").list.len()).alias("token_hour"))
     assert (model.predict_probability(late) > model.predict_probability(early)).mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ["hazard", "transformer"])
+def test_curves_fall_and_pass_through_the_probability_of_churning(
+    trained: Path, churn_rows: ChurnRows, name: str
+) -> None:
+    model = load_artifact(trained / name / "artifact")
+    curve = model.silence(churn_rows.test, 28, [0, 7, 14, 28, 56])
+    assert (curve[:, 0] == 1).all()
+    assert (np.diff(curve, axis=1) < 0).all()
+    np.testing.assert_allclose(curve[:, 3], model.predict_probability(churn_rows.test), rtol=1e-6)
+    days = model.next_order_days(churn_rows.test, 28)
+    assert ((days > 28) == (curve[:, 3] > 0.5)).all()
+    with pytest.raises(NotReady, match="logistic tells no curve"):
+        load_artifact(trained / "logistic" / "artifact").silence(churn_rows.test, 28, [7])
 
 
 def test_test_rows_teach_nothing(
@@ -209,10 +255,11 @@ def test_a_killed_network_continues_and_ends_the_same(
 def test_what_learns_beats_the_recency_rule_on_validation_and_curves_are_told(
     trained: Path, rows_folder: Path, churn_settings: Settings
 ) -> None:
-    reports = [evaluate_candidate(trained / name, rows_folder, churn_settings) for name in NAMES]
+    names = ("recency", "logistic", "lightgbm", "network")
+    reports = [evaluate_candidate(trained / name, rows_folder, churn_settings) for name in names]
     best = max(reports, key=lambda report: report.metrics["validation_average_precision"].value)
     assert best.name != "recency"
-    network = reports[NAMES.index("network")]
+    network = reports[names.index("network")]
     assert len(network.curves["validation_loss"]) == len(network.curves["train_loss"]) >= 1
     assert network.artifact == trained / "network" / "artifact"
 

@@ -1,7 +1,7 @@
 """Evaluation: what perfect and constant models get, slices that lose nobody, pictures that can be drawn."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,17 @@ def test_a_constant_model(churn_rows: ChurnRows, churn_settings: Settings) -> No
     assert metrics["test_log_loss"].value == pytest.approx(np.log(2))
     assert metrics["test_expected_calibration_error"].value == pytest.approx(abs(0.5 - prevalence))
     assert "test_calibration_slope" not in metrics
+
+
+def test_calibration_is_told_of_each_lifecycle_state(churn_rows: ChurnRows, churn_settings: Settings) -> None:
+    test = churn_rows.test
+    few = test["lifecycle_state"].is_between(1, 2) | (pl.int_range(test.height, eager=True) < 50)
+    rows = replace(churn_rows, test=test.filter(few))
+    metrics = judge(0.0, rows, churn_settings).metrics
+    for number, name in ((1, "new"), (2, "active")):
+        share = rows.test.filter(pl.col("lifecycle_state") == number)[t.CHURNED].mean()
+        assert metrics[f"test_expected_calibration_error_state_{name}"].value == pytest.approx(abs(0.5 - share))
+    assert not [name for name in metrics if "slipping" in name]
 
 
 def test_the_report_tells_of_money_of_what_the_model_goes_by_and_of_fairness(

@@ -1,6 +1,7 @@
 """The main job on a small simulated shop: complete, idempotent, the same after a kill, and stopped by bad data."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from everstay.registry import versions
 from everstay.registry.store import Registry
 from everstay.settings import load_settings
 from everstay.sources import open_source
+from flows.back_test import back_test
+from flows.churn_definition import churn_definition
 from flows.retention_pipeline import retention_pipeline
 from flows.score_users import score_users
 from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
@@ -81,6 +84,26 @@ def test_every_candidate_is_a_run_with_figures_and_the_artifact(settings_of):
             assert client.list_artifacts(run.info.run_id, "plots")
 
 
+def test_the_run_is_told_on_one_page_that_is_in_mlflow_too(trained: Path, settings_of):
+    page = (trained / "reports" / "report.html").read_text()
+    titles = ("Data", "Validation", "Who is about to leave: models", "Retention", "Churn by segment", "Warning list")
+    for title in (*titles, "Back-test of the warnings"):
+        assert re.search(rf"<h2>{title}</h2>", page), title
+    assert all(source.startswith(("#", "data:")) for source in re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert "<script" not in page
+    assert "test average precision" in page
+    assert "not knowable before" in page  # the publication's own labels
+    client = Registry(settings_of.mlflow).client
+    (run,) = client.search_runs([client.get_experiment_by_name("reports").experiment_id])
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["report.html"]
+
+
+def test_the_horizon_advice_and_the_back_test_are_pages(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):
+    assert "suggested horizon" in churn_definition().read_text()
+    assert "28 days (set" in capsys.readouterr().out
+    assert "No publication is old enough yet." in back_test().read_text()
+
+
 def test_churn_scores_rank_the_planted_hazard(trained: Path, settings_of, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EVERSTAY_SCORE_AS_OF", "2023-08-20")  # the last as-of whose window the simulated clock covers
     as_of = score_users().as_of
@@ -91,6 +114,7 @@ def test_churn_scores_rank_the_planted_hazard(trained: Path, settings_of, monkey
     assert both.height == scores.height > 100
     ranked = both.select(pl.corr(t.CHURN_PROBABILITY, f"{t.CHURN_PROBABILITY}_true", method="spearman")).item()
     assert ranked > 0.5
+    assert "2023-08-20 *" in back_test().read_text()  # mature, by a model that had seen what came after
 
 
 def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):

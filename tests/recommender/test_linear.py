@@ -22,7 +22,8 @@ def test_ease_equals_its_closed_form(rows: pl.DataFrame, vocabulary: Vocabulary)
     histories = read_histories(rows, vocabulary)
     bought = np.zeros((histories.user_count, vocabulary.size))
     bought[histories.line_user, histories.line_item] = 1.0
-    inverse = np.linalg.inv(bought.T @ bought + 7.0 * np.eye(vocabulary.size))
+    added = 7.0 * bought.sum() / vocabulary.size
+    inverse = np.linalg.inv(bought.T @ bought + added * np.eye(vocabulary.size))
     expected = -inverse / np.diag(inverse)
     np.fill_diagonal(expected, 0.0)
     found = fit_linear(histories, vocabulary.size, LinearConfig(regularization=7.0)).toarray()
@@ -61,7 +62,8 @@ def test_transitions_equal_their_closed_form(rows: pl.DataFrame, vocabulary: Voc
             before.append(seen)
             after.append(follows)
     seen_all, follows_all = np.array(before), np.array(after)
-    gram = seen_all.T @ seen_all + 7.0 * np.eye(vocabulary.size)
+    buyers = vocabulary.items["buyers"].mean()
+    gram = seen_all.T @ seen_all + 7.0 * buyers * np.eye(vocabulary.size)  # type: ignore[operator]
     expected = np.linalg.solve(gram, seen_all.T @ follows_all)
     np.fill_diagonal(expected, 0.0)
     np.testing.assert_allclose(fit_linear(histories, vocabulary.size, config).toarray(), expected, atol=1e-5)
@@ -70,7 +72,7 @@ def test_transitions_equal_their_closed_form(rows: pl.DataFrame, vocabulary: Voc
 def test_likeness_is_arithmetic() -> None:
     rows = basket_rows({"a": [(2.0, ["x"]), (1.0, ["y"])], "b": [(1.0, ["x", "y"])], "c": [(1.0, ["x", "z"])]})
     histories = read_histories(rows, Vocabulary.learn(rows, 1))
-    found = fit_linear(histories, 3, LinearConfig(learns="alike", regularization=2.0)).toarray()
+    found = fit_linear(histories, 3, LinearConfig(learns="alike", shrinkage=2.0)).toarray()
     expected = [[0.0, 2 / 20**0.4, 1 / 15**0.4], [2 / 20**0.4, 0.0, 0.0], [1 / 15**0.4, 0.0, 0.0]]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 

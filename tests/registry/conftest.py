@@ -80,6 +80,7 @@ def report_toy(
         curves={"train_loss": [3.0, 2.0, 1.5]},
         figures={"calibration.png": Figure()},
         artifact=folder,
+        pages={"rules.txt": "everybody leaves"},
     )
 
 

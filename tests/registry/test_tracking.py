@@ -34,8 +34,10 @@ def test_a_candidate_is_written_whole(registry: Registry, make_report: Make, chu
     assert [point.value for point in registry.client.get_metric_history(run.run_id, "train_loss")] == [3.0, 2.0, 1.5]
     assert stored.data.tags["artifact_digest"] == artifact_digest(report.artifact)
     assert (stored.data.tags["data_version"], stored.data.tags["by"]) == ("events-0", "test")
-    files = {file.path for folder in (None, "plots") for file in registry.client.list_artifacts(run.run_id, folder)}
-    assert {"everstay.json", "plots/calibration.png"} <= files
+    files = {
+        file.path for folder in (None, "plots", "pages") for file in registry.client.list_artifacts(run.run_id, folder)
+    }
+    assert {"everstay.json", "plots/calibration.png", "pages/rules.txt"} <= files
 
 
 def test_the_reference_holds_the_final_figures_with_bounds(

@@ -26,6 +26,7 @@ def scores(as_of: datetime, version: str = "3") -> pl.DataFrame:
                 t.CHURN_PROBABILITY: [0.9, 0.8, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1],
                 t.RISK_TIER: tiers,
                 t.REASONS: [[]] * 10,
+                t.CUSTOMER_VALUE: [100.0, 90.0, 40.0, None, *[10.0] * 6],
             }
         ).with_columns(
             pl.lit(as_of, t.TIME).alias(t.AS_OF),
@@ -51,7 +52,8 @@ def test_a_mature_publication_is_judged_by_tier():
     assert high.recall.value == 0.25
     assert high.lift == pytest.approx(0.5 / 0.4)
     assert (upper.users, upper.left, upper.recall.value) == (5, 3, 0.75)
-    assert (everybody.users, everybody.lift) == (10, 1.0)
+    assert (everybody.users, everybody.lift, everybody.lost_value) == (10, 1.0, 1.0)
+    assert high.lost_value == pytest.approx(100 / 150)  # users 0, 2, 3 and 7 left; the value of 3 is not known
     # leavers 0.9 0.5 0.4 0.1 against stayers 0.8 0.3 0.2 0.1 0.1 0.1: 6 + 5 + 5 + (3 halves) of 24 pairs
     assert early.roc_auc.value == pytest.approx(17.5 / 24)
     assert early.clock.state == "mature"

@@ -38,7 +38,8 @@ def planted(count: int, seed: int) -> pl.DataFrame:
     generator = np.random.default_rng(seed)
     before = generator.uniform(10, 100, count)
     features = {name: generator.normal(size=count) for name in FEATURE_COLUMNS} | {"spend_84d": before}
-    return pl.DataFrame({**features, SPEND_AHEAD: generator.gamma(4.0, before / 4)})
+    features |= {"carts_recency_days": np.full(count, np.nan), "views_7d": np.zeros(count)}  # what a shop may lack
+    return pl.DataFrame({**features, SPEND_AHEAD: generator.gamma(4.0, before / 4)}).fill_nan(None)
 
 
 def test_planted_spend_is_found_with_its_interval() -> None:

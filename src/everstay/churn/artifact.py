@@ -5,10 +5,12 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import skops.io
 import torch
 from safetensors.numpy import load_file, save_file
@@ -17,19 +19,22 @@ from safetensors.torch import save_file as save_tensors
 
 from everstay.churn.baselines import BoostingScorer, LogisticScorer, RecencyScorer
 from everstay.churn.blend import BlendScorer
-from everstay.churn.calibration import Calibrator
+from everstay.churn.calibration import CALIBRATORS, calibrator_kind
 from everstay.churn.config import NetworkConfig
 from everstay.churn.encoding import FeatureEncoder, TokenEncoder
 from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
 from everstay.churn.model import CalibratedModel, Scorer
+from everstay.churn.purchase_process import PROCESSES, PurchaseProcessScorer
+from everstay.churn.svm import SvmScorer
+from everstay.churn.trees import LightGbmScorer, TreeScorer
 from everstay.errors import EverstayError
 
 CARD = "artifact.json"
 LOADER = "everstay.churn.artifact:load_artifact"
 
 _ARRAYS = "arrays.safetensors"
-_TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
-"""The only types beyond skops' own list that a boosting file may name; its arrays are read as arrays."""
+_TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree")
+"""The only types beyond skops' own list that a file of trees may name; their arrays are read as arrays."""
 
 
 def save_artifact(
@@ -57,7 +62,7 @@ def _write(model: CalibratedModel, folder: Path, origin: Mapping[str, Any]) -> N
         "name": model.name,
         "loader": LOADER,
         **origin,
-        "calibrator": {"intercept": model.calibrator.intercept, "slope": model.calibrator.slope},
+        "calibrator": {"kind": calibrator_kind(model.calibrator), **vars(model.calibrator)},
         "usual": dict(model.usual),
         "scorer": save(model.scorer, folder),
     }
@@ -75,7 +80,8 @@ def load_artifact(folder: Path) -> CalibratedModel:
         load = _KINDS[card["kind"]][2]
     except (FileNotFoundError, KeyError):
         raise EverstayError(f"{folder} is no churn artifact: {CARD} is missing or names no known kind") from None
-    calibrator = Calibrator(**card["calibrator"])
+    curve = dict(card["calibrator"])
+    calibrator = CALIBRATORS[curve.pop("kind", "platt")](**curve)
     return CalibratedModel(card["name"], load(folder, card["scorer"]), calibrator, card["usual"])
 
 
@@ -106,12 +112,55 @@ def _save_boosting(scorer: BoostingScorer, folder: Path) -> dict[str, Any]:
 
 def _load_boosting(folder: Path, card: dict[str, Any]) -> BoostingScorer:
     files = [folder / f"estimator_{number}.skops" for number in range(card["members"])]
-    for file in files:
-        unknown = sorted(set(skops.io.get_untrusted_types(file=file)).difference(_TRUSTED))
-        if unknown:
-            raise EverstayError(f"{file} asks for types that are not trusted: {', '.join(unknown)}; it was not loaded")
-    members = tuple(skops.io.load(file, trusted=list(_TRUSTED)) for file in files)
-    return BoostingScorer(tuple(card["columns"]), members, card["rounds"])
+    return BoostingScorer(tuple(card["columns"]), tuple(map(_load_estimator, files)), card["rounds"])
+
+
+def _load_estimator(file: Path) -> Any:
+    unknown = sorted(set(skops.io.get_untrusted_types(file=file)).difference(_TRUSTED))
+    if unknown:
+        raise EverstayError(f"{file} asks for types that are not trusted: {', '.join(unknown)}; it was not loaded")
+    return skops.io.load(file, trusted=list(_TRUSTED))
+
+
+def _save_tree(scorer: TreeScorer, folder: Path) -> dict[str, Any]:
+    skops.io.dump(scorer.tree, folder / "tree.skops")
+    return {"columns": scorer.columns}
+
+
+def _load_tree(folder: Path, card: dict[str, Any]) -> TreeScorer:
+    return TreeScorer(tuple(card["columns"]), _load_estimator(folder / "tree.skops"))
+
+
+def _save_lightgbm(scorer: LightGbmScorer, folder: Path) -> dict[str, Any]:
+    for number, member in enumerate(scorer.members):
+        (folder / f"member_{number}.txt").write_text(member.model_to_string(), encoding="utf-8")
+    return {"columns": scorer.columns, "members": len(scorer.members), "rounds": scorer.rounds}
+
+
+def _load_lightgbm(folder: Path, card: dict[str, Any]) -> LightGbmScorer:
+    texts = ((folder / f"member_{number}.txt").read_text(encoding="utf-8") for number in range(card["members"]))
+    members = tuple(lightgbm.Booster(model_str=text) for text in texts)
+    return LightGbmScorer(tuple(card["columns"]), members, card["rounds"])
+
+
+def _save_svm(scorer: SvmScorer, folder: Path) -> dict[str, Any]:
+    save_file({**scorer.encoder.arrays(), "support": scorer.support, "weights": scorer.weights}, folder / _ARRAYS)
+    return {"columns": scorer.encoder.columns, "gamma": scorer.gamma, "intercept": scorer.intercept}
+
+
+def _load_svm(folder: Path, card: dict[str, Any]) -> SvmScorer:
+    arrays = load_file(folder / _ARRAYS)
+    encoder = FeatureEncoder.from_arrays(tuple(card["columns"]), arrays)
+    return SvmScorer(encoder, arrays["support"], arrays["weights"], card["gamma"], card["intercept"])
+
+
+def _save_purchase_process(scorer: PurchaseProcessScorer, folder: Path) -> dict[str, Any]:  # noqa: ARG001
+    process = next(name for name, model in PROCESSES.items() if type(scorer.process) is model)
+    return {"process": process, "parameters": asdict(scorer.process), "horizon_days": scorer.horizon_days}
+
+
+def _load_purchase_process(folder: Path, card: dict[str, Any]) -> PurchaseProcessScorer:  # noqa: ARG001
+    return PurchaseProcessScorer(PROCESSES[card["process"]](**card["parameters"]), card["horizon_days"])
 
 
 def _save_network(scorer: NetworkScorer, folder: Path) -> dict[str, Any]:
@@ -130,7 +179,7 @@ def _load_network(folder: Path, card: dict[str, Any]) -> NetworkScorer:
     config, arrays = NetworkConfig(**card["network"]), load_file(folder / _ARRAYS)
     encoder = NetworkEncoder(
         FeatureEncoder.from_arrays(tuple(card["columns"]), arrays),
-        TokenEncoder.from_arrays(config.max_tokens, arrays),
+        TokenEncoder.from_arrays(config.max_tokens, arrays, reads_weekdays=config.reads_weekdays),
     )
     members = []
     for number in range(card["members"]):
@@ -156,6 +205,10 @@ _KINDS = {
     "recency": (RecencyScorer, _save_recency, _load_recency),
     "logistic": (LogisticScorer, _save_logistic, _load_logistic),
     "boosting": (BoostingScorer, _save_boosting, _load_boosting),
+    "purchase_process": (PurchaseProcessScorer, _save_purchase_process, _load_purchase_process),
+    "tree": (TreeScorer, _save_tree, _load_tree),
+    "svm": (SvmScorer, _save_svm, _load_svm),
+    "lightgbm": (LightGbmScorer, _save_lightgbm, _load_lightgbm),
     "network": (NetworkScorer, _save_network, _load_network),
     "blend": (BlendScorer, _save_blend, _load_blend),
 }

@@ -1,16 +1,28 @@
-"""Scores -> probabilities: a logistic curve fitted on rows later than the training's."""
+"""Scores -> probabilities: a monotone curve fitted on rows later than the training's, of three kinds to choose from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 
 FloatArray = NDArray[np.float64]
 
 _FLAT = 1e-3  # smallest slope: a score that ranks the wrong way round says next to nothing, and never reverses
+
+
+class Calibration(Protocol):
+    """What makes probabilities of scores."""
+
+    def log_odds(self, scores: FloatArray) -> FloatArray:
+        """Scores (n,) -> calibrated log-odds (n,), finite, in the same order."""
+
+    def probability(self, scores: FloatArray) -> FloatArray:
+        """Scores (n,) -> probabilities (n,)."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +61,118 @@ class Calibrator:
     def probability(self, scores: FloatArray) -> FloatArray:
         """Scores (n,) -> probabilities (n,)."""
         return expit(self.log_odds(scores))
+
+
+@dataclass(frozen=True)
+class BetaCalibrator:
+    """Beta calibration: log-odds = shift + rise × log q - fall × log(1 - q), q the probability by Platt scaling.
+
+    Bends where the low and the high probabilities are wrong in different ways.
+    Source: Kull, Silva Filho, Flach, AISTATS (2017).
+    """
+
+    intercept: float
+    slope: float
+    shift: float
+    rise: float
+    fall: float
+
+    @classmethod
+    def fit(cls, scores: FloatArray, churned: FloatArray) -> Self:
+        """Fit to scores (n,) and outcomes (n,) of 0 and 1 that the scores were not learned from."""
+        platt = Calibrator.fit(scores, churned)
+        first = platt.log_odds(scores)
+        parts = np.stack([np.ones(len(first)), -np.logaddexp(0, -first), np.logaddexp(0, first)])
+
+        def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+            odds = weights @ parts
+            value = np.logaddexp(0, odds) - churned * odds
+            return float(value.mean()), parts @ (expit(odds) - churned) / len(odds)
+
+        bounds = [(None, None), (_FLAT, None), (_FLAT, None)]
+        found = minimize(loss, np.array([0.0, 1.0, 1.0]), jac=True, bounds=bounds, method="L-BFGS-B").x
+        return cls(platt.intercept, platt.slope, *(float(value) for value in found))
+
+    def log_odds(self, scores: FloatArray) -> FloatArray:
+        """Scores (n,) -> calibrated log-odds (n,)."""
+        first = self.intercept + self.slope * scores
+        return self.shift - self.rise * np.logaddexp(0, -first) + self.fall * np.logaddexp(0, first)
+
+    def probability(self, scores: FloatArray) -> FloatArray:
+        """Scores (n,) -> probabilities (n,)."""
+        return expit(self.log_odds(scores))
+
+
+@dataclass(frozen=True)
+class IsotonicCalibrator:
+    """The rising steps that fit best, joined by straight lines, so that no two scores fall together.
+
+    Source: Zadrozny, Elkan, KDD (2002); lines between the steps' middles as in Jiang et al., JAMIA 18 (2011).
+
+    Attributes:
+        middles: (K,) mean score of each step, ascending.
+        levels: (K,) its log-odds, smoothed by one imagined leaver and one stayer; ascending.
+    """
+
+    middles: tuple[float, ...]
+    levels: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, scores: FloatArray, churned: FloatArray) -> Self:
+        """Fit to scores (n,) and outcomes (n,) of 0 and 1 that the scores were not learned from."""
+        _, step = np.unique(IsotonicRegression().fit_transform(scores, churned), return_inverse=True)
+        rows = np.bincount(step)
+        middles, left = np.bincount(step, scores) / rows, np.bincount(step, churned)
+        levels = np.maximum.accumulate(logit((left + 1) / (rows + 2)))
+        return cls(tuple(middles.tolist()), tuple(levels.tolist()))
+
+    def log_odds(self, scores: FloatArray) -> FloatArray:
+        """Scores (n,) -> calibrated log-odds (n,); a slight slope goes on beyond the outer steps."""
+        steps = np.interp(scores, self.middles, self.levels)
+        reach = self.middles[-1] - self.middles[0]
+        return steps if reach == 0 else steps + _FLAT * (scores - self.middles[0]) / reach
+
+    def probability(self, scores: FloatArray) -> FloatArray:
+        """Scores (n,) -> probabilities (n,)."""
+        return expit(self.log_odds(scores))
+
+
+CALIBRATORS: Mapping[str, type[Calibrator] | type[BetaCalibrator] | type[IsotonicCalibrator]] = {
+    "platt": Calibrator,
+    "beta": BetaCalibrator,
+    "isotonic": IsotonicCalibrator,
+}
+
+
+def choose_calibrator(scores: FloatArray, churned: FloatArray, parts: NDArray) -> Calibration:
+    """Fit the kind that foretells parts it has not seen best; Platt when none is better by a standard error.
+
+    Args:
+        scores: (n,) that were not learned from these outcomes.
+        churned: (n,) of 0 and 1.
+        parts: (n,) which rows are left out together: their as-of, or a fold of users where there is one as-of only.
+    """
+    losses = {kind: _left_out_losses(model, scores, churned, parts) for kind, model in CALIBRATORS.items()}
+    best = min(losses, key=lambda kind: float(losses[kind].mean()))
+    gain = losses["platt"] - losses[best]
+    noise = gain.std() / np.sqrt(len(gain))
+    return CALIBRATORS[best if gain.mean() > noise else "platt"].fit(scores, churned)
+
+
+def _left_out_losses(
+    model: type[Calibrator] | type[BetaCalibrator] | type[IsotonicCalibrator],
+    scores: FloatArray,
+    churned: FloatArray,
+    parts: NDArray,
+) -> FloatArray:
+    """Minus the log-likelihood of each outcome, (n,), by a curve fitted to the other parts."""
+    odds = np.zeros(len(scores))
+    for part in np.unique(parts):
+        out = parts == part
+        odds[out] = model.fit(scores[~out], churned[~out]).log_odds(scores[out])
+    return np.logaddexp(0, odds) - churned * odds
+
+
+def calibrator_kind(calibrator: Calibration) -> str:
+    """Its name in `CALIBRATORS`."""
+    return next(kind for kind, model in CALIBRATORS.items() if type(calibrator) is model)

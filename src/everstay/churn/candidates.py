@@ -26,7 +26,18 @@ from everstay.settings import Settings
 BLEND = "blend"
 
 _DONE = "training.json"
-_CONFIGS = {"logistic": config.LogisticConfig, "boosting": config.BoostingConfig, "network": config.NetworkConfig}
+_CONFIGS = {
+    "logistic": config.LogisticConfig,
+    "boosting": config.BoostingConfig,
+    "network": config.NetworkConfig,
+    "hazard": config.HazardConfig,
+    "transformer": config.TransformerConfig,
+    "purchase_process": config.PurchaseProcessConfig,
+    "lasso": config.LassoConfig,
+    "tree": config.TreeConfig,
+    "svm": config.SvmConfig,
+    "lightgbm": config.LightGbmConfig,
+}
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:

@@ -39,6 +39,10 @@ FEATURE_COLUMNS = (
 )  # fmt: skip
 """The activity features that models read: chosen on validation, for more inputs are not better by themselves. A feature
 that is declared later becomes one by being named here."""
+HISTORY_COLUMNS = ("first_order_days", "recency_days", "gap_mean_days")
+"""What buy-till-you-die models read."""
+STATE_COLUMN = "lifecycle_state"
+"""What calibration is judged by, besides all users together."""
 MODEL_COLUMNS = (*FEATURE_COLUMNS, *CADENCE_COLUMNS)
 
 _LIMIT = 5.0  # standard deviations; a later value far outside the training range is no reason for a far-out score
@@ -137,17 +141,19 @@ class TokenEncoder:
         max_tokens: the latest that are kept.
         mean: (K,) of the logarithms.
         scale: (K,) standard deviation of the same.
+        reads_weekdays: whether the day's place in the week is told as well, on a circle.
     """
 
     max_tokens: int
     mean: FloatArray
     scale: FloatArray
+    reads_weekdays: bool = False
 
     @classmethod
-    def fit(cls, rows: pl.DataFrame, max_tokens: int) -> Self:
+    def fit(cls, rows: pl.DataFrame, max_tokens: int, *, reads_weekdays: bool = False) -> Self:
         """Learn from training rows."""
-        raw = cls(max_tokens, np.zeros(1), np.ones(1)).encode(rows).numbers.astype(np.float64)
-        return cls(max_tokens, raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-6))
+        raw = cls(max_tokens, np.zeros(1), np.ones(1), reads_weekdays).encode(rows).numbers.astype(np.float64)
+        return cls(max_tokens, raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-6), reads_weekdays)
 
     @property
     def width(self) -> int:
@@ -156,7 +162,7 @@ class TokenEncoder:
 
     def encode(self, rows: pl.DataFrame) -> Tokens:
         """The token lists of N rows; a null list is an empty one."""
-        lists = rows.select(pl.col(TOKEN_COLUMNS).list.tail(self.max_tokens))
+        lists = rows.select(pl.col(TOKEN_COLUMNS).list.tail(self.max_tokens), t.AS_OF)
         lengths = lists[s.TOKEN_TYPE].list.len().fill_null(0).to_numpy()
         flat = (
             lists.with_row_index("row")
@@ -165,6 +171,8 @@ class TokenEncoder:
             .with_columns((pl.col(s.TOKEN_DAYS_AGO).shift(1) - pl.col(s.TOKEN_DAYS_AGO)).over("row").alias("gap"))
         )
         numbers = flat.select(pl.col(*TOKEN_NUMBERS, "gap").fill_null(0.0).cast(pl.Float64)).to_numpy()
+        if self.reads_weekdays:
+            numbers = np.hstack([numbers, _weekday_circle(flat)])
         kinds = flat[s.TOKEN_TYPE].replace_strict(_TYPE_INDEX, default=0, return_dtype=pl.Int64)
         normal = (_signed_log(numbers) - self.mean) / self.scale
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -175,9 +183,16 @@ class TokenEncoder:
         return {"token_mean": self.mean, "token_scale": self.scale}
 
     @classmethod
-    def from_arrays(cls, max_tokens: int, arrays: Mapping[str, NDArray]) -> Self:
+    def from_arrays(cls, max_tokens: int, arrays: Mapping[str, NDArray], *, reads_weekdays: bool = False) -> Self:
         """Undo `arrays`."""
-        return cls(max_tokens, arrays["token_mean"], arrays["token_scale"])
+        return cls(max_tokens, arrays["token_mean"], arrays["token_scale"], reads_weekdays)
+
+
+def _weekday_circle(tokens: pl.DataFrame) -> FloatArray:
+    """Sine and cosine of each token's weekday, (T, 2): Sunday lies as near to Monday as Monday to Tuesday."""
+    day = tokens[t.AS_OF].dt.epoch("d").to_numpy() - np.ceil(tokens[s.TOKEN_DAYS_AGO].to_numpy())
+    angle = 2 * np.pi * day / 7
+    return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
 def _signed_log(values: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from everstay import tables as t
+from everstay.churn.encoding import STATE_COLUMN
 from everstay.churn.fairness import fairness_page
 from everstay.churn.model import ChurnModel
 from everstay.churn.money import draw_profit, judge_money
@@ -35,7 +36,12 @@ SLICED = (c.roc_auc, c.average_precision)
 SLICES = {"orders": "orders_84d", "tenure": "tenure_days"}
 """Slices are the thirds of test users by these features: `test_roc_auc_orders_low`, `..._middle`, `..._high`."""
 
+SURENESS = (c.expected_calibration_error, c.calibration_slope)
+STATES = {1: "new", 2: "active", 3: "slipping", 4: "lapsed", 5: "won_back"}
+"""Calibration is judged in each lifecycle state of test users too: `test_calibration_slope_state_new`, ..."""
+
 _THIRDS = ("low", "middle", "high")
+_LEAST_STATE_ROWS = 100  # of fewer, the error of ten bins is noise
 
 
 def report_candidate(
@@ -71,6 +77,7 @@ def report_candidate(
         **_judge("test", rows.test, probability, settings),
         **campaign.metrics,
         **_judge_slices(rows.test, churned, probability, settings),
+        **_judge_states(rows.test, churned, probability, settings),
     }
     return CandidateReport(
         name=model.name,
@@ -116,6 +123,22 @@ def _judge_slices(
             if 0 < churned[users].sum() < users.sum():
                 interval = statistic_interval(metric, churned[users], probability[users], **_bootstrap(settings))
                 metrics[f"test_{metric.__name__}_{name}"] = interval
+    return metrics
+
+
+def _judge_states(
+    rows: pl.DataFrame, churned: NDArray[np.float64], probability: NDArray[np.float64], settings: Settings
+) -> dict[str, Interval]:
+    """How well calibrated each lifecycle state is that has users enough, some of whom left."""
+    state, metrics = rows[STATE_COLUMN].fill_null(0.0).to_numpy(), {}
+    for number, name in STATES.items():
+        users = state == number
+        if users.sum() < _LEAST_STATE_ROWS or not 0 < churned[users].sum() < users.sum():
+            continue
+        for metric in SURENESS:
+            interval = statistic_interval(metric, churned[users], probability[users], **_bootstrap(settings))
+            if np.isfinite([interval.value, interval.low, interval.high]).all():
+                metrics[f"test_{metric.__name__}_state_{name}"] = interval
     return metrics
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from everstay.churn.batches import Batch
 from everstay.churn.config import NetworkConfig
-from everstay.churn.returns import OUTLOOKS
+from everstay.churn.returns import OUTLOOKS, SHARES
+from everstay.churn.transformer import CausalTransformer
 
 
 class ChurnNetwork(nn.Module):
@@ -21,7 +22,12 @@ class ChurnNetwork(nn.Module):
         super().__init__()
         self.kinds = nn.Embedding(types, config.token_width)
         self.numbers = nn.Linear(token_numbers, config.token_width)
-        self.state = nn.GRU(config.token_width, config.state_width, batch_first=True)
+        self.state = (
+            CausalTransformer(config)
+            if config.reader == "transformer"
+            else nn.GRU(config.token_width, config.state_width, batch_first=True)
+        )
+        self.is_hazard = config.is_hazard
         self.features = nn.Sequential(
             nn.Dropout(config.dropout / 2),
             nn.Linear(features, config.feature_width),
@@ -51,17 +57,42 @@ class ChurnNetwork(nn.Module):
 
     def head(self, features: Tensor, history: Tensor) -> Tensor:
         """Features (B, E) and what was read (B, 2H) -> (B, OUTLOOKS)."""
-        joint = self.joint(torch.cat([self.features(features), history], dim=1))
-        return joint + self.linear(features)
+        joint = self.joint(torch.cat([self.features(features), history], dim=1)) + self.linear(features)
+        return hazard_outlook(joint) if self.is_hazard else joint
 
     def read(self, kinds: Tensor, numbers: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (B, L), (B, L, K), (B,) -> (B, 2H): the state after the last token, and the mean of all states.
 
         Padding stands behind the last token, so that it cannot reach the states that are used; no tokens give zeros.
         """
-        tokens = nn.functional.gelu(self.kinds(kinds) + self.numbers(numbers))
-        states, _ = self.state(tokens)
+        states = self.states(kinds, numbers)
         is_token = (torch.arange(kinds.shape[1], device=kinds.device) < lengths[:, None]).to(states.dtype)
         states = states * is_token[:, :, None]
         last = states[torch.arange(len(lengths), device=kinds.device), (lengths - 1).clamp(min=0)]
         return torch.cat([last, states.sum(dim=1) / lengths.clamp(min=1)[:, None]], dim=1)
+
+    def states(self, kinds: Tensor, numbers: Tensor) -> Tensor:
+        """Tokens (B, L), (B, L, K) -> (B, L, H): what is known after each token, and of no later one."""
+        tokens = nn.functional.gelu(self.kinds(kinds) + self.numbers(numbers))
+        states = self.state(tokens)
+        return states[0] if isinstance(states, tuple) else states
+
+
+def hazard_outlook(raw: Tensor) -> Tensor:
+    """Raw hazards -> an outlook whose silences never grow with time.
+
+    Args:
+        raw: (B, OUTLOOKS): log-odds of coming back in each quarter of the window, if not before, in the order of
+            time; then the log of the days with an order.
+
+    Returns:
+        (B, OUTLOOKS) as in `returns`: the silence of a part is the product of its quarters' chances of no return.
+
+    >>> hazard_outlook(torch.zeros(1, 5)).round(decimals=3).tolist()[0]  # 1/2 in every quarter: 1/16, 1/2, 1/4, 1/8
+    [-2.70..., 0.0, -1.09..., -1.94..., 0.0]
+    """
+    quarters = len(SHARES)
+    log_silence = nn.functional.logsigmoid(-raw[:, :quarters]).cumsum(dim=1).clamp(max=-1e-6)
+    log_odds = log_silence - torch.log(-torch.expm1(log_silence))
+    places = [round(share * quarters) - 1 for share in SHARES]
+    return torch.cat([log_odds[:, places], raw[:, quarters:]], dim=1)

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay import tables as t
-from everstay.churn.encoding import FEATURE_COLUMNS, TOKEN_COLUMNS
+from everstay.churn.encoding import FEATURE_COLUMNS, HISTORY_COLUMNS, STATE_COLUMN, TOKEN_COLUMNS
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
@@ -88,7 +88,11 @@ class ChurnRows:
         """
         for name in ("train", "validation", "test"):
             part: pl.DataFrame = getattr(self, name)
-            absent = sorted({*LABEL_COLUMNS, t.AS_OF, *FEATURE_COLUMNS, *TOKEN_COLUMNS}.difference(part.columns))
+            absent = sorted(
+                {*LABEL_COLUMNS, t.AS_OF, *FEATURE_COLUMNS, *HISTORY_COLUMNS, STATE_COLUMN, *TOKEN_COLUMNS}.difference(
+                    part.columns
+                )
+            )
             if absent:
                 raise ValueError(f"{name} rows lack {', '.join(absent)}")
             if part[t.CHURNED].n_unique() < 2:

@@ -34,22 +34,19 @@ ITEM_NEIGHBOURS = tuple(
     for prior in (30.0, 100.0)
     for weight in (0.1, 0.3, 1.0)
 )
-ITEM_ITEM = tuple(
-    LinearConfig(learns="alike", regularization=3.0, recency=recency) for recency in (0.4, 0.6, 0.8, 0.95)
-)
-EASE = tuple(
-    LinearConfig(learns="together", regularization=regularization, recency=recency)
-    for regularization in (50.0, 250.0)
-    for recency in (0.6, 0.8, 0.95)
-)
-TRANSITIONS = tuple(config.model_copy(update={"learns": "next"}) for config in EASE)
+_RECENCIES = (0.4, 0.6, 0.8, 0.95)
+ITEM_ITEM = tuple(LinearConfig(learns="alike", recency=recency) for recency in _RECENCIES)
+EASE = tuple(LinearConfig(learns="together", recency=recency) for recency in _RECENCIES)
+TRANSITIONS = tuple(LinearConfig(learns="next", recency=recency) for recency in _RECENCIES)
 IALS = tuple(
-    IalsConfig(factors=factors, regularization=regularization, recency=recency)
+    IalsConfig(factors=factors, regularization=regularization)
     for factors in (64, 128)
-    for regularization in (0.03, 3.0)
-    for recency in (0.8, 1.0)
+    for regularization in (1.0, 30.0)
 )
-BLEND_WEIGHTS = ((0.0, 0.0), (0.1, 0.1), (0.0, 0.2), (0.2, 0.0), (0.2, 0.2), (0.4, 0.4))
+BLEND_WEIGHTS = (
+    (0.0, 0.0), (0.0, 0.025), (0.0, 0.05), (0.0, 0.1),
+    (0.05, 0.0), (0.025, 0.025), (0.05, 0.05), (0.1, 0.1), (0.3, 0.3),
+)  # fmt: skip
 """Of EASE and of SLIT, beside the network's 1."""
 GRIDS: dict[str, Sequence[BaseModel]] = {
     **{name: family.configs for name, family in FAMILIES.items()},

@@ -233,8 +233,10 @@ class LinearConfig(_Config):
 
     learns: Literal["alike", "together", "next"] = "together"
     """Which items have the same buyers (cosine), rebuild histories together (EASE), or follow each other (SLIT)."""
-    regularization: float = Field(default=100.0, gt=0)
-    """Added to the diagonal of the Gram matrix; for the cosine, buyers that every item is thought to have more."""
+    regularization: float = Field(default=6.0, gt=0)
+    """Added to the diagonal of the Gram matrix, in mean buyers of an item."""
+    shrinkage: float = Field(default=3.0, ge=0)
+    """Buyers that the cosine thinks every item to have more."""
     recency: float = Field(default=0.8, gt=0, le=1)
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
     learned_recency: float = Field(default=0.8, gt=0, le=1)
@@ -258,11 +260,11 @@ class IalsConfig(_Config):
     """What `make tune` varies."""
 
     factors: int = Field(default=64, gt=0)
-    regularization: float = Field(default=0.03, ge=0)
+    regularization: float = Field(default=1.0, ge=0)
     confidence: float = Field(default=20.0, gt=0)
     """What a purchase weighs beside an item that was not bought."""
     iterations: int = Field(default=12, gt=0)
-    recency: float = Field(default=0.9, gt=0, le=1)
+    recency: float = Field(default=0.8, gt=0, le=1)
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
 
 

@@ -25,13 +25,15 @@ def fit_linear(histories: Histories, items: int, config: LinearConfig) -> sparse
     bought = faded_counts(histories, items, 1.0)
     bought.data[:] = 1.0
     if config.learns == "alike":
-        return _alike(bought, config.regularization)
+        return _alike(bought, config.shrinkage)
     modelled = np.sort(np.argsort(-np.bincount(bought.indices, minlength=items), kind="stable")[: config.max_items])
+    part = bought[:, modelled]
+    regularization = config.regularization * part.nnz / len(modelled)
     if config.learns == "together":
-        weights = _together(bought[:, modelled], config.regularization)
+        weights = _together(part, regularization)
     else:
         before, after = places(Sequences.of(histories), items, config)
-        weights = _next(before[:, modelled], after[:, modelled], config.regularization)
+        weights = _next(before[:, modelled], after[:, modelled], regularization)
     rows = largest_cells(sparse.csr_array(_without_the_small(weights)), 0, _KEPT).tocoo()
     return sparse.csr_array((rows.data, (modelled[rows.row], modelled[rows.col])), shape=(items, items))
 

@@ -36,6 +36,7 @@ class WarnedGroup:
         precision: share of them that left, with its interval.
         recall: share of all who left that is among them, with its interval; None when nobody left.
         lift: precision over the share of all users that left; None when nobody left.
+        lost_value: share of the value of all who left, as it was published, that is among them; None without values.
     """
 
     users: int
@@ -44,6 +45,7 @@ class WarnedGroup:
     precision: Interval
     recall: Interval | None
     lift: float | None
+    lost_value: float | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,17 @@ class PastPublication:
     outcomes: pl.DataFrame
 
 
+def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturity:
+    """Of whether the users of an as-of left.
+
+    >>> from datetime import UTC
+    >>> str(label_clock(datetime(2018, 1, 1, tzinfo=UTC), Churn(), datetime(2018, 1, 1, 4, tzinfo=UTC)))
+    'not knowable before 2018-01-31'
+    """
+    lateness = timedelta(days=churn.allowed_lateness_days)
+    return maturity(as_of + label_delay(churn) - lateness, lateness, known_until)
+
+
 def mature_as_ofs(scores: pl.DataFrame, churn: Churn, known_until: datetime) -> list[datetime]:
     """The as-ofs of published scores whose labels are known by now, oldest first."""
     return [as_of for as_of in scores[t.AS_OF].unique().sort().to_list() if as_of + label_delay(churn) <= known_until]
@@ -96,12 +109,11 @@ def back_test(
         policy: confidence and resamples of the intervals.
         known_until: up to when events have been recorded.
     """
-    delay, lateness = label_delay(churn), timedelta(days=churn.allowed_lateness_days)
     found = []
     for (as_of, version), rows in scores.sort(t.AS_OF, t.USER_ID).group_by(
         t.AS_OF, t.MODEL_VERSION, maintain_order=True
     ):
-        clock = maturity(as_of + delay - lateness, lateness, known_until)
+        clock = label_clock(as_of, churn, known_until)
         told = rows.join(labels.select(t.USER_ID, t.AS_OF, t.CHURNED), on=[t.USER_ID, t.AS_OF])
         later = version in judged_at and judged_at[version] > as_of
         found.append(_judge(as_of, version, rows, told, clock, later, policy))
@@ -143,8 +155,13 @@ def _group(told: pl.DataFrame, tiers: tuple[str, ...], confidence: float) -> War
     left, all_left = int(members[t.CHURNED].sum()), int(told[t.CHURNED].sum())
     expected = float(members[t.CHURN_PROBABILITY].sum())
     if members.is_empty():
-        return WarnedGroup(0, 0, expected, Interval(float("nan"), float("nan"), float("nan")), None, None)
+        return WarnedGroup(0, 0, expected, Interval(float("nan"), float("nan"), float("nan")), None, None, None)
     precision = share_interval(left, len(members), confidence)
     recall = share_interval(left, all_left, confidence) if all_left else None
     lift = precision.value / (all_left / len(told)) if all_left else None
-    return WarnedGroup(len(members), left, expected, precision, recall, lift)
+    return WarnedGroup(len(members), left, expected, precision, recall, lift, _lost_value(members, told))
+
+
+def _lost_value(members: pl.DataFrame, told: pl.DataFrame) -> float | None:
+    lost, all_lost = (float(rows.filter(t.CHURNED)[t.CUSTOMER_VALUE].sum()) for rows in (members, told))
+    return lost / all_lost if all_lost else None

@@ -21,7 +21,8 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
     honest = [one for one in mature if not one.learned_later]
     words = [
         "Every publication of churn_scores beside what happened since. Precision: share of the warned that left; "
-        "recall: share of those who left that was warned; lift: precision over the share of all that left.",
+        "recall: share of those who left that was warned; lift: precision over the share of all that left; "
+        "lost value: that of the users who left, as it was published.",
         f"In brackets {confidence:.0%} intervals. Nothing is said of a publication before its labels are mature.",
     ]
     if not mature:
@@ -80,13 +81,14 @@ def _tiers(mature: Sequence[PastPublication]) -> Table:
                     group.left,
                     group.expected,
                     with_bounds(group.precision, ".1%") if group.users else "",
-                    with_bounds(group.recall, ".1%"),
+                    with_bounds(group.recall, ".1%") if name != "all" else "",
                     group.lift,
+                    group.lost_value,
                 ]
             )
     columns = (
         Column("as of"), Column("tiers"), Column("users", ",d"), Column("left", ",d"), Column("expected", ",.1f"),
-        Column("precision"), Column("recall"), Column("lift", ".2f"),
+        Column("precision"), Column("recall"), Column("lift", ".2f"), Column("share of the lost value", ".1%"),
     )  # fmt: skip
     return Table("What was warned and what happened", columns, rows)
 

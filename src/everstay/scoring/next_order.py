@@ -26,6 +26,7 @@ _BEYOND = 0.99  # after a silence that long nothing can be said of an order any 
 _MILLION = 1_000_000
 _LEAST_GAPS = 2  # of a user, to tell how gaps vary about a user's own mean
 _LEAST_SPREAD = 1e-3
+_HALF_DAY = 0.5  # gaps are whole days: one of d days stands for all from d - 1/2 to d + 1/2
 
 
 def order_rhythm(purchases: pl.DataFrame) -> pl.DataFrame:
@@ -76,12 +77,12 @@ class GapModel:
         spread = self.within * np.sqrt(1 + 1 / weight)
         silent = (pl.lit(as_of, t.TIME) - pl.col(LAST_DAY)).dt.total_days()
         silence = rhythm.select(silent).to_series().to_numpy().astype(float)
-        reached = norm.cdf((np.log(np.maximum(silence, 1)) - center) / spread)
+        reached = norm.cdf((np.log(np.maximum(silence, 1) - _HALF_DAY) - center) / spread)
         due = np.exp(center + spread * norm.ppf((1 + np.minimum(reached, _BEYOND)) / 2))
         alarm = np.exp(center + spread * norm.ppf(ALARM))
         days = {t.EXPECTED_ORDER_AT: np.maximum(due, silence), t.EXPECTED_ALARM_AT: alarm}
         last = pl.col(LAST_DAY)
-        whole = {name: pl.lit(pl.Series(np.ceil(value).astype(np.int64))) for name, value in days.items()}
+        whole = {name: pl.lit(pl.Series(np.round(value).astype(np.int64))) for name, value in days.items()}
         dates = [(last + pl.duration(days=value)).alias(name) for name, value in whole.items()]
         is_known = pl.Series("known", reached < _BEYOND)
         found = rhythm.select(dates).with_columns(is_known)
@@ -98,7 +99,7 @@ def fit_gaps(rhythm: pl.DataFrame) -> GapModel | None:
     residual = round(float(squares.sum())) / _MILLION - float((gaps * means**2).sum())
     within = max(residual / (gaps - 1).sum(), _LEAST_SPREAD)
     between = max(float(means.var()) - within * float((1 / gaps).mean()), _LEAST_SPREAD)
-    return GapModel(float(means.mean()), float(np.sqrt(within)), within / between)
+    return GapModel(float(means.mean()), float(np.sqrt(within)), float(within / between))
 
 
 def with_dates(scores: pl.DataFrame, model: GapModel | None, as_of: datetime) -> pl.DataFrame:

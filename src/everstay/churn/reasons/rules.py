@@ -14,6 +14,10 @@ FloatArray = NDArray[np.float64]
 
 LEAST_FIDELITY = 0.85
 """Share of the variance of the model's log-odds that a tree must repeat to be shown."""
+_LEGEND = (
+    "docs/features.md tells what the features are; order_days_fading_Nd and spend_fading_Nd are order days and money, "
+    "each weighted by exp(-days ago / N), order_days_week_N the order days N whole weeks ago."
+)
 _LEAVES = (6, 8, 12, 16, 24, 32)
 _LEAST_SHARE = 0.005  # of the rows, in a leaf
 
@@ -68,12 +72,18 @@ class Rules:
     def text(self) -> str:
         """The rules, the riskiest first, or why there are none."""
         if self.tree is None:
-            told = f"No rules: the best small tree repeats {self.fidelity:.0%} of the variance of the model's log-odds"
-            return f"{told}; below {LEAST_FIDELITY:.0%} it would tell of another model."
+            refused = (
+                f"No rules: the best small tree repeats {self.fidelity:.0%} of the variance of the model's log-odds"
+            )
+            return f"{refused}; below {LEAST_FIDELITY:.0%} it would tell of another model."
         heading = f"These rules repeat {self.fidelity:.1%} of the variance of the model's log-odds on later rows."
-        return "\n".join(
-            [heading, "They are a picture of the model, and not what scores.", "", *_leaves(self.tree, self.undefined)]
-        )
+        told = [
+            heading,
+            "They are a picture of the model, and not what scores.",
+            "",
+            *_leaves(self.tree, self.undefined),
+        ]
+        return "\n".join([*told, "", _LEGEND])
 
 
 def distil(grown: Sample, chosen: Sample, held: Sample) -> Rules:

@@ -1,0 +1,84 @@
+"""Probabilities of several models on the same test users -> figures with intervals, beside the peers'."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.result import Row, estimated, show
+from everstay import tables as t
+from everstay.metrics import classification as c
+from everstay.metrics.comparison import paired_statistic_difference, statistic_interval
+
+FloatArray = NDArray[np.float64]
+
+LIGHTGBM, LOGISTIC = "LightGBM (peer)", "logistic (peer)"
+PEERS = {LIGHTGBM: "lightgbm", LOGISTIC: "logistic"}
+"""Peer to its column in what the peers' scripts write."""
+
+TRUTH = "true hazard"
+"""Of a simulated shop; a reference like the peers."""
+
+_RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
+_SURENESS = {"ECE": c.expected_calibration_error, "slope": c.calibration_slope}
+_RESAMPLES, _CONFIDENCE, _SEED = 2_000, 0.95, 17
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Models judged at one as-of.
+
+    Attributes:
+        title: of the data and as-of.
+        churned: (N,) of 0 and 1.
+        probabilities: model to (N,).
+        chosen: the candidate with the best average precision on validation.
+    """
+
+    title: str
+    churned: FloatArray
+    probabilities: Mapping[str, FloatArray]
+    chosen: str
+
+    @classmethod
+    def of_rows(cls, data: str, test: pl.DataFrame, probabilities: Mapping[str, FloatArray], chosen: str) -> Self:
+        """Of the rows of one as-of."""
+        churned = test[t.CHURNED].to_numpy().astype(np.float64)
+        title = f"{data}, as of {test[t.AS_OF][0]:%Y-%m-%d}"
+        return cls(title, churned, probabilities, chosen)
+
+
+def show_scored(scored: Sequence[Scored], json_file: Path | None) -> None:
+    """Print a table per as-of, and one of the differences between the chosen candidate and the peers."""
+    rows = []
+    for each in scored:
+        figures = [row for name in each.probabilities for row in _figures(each, name)]
+        told = f"{each.title}: {len(each.churned):,} users, {each.churned.mean():.1%} left; chosen: {each.chosen}"
+        show(told, figures, None)
+        rows += [
+            Row(f"{each.title}, {row.case}", row.metric, row.value, row.low, row.high, row.unit) for row in figures
+        ]
+    ranking = [row for row in rows if ", chosen" in row.case]
+    show("The candidate chosen on validation", ranking or rows, None)
+    if json_file is not None:
+        show("All figures", rows, json_file)
+
+
+def _figures(scored: Scored, name: str) -> list[Row]:
+    """Figures of one model, and its differences from the peers."""
+    ours, peers = scored.probabilities[name], scored.probabilities
+    case = f"{name}, chosen" if name == scored.chosen else name
+    interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
+    difference = partial(paired_statistic_difference, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
+    rows = [estimated(case, word, interval(of, scored.churned, ours)) for word, of in (_RANKING | _SURENESS).items()]
+    for peer in (*PEERS, TRUTH):
+        if name not in (*PEERS, TRUTH) and peer in peers:
+            for word, statistic in _RANKING.items():
+                against = difference(statistic, scored.churned, ours, peers[peer])
+                rows.append(estimated(case, f"{word}, minus {peer.split()[0]}'s", against))
+    return rows

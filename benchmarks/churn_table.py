@@ -1,0 +1,48 @@
+"""The tabular candidates on a labelled churn table, in five folds, beside LightGBM and logistic regression."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.churn_comparison import PEERS, Scored
+from benchmarks.peers import run_peer
+from everstay.churn.labelled_table import LabelledTable, group_folds, read_labelled_table
+from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
+from everstay.errors import EverstayError
+from everstay.metrics.classification import log_loss
+
+_FOLDS, _SEED = 5, 17
+
+
+def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
+    """Out-of-fold probabilities of all rows by every candidate and peer, on the same folds.
+
+    Raises:
+        EverstayError: the label is not named, or a column cannot be used.
+    """
+    if label is None:
+        raise EverstayError("--table needs --label: the column that says who left")
+    table = read_labelled_table(file, label, group)
+    folds = group_folds(table.groups, _FOLDS, _SEED)
+    probabilities = _score_peers(table, folds)
+    for name in TABLE_CANDIDATES:
+        probabilities[name] = cross_validate(table, folds, name, _SEED)
+    ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
+    left_out = f", without {', '.join(table.ids)}" if table.ids else ""
+    together = f"{len(np.unique(table.groups)):,} groups"
+    best = min(ours, key=lambda name: ours[name])
+    return Scored(f"{file.name} in {_FOLDS} folds, {together}{left_out}", table.churned, probabilities, best)
+
+
+def _score_peers(table: LabelledTable, folds: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    with tempfile.TemporaryDirectory() as folder:
+        given, output = Path(folder, "table.parquet"), Path(folder, "predicted.parquet")
+        outcome = pl.DataFrame({"churned": table.churned, "fold": folds})
+        pl.concat([table.features, outcome], how="horizontal").write_parquet(given)
+        run_peer("table_churn.py", str(given), str(output))
+        predicted = pl.read_parquet(output)
+    return {name: predicted[column].to_numpy() for name, column in PEERS.items()}

@@ -1,0 +1,71 @@
+"""Fit a network candidate: epochs are chosen on validation, then all known rows are learned again.
+
+A killed call is continued by the next one: every stage has checkpoints of its own.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from everstay.churn.choice import Choice
+from everstay.churn.config import NetworkConfig
+from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
+from everstay.churn.module import ChurnModule
+from everstay.churn.pretraining import pretrain
+from everstay.churn.rows import ChurnRows
+from everstay.settings import Training
+from everstay.training import LearningCurves, count_parameters, fit_network, make_trainer
+
+
+def choose_network(rows: ChurnRows, training: Training, work: Path, config: NetworkConfig) -> Choice:
+    """Train members on `train` until `validation` gets no better; a refit trains for as many epochs as were best."""
+    encoder = NetworkEncoder.fit(rows.train, config)
+    fits = [_fit_member(config, encoder, rows, training, work, member) for member in range(config.members)]
+    epochs = [curves.best_epochs for _, curves in fits]
+    early = NetworkScorer(config, encoder, [module.network for module, _ in fits])
+    parameters = count_parameters(early.members[0])
+    params = {**config.model_dump(exclude={"max_epochs"}), "epochs": max(epochs), "parameters": parameters}
+    return Choice(
+        early, lambda learned: _refit_network(config, learned, training, work, epochs), params, fits[0][1].curves
+    )
+
+
+def _fit_member(
+    config: NetworkConfig, encoder: NetworkEncoder, rows: ChurnRows, training: Training, work: Path, member: int
+) -> tuple[ChurnModule, LearningCurves]:
+    """Train one network on `train` until `validation` gets no better."""
+    seed = training.seed + member
+    seeded = training.model_copy(update={"seed": seed})
+    reader = pretrain(config, encoder, rows.train, seeded, work / f"read_{member}")
+    trainer = make_trainer(
+        seeded,
+        folder=work / f"choose_{member}",
+        monitor="validation_loss",
+        patience=config.patience,
+        max_epochs=min(config.max_epochs, training.max_epochs),
+    )
+    network = encoder.new_network(config)
+    network.load_state_dict({**network.state_dict(), **reader})
+    module = ChurnModule(network, config)
+    train = encoder.batches(rows.train, config.batch_rows, seed)
+    return module, fit_network(trainer, module, train, encoder.batches(rows.validation, config.batch_rows))
+
+
+def _refit_network(
+    config: NetworkConfig, learned: pl.DataFrame, training: Training, work: Path, epochs: list[int]
+) -> NetworkScorer:
+    """Train the members on all known rows for as many epochs as were best."""
+    encoder = NetworkEncoder.fit(learned, config)
+    networks = []
+    for member, count in enumerate(epochs):
+        seeded = training.model_copy(update={"seed": training.seed + member})
+        reader = pretrain(config, encoder, learned, seeded, work / f"reread_{member}")
+        trainer = make_trainer(seeded, folder=work / f"refit_{member}", monitor=None, max_epochs=count)
+        network = encoder.new_network(config)
+        network.load_state_dict({**network.state_dict(), **reader})
+        module = ChurnModule(network, config)
+        fit_network(trainer, module, encoder.batches(learned, config.batch_rows, seeded.seed))
+        networks.append(module.network)
+    scorer = NetworkScorer(config, encoder, networks)
+    scorer.remember_histories(learned)
+    return scorer

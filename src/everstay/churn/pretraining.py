@@ -1,0 +1,85 @@
+"""Learning to read: a network's reader foretells each user's next token before it learns of leaving.
+
+Needs no label, so that everybody's history teaches; only what was known at the rows' as-of is in it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+
+from everstay import tables as t
+from everstay.churn.batches import Batch
+from everstay.churn.config import NetworkConfig
+from everstay.churn.encoding import TYPES
+from everstay.churn.ensemble import NetworkEncoder
+from everstay.churn.network import ChurnNetwork
+from everstay.settings import Training
+from everstay.training import fit_network, make_trainer
+
+_READER = ("kinds.", "numbers.", "state.")
+
+
+def next_token_loss(kinds: Tensor, numbers: Tensor, batch: Batch) -> Tensor:
+    """Mean over each row's tokens but the first: minus the log-chance of the type, and squared errors of the numbers.
+
+    Args:
+        kinds: (B, L, TYPES) log-odds of the next token's type, foretold at every place.
+        numbers: (B, L, K) the next token's numbers, foretold at every place.
+        batch: of which place l + 1 is what place l foretells.
+
+    Returns:
+        A scalar; 0 when no row has two tokens.
+    """
+    is_known = torch.arange(1, batch.kinds.shape[1], device=kinds.device) < batch.lengths[:, None]
+    if not bool(is_known.any()):
+        return 0.0 * numbers.sum()
+    chance = nn.functional.cross_entropy(kinds[:, :-1][is_known], batch.kinds[:, 1:][is_known])
+    return chance + nn.functional.mse_loss(numbers[:, :-1][is_known], batch.numbers[:, 1:][is_known])
+
+
+class NextTokenModule(lightning.LightningModule):
+    """Trains the reader of a `ChurnNetwork`, with two heads of its own that are thrown away; logs `train_loss`."""
+
+    def __init__(self, network: ChurnNetwork, config: NetworkConfig, token_numbers: int) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.kinds = nn.Linear(config.state_width, TYPES)
+        self.numbers = nn.Linear(config.state_width, token_numbers)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:  # noqa: ARG002
+        """Loss of a batch, a scalar."""
+        states = self.network.states(batch.kinds, batch.numbers)
+        loss = next_token_loss(self.kinds(states), self.numbers(states), batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a constant rate, as for leaving."""
+        return torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+
+
+def pretrain(
+    config: NetworkConfig, encoder: NetworkEncoder, rows: pl.DataFrame, training: Training, folder: Path
+) -> dict[str, Tensor]:
+    """Weights of a reader trained on the histories of the last as-of of `rows`: every user once, with the longest one.
+
+    Args:
+        config: no epochs of pre-training give no weights.
+        encoder: of `rows`.
+        rows: labels are not read.
+        training: where, and from which seed.
+        folder: for checkpoints; kept until the caller is done, so that a killed one need not begin again.
+    """
+    if config.pretrain_epochs == 0:
+        return {}
+    latest = rows.filter(pl.col(t.AS_OF) == pl.col(t.AS_OF).max())
+    trainer = make_trainer(training, folder=folder, monitor=None, max_epochs=config.pretrain_epochs)
+    network = encoder.new_network(config)
+    batches = encoder.batches(latest, max(1, config.batch_rows // 4), training.seed)
+    fit_network(trainer, NextTokenModule(network, config, encoder.tokens.width), batches)
+    return {name: weight for name, weight in network.state_dict().items() if name.startswith(_READER)}

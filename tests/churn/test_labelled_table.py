@@ -1,0 +1,109 @@
+"""Tables that somebody else labelled: what is read, what is refused, and that rows alike stay together."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from everstay.churn.labelled_table import TableEncoder, group_folds, read_labelled_table
+from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
+from everstay.errors import EverstayError
+from everstay.metrics.classification import roc_auc
+
+
+def write(folder: Path, **columns: list[object]) -> Path:
+    pl.DataFrame(columns, strict=False).write_parquet(folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def test_numbers_categories_ids_and_labels_are_told_apart(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        customer=["a", "b", "c", "d"],
+        months=["1", " ", "3", "3"],
+        plan=["basic", "full", "", "full"],
+        spend=[1.5, float("inf"), 3.0, 3.0],
+        left=["Yes", "no", "NO", "no"],
+    )
+    table = read_labelled_table(file, "left")
+    assert table.ids == ("customer",)
+    assert table.features["months"].to_list() == [1.0, None, 3.0, 3.0]
+    assert table.features["plan"].to_list() == ["basic", "full", None, "full"]
+    assert table.features["spend"].to_list() == [1.5, None, 3.0, 3.0]
+    assert table.churned.tolist() == [1, 0, 0, 0]
+
+
+def test_rows_alike_but_for_their_id_are_one_group_and_named_columns_group_instead(tmp_path: Path) -> None:
+    file = write(
+        tmp_path, id=[1, 2, 3, 4], home=["x", "x", "y", "x"], orders=[5, 5, 5, 6], left=[True, True, True, False]
+    )
+    first, again, other, last = read_labelled_table(file, "left").groups
+    assert first == again
+    assert len({first, other, last}) == 3
+    table = read_labelled_table(file, "left", ["home"])
+    assert table.features.columns == ["orders"]
+    assert table.groups[0] == table.groups[1] == table.groups[3] != table.groups[2]
+
+
+def test_a_csv_file_reads_like_a_parquet_file(tmp_path: Path) -> None:
+    file = write(tmp_path, plan=["a", "b", "a"], orders=[1, 2, 1], left=[0, 1, 0])
+    pl.read_parquet(file).write_csv(tmp_path / "table.csv")
+    told = [read_labelled_table(tmp_path / name, "left") for name in ("table.parquet", "table.csv")]
+    assert told[0].features.equals(told[1].features)
+    assert (told[0].churned == told[1].churned).all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "label", "group", "message"),
+    [
+        ({"x": [1, 1], "left": [0, 1]}, "lft", (), r"no column 'lft'; did you mean 'left'"),
+        ({"x": [1, 1], "left": [0, 1]}, "left", ("city",), r"no column 'city'"),
+        ({"x": [1, 1], "left": [0, 2]}, "left", (), r"row 2: label 'left' is 2; every row needs 0 or 1"),
+        ({"x": [1, 1], "left": [0, None]}, "left", (), r"row 2: label 'left' is None"),
+        ({"x": [1, 1], "left": [1, 1]}, "left", (), r"the same in every row"),
+        ({"x": [1, 2], "left": [0, 1]}, "left", (), r"no column to learn from beside 'left' and x"),
+        ({"x": [[1], [1]], "left": [0, 1]}, "left", (), r"column 'x' is List\(Int64\), neither number nor category"),
+        ({"x": [*map(str, range(150)), "a", "a"], "left": [0, 1] * 76}, "left", (), r"'x' has 151 different texts"),
+    ],
+)
+def test_columns_that_cannot_be_used_are_named(
+    tmp_path: Path, columns: dict[str, list[object]], label: str, group: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(EverstayError, match=message):
+        read_labelled_table(write(tmp_path, **columns), label, group)
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EverstayError, match=r"absent\.csv is no"):
+        read_labelled_table(tmp_path / "absent.csv", "left")
+
+
+def test_folds_never_part_a_group_and_are_nearly_equal() -> None:
+    groups = np.random.default_rng(3).integers(0, 300, 1_000)
+    folds = group_folds(groups, 5, 1)
+    assert all(len(set(folds[groups == group])) == 1 for group in np.unique(groups))
+    assert np.bincount(folds).min() > 180
+    assert (group_folds(groups, 5, 2) != folds).any()
+    with pytest.raises(EverstayError, match="2 groups of rows are too few for 5 folds"):
+        group_folds(np.array([1, 1, 2]), 5, 1)
+
+
+def test_categories_are_those_of_training_and_unknown_ones_are_none_of_them() -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"plan": ["a", "b", None], "orders": [1.0, None, 3.0]}))
+    told = encoder.encode(pl.DataFrame({"plan": ["b", "c", None], "orders": [1.0, None, 3.0]}))
+    np.testing.assert_array_equal(told, [[1, 0, 1], [np.nan, 0, 0], [3, 0, 0]])
+
+
+@pytest.mark.parametrize("name", ["logistic", "lasso", "tree", "svm"])
+def test_candidates_rank_what_is_planted_and_are_judged_on_what_they_have_not_seen(tmp_path: Path, name: str) -> None:
+    generator = np.random.default_rng(7)
+    orders, plan = generator.normal(size=600), generator.choice(["a", "b"], 600)
+    odds = 2 * orders + np.where(plan == "a", 1.0, -1.0)
+    left = generator.random(600) < 1 / (1 + np.exp(-odds))
+    noise = generator.choice(["u", "v", "w"], 600)
+    table = read_labelled_table(write(tmp_path, orders=[*orders], plan=[*plan], noise=[*noise], left=[*left]), "left")
+    folds = group_folds(table.groups, 3, 1)
+    probability = cross_validate(table, folds, name, 1)
+    assert name in TABLE_CANDIDATES
+    assert 0.78 < roc_auc(table.churned, probability) < roc_auc(table.churned, odds) + 0.01
