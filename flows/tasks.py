@@ -11,7 +11,7 @@ from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
 from everstay.recommender import tune
 from everstay.registry import reports, rollout, searches, tracking, versions
-from everstay.scoring import proof
+from everstay.scoring import campaigns, proof
 from everstay.validation import validate
 
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
@@ -29,6 +29,7 @@ replace_table = task(name="replace-table", task_run_name="replace-{table.name}",
 publish_table = task(name="publish-table", task_run_name="publish-{table.name}", retries=2)(Lake.publish_parts)
 compute_churn_scores = task(name="score-churn", retries=2)(scoring.compute_churn_scores)
 compute_recommendations = task(name="recommend", retries=2)(scoring.compute_recommendations)
+find_campaign_users = task(name="find-campaign-users")(campaigns.find_campaign_users)
 prepare_churn_rows = task(name="prepare-churn-rows")(churn.prepare_rows)
 prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.prepare_rows)
 train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)

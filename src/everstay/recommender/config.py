@@ -181,7 +181,7 @@ class SequentialConfig(_Config):
         "input_dropout": Range(0.1, 0.7),
         "temperature": Range(0.03, 0.2, log=True),
         "learning_rate": Range(5e-4, 5e-3, log=True),
-        "weight_decay": Range(1e-6, 1e-1, log=True),
+        "weight_decay": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
     }
     """What `make tune` varies."""
 
