@@ -157,11 +157,11 @@ class HybridConfig(PopularityConfig):
     """New items that are near to what the user buys."""
     moments: int = Field(default=8, gt=0)
     """Weeks before the as-of at whose beginnings the past's questions are asked."""
-    max_questions: int = Field(default=16_384, gt=0)
+    max_questions: int = Field(default=8_192, gt=0)
     """Most questions that are learned from."""
     max_trees: int = Field(default=300, gt=0)
     leaves: int = Field(default=31, gt=1)
-    learning_rate: float = Field(default=0.08, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
     min_leaf_pairs: int = Field(default=100, gt=0)
     feature_share: float = Field(default=0.5, gt=0, le=1)
     """Share of the features that a tree may use."""

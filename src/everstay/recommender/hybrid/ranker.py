@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
+from everstay import tables as t
 from everstay.recommender.baselines import popularity
 from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, IntArray
@@ -17,7 +18,7 @@ from everstay.recommender.reasons import POPULAR
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.vocabulary import Vocabulary
 
-GROUPINGS = ("category", "subcategory")
+GROUPINGS = (t.CATEGORY, t.SUBCATEGORY)
 
 
 @dataclass(frozen=True)
