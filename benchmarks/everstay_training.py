@@ -58,10 +58,9 @@ def train_file(file: Path, config: SequentialConfig) -> dict[str, object]:
 
 
 def train_made(items: int, config: SequentialConfig) -> dict[str, object]:
-    """One epoch over made sequences, a user for every ten items; every item is in one."""
-    generator = np.random.default_rng(5)
-    users = max(1_000, items // 10)
-    item = generator.permutation(np.resize(np.arange(items), users * 20))
+    """One epoch over made sequences of 20 items, one for every 50 items of the catalogue."""
+    users = max(1_000, items // 50)
+    item = np.random.default_rng(5).integers(0, items, users * 20)
     sequences = Sequences(item, np.arange(users + 1) * 20)
     training = Training(accelerator="cpu", max_epochs=1)
     with tempfile.TemporaryDirectory() as folder:
