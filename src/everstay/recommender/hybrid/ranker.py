@@ -5,22 +5,20 @@ from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
-import polars as pl
 
 from everstay import tables as t
-from everstay.recommender.baselines import decayed_counts, popularity, strongest_links
+from everstay.recommender.baselines import popularity
 from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Questions
+from everstay.recommender.hybrid.reasons import pair_reasons
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, due_again, first_known
+from everstay.recommender.reasons import POPULAR
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.vocabulary import Vocabulary
 
 GROUPINGS = (t.CATEGORY, t.SUBCATEGORY)
-
-_HALF_LIFE_DAYS = 84.0  # as in the features
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,18 @@ class HybridRanker:
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """What made the item a candidate: that it is due or was bought, what it is near to, or that it is popular."""
-        own = decayed_counts(histories, self.vocabulary.size, _HALF_LIFE_DAYS)
-        pair, bought = strongest_links(own, self.facts.neighbours, user, item)
-        near = pl.Series([None] * len(item), dtype=pl.String)
-        near = near.scatter(pair, "because you bought " + self.vocabulary.ids(bought))
-        repeats = (due_again(histories, user, item), bought_before(histories, user, item))
-        return first_known(*repeats, near, otherwise=POPULAR)
+        """What the trees made most of: own purchases, nearness to the user's items, their category, or popularity."""
+        maker = PairMaker(histories, track_repeats(histories), groupings(self.vocabulary), breadth(self.config))
+        pairs = maker.make(now(histories), self.facts)
+        key, asked = pairs.question * self.vocabulary.size + pairs.item, user * self.vocabulary.size + item
+        place = np.minimum(np.searchsorted(key, asked), len(key) - 1) if len(key) else np.zeros(len(item), np.int64)
+        is_candidate = key[place] == asked if len(key) else np.zeros(len(item), bool)
+        reasons = np.full(len(item), POPULAR, dtype=object)
+        if is_candidate.any():
+            chosen = (histories, user[is_candidate], item[is_candidate])
+            features, names = pairs.features[place[is_candidate]], known_groupings(self.vocabulary)
+            reasons[is_candidate] = pair_reasons(self.booster, features, chosen, self.facts, self.vocabulary, names)
+        return list(reasons)
 
     def _share(self) -> Scores:
         return popularity(self.vocabulary, self.config.window_days)
@@ -68,7 +71,12 @@ def now(histories: Histories) -> Questions:
 
 def groupings(vocabulary: Vocabulary) -> Sequence[IntArray]:
     """Groups of the items by what the catalogue says; none where there is no catalogue."""
-    return [vocabulary.codes(name) for name in GROUPINGS if name in vocabulary.items.columns]
+    return [vocabulary.codes(name) for name in known_groupings(vocabulary)]
+
+
+def known_groupings(vocabulary: Vocabulary) -> Sequence[str]:
+    """Names of the groupings."""
+    return [name for name in GROUPINGS if name in vocabulary.items.columns]
 
 
 def breadth(config: HybridConfig) -> Breadth:
