@@ -49,7 +49,7 @@ class Bench:
     def lists(self, recommender: Recommender) -> pl.DataFrame:
         """Everybody's list under some rules."""
         rules = ListRules.read(self.items, self.as_of, recommender)
-        return self.model.recommend(self.asked, recommender.list_length, rules)
+        return self.model.plain_lists(self.asked, recommender.list_length, rules)
 
     def ndcg(self, lists: pl.DataFrame) -> pl.Series:
         """Of each user."""

@@ -17,7 +17,6 @@ import polars as pl
 from benchmarks.result import Row, estimated, measured, show
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.candidates import load_candidate, train_candidate
-from everstay.recommender.choose import plain_lists
 from everstay.recommender.evaluate import bootstrap, judge_lists
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows, with_targets
@@ -69,7 +68,7 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
 def _judge_lists(model: ListModel, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """Metrics of every user with a next item."""
     asked, k = with_targets(rows), settings.recommender.list_length
-    return judge_lists(plain_lists(model, asked, k), asked, k)
+    return judge_lists(model.plain_lists(asked, k), asked, k)
 
 
 def _means(case: str, judged: pl.DataFrame, settings: Settings) -> Iterator[Row]:

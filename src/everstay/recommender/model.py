@@ -86,6 +86,18 @@ class ListModel:
         parts = [self._best(read_histories(part, self.vocabulary), k, on_items)[0] for part in self._parts(rows)]
         return np.concatenate(parts) if parts else np.empty((0, k), np.int64)
 
+    def plain_lists(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
+        """Lists as `recommend` gives them, without scores and reasons: `USER_ID`, `RANK`, `ITEM_ID`."""
+        items = self.top_items(rows, k, rules)
+        user, place = np.nonzero(items >= 0)
+        return pl.DataFrame(
+            {
+                t.USER_ID: rows[t.USER_ID].gather(user.astype(np.uint32)),
+                t.RANK: (place + 1).astype(np.int32),
+                t.ITEM_ID: self.vocabulary.ids(items[user, place]),
+            }
+        )
+
     def find_users(self, rows: pl.DataFrame, items: Sequence[str], users: int, rules: ListRules) -> pl.DataFrame:
         """Find the users who want one of some items most: for a coupon, or a campaign.
 
