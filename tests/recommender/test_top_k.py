@@ -47,9 +47,14 @@ def test_top_k_equals_sorting(scores: Scores, k: int, data: st.DataObject):
 
 @pytest.mark.parametrize(("users", "items"), [(1, 1), (5, 7), (40, 50), (13, 129)])
 @pytest.mark.parametrize("k", [1, 10, 200])
-def test_products_equal_the_matrix_of_all_scores(users: int, items: int, k: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("is_screened", [False, True])
+def test_products_equal_the_matrix_of_all_scores(
+    users: int, items: int, k: int, is_screened: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: is_screened)
     monkeypatch.setattr(module, "_BLOCK_USERS", 6)
     monkeypatch.setattr(module, "_BLOCK_ITEMS", 16)
+    monkeypatch.setattr(module, "_SCREENED_ITEMS", 16)
     generator = np.random.default_rng(users * items)
     left, right = (generator.integers(-3, 4, (count, 5)).astype(np.float32) for count in (users, items))
     user, item = generator.integers(0, users, 60), generator.integers(0, items, 60)
@@ -58,6 +63,22 @@ def test_products_equal_the_matrix_of_all_scores(users: int, items: int, k: int,
     expected = top_k(left @ right.T, k, excluded)  # whole numbers: no rounding, many ties
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])  # all scores negative, or both, or positive
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_screening_misses_nothing(shift: float, scale: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: True)
+    generator = np.random.default_rng(11)
+    users = generator.standard_normal((40, 32), dtype=np.float32) * np.float32(scale)
+    items = generator.standard_normal((5_000, 32), dtype=np.float32) * generator.gamma(2, size=(5_000, 1))
+    users[:, 0], items[:, 0] = 10 * scale, shift  # a score's common part: differences are small beside it
+    items = items.astype(np.float32)
+    found, values = top_k_products(users, items, 10)
+    exact = users.astype(np.float64) @ items.T.astype(np.float64)
+    best = -np.sort(-exact, axis=1)[:, :10]
+    np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), best, rtol=1e-5)
+    np.testing.assert_allclose(values, best, rtol=1e-5)
 
 
 class Nothing(BaseModel):
