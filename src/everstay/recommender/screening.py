@@ -1,4 +1,4 @@
-"""Exact search for the k best products on processors that multiply 16-bit matrices: screened in bf16, scored in float32.
+"""Exact search for the k best products on processors that multiply 16-bit matrices: screened in bf16, scored in full.
 
 A block of products is computed from vectors rounded to bf16, several times as fast. How far such a product may lie
 from the real one is bounded by the norms of the vectors and of what was rounded off; only what could reach the user's
