@@ -7,7 +7,7 @@ PYTHON  ?= python3
 SOURCES := src flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help train score explain preview ingest features deploy ui churn-definition back-test prove-as-of rollback test check format docs bench clean
+.PHONY: help campaign tune train score explain preview ingest features deploy ui churn-definition back-test prove-as-of rollback test check format docs bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ score: $(READY)  ## publish who is about to leave and what each user wants next,
 explain: $(READY)  ## why one user scores as they do, and what would change it (USER=1234)
 	$(BIN)/python -m everstay.scoring "$(if $(filter command line,$(origin USER)),$(USER))"
 
+campaign: $(READY)  ## whom to show ITEMS=id,id (or CATEGORY=name): the USERS=100 who want them most, as CSV
+	$(BIN)/python -m flows.find_users $(if $(ITEMS),--items $(ITEMS)) $(if $(CATEGORY),--category '$(CATEGORY)') --users $(or $(USERS),100)
+
 preview: $(READY)  ## show what would be read, and whether it is enough, before anything is stored (SOURCE=settings.toml)
 	$(if $(SOURCE),EVERSTAY_SETTINGS=$(SOURCE)) $(BIN)/python -m everstay.preview
 
@@ -35,6 +38,9 @@ ingest: $(READY)  ## only read the source into the event lake
 
 features: $(READY)  ## only build the features and labels
 	$(BIN)/python -m flows.build_features
+
+tune: $(READY)  ## search better settings of MODEL=sequential in TRIALS=20, on validation; written down, not applied
+	$(BIN)/python -m flows.tune_recommender $(or $(MODEL),sequential) --trials $(or $(TRIALS),20)
 
 deploy: $(READY)  ## Prefect server, deployments with their schedules, and a worker (Ctrl-C stops them)
 	$(BIN)/python -m flows.deployments

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from everstay.recommender.top_k import Excluded, top_k_products
 
-_PEAK_SECONDS = 2.0
+_PEAK_SECONDS = 0.7
 _PEAK_SHAPES = ((2_048, 100_000), (4_096, 4_096), (1_024, 16_384), (512, 4_096), (256, 2_048))
 
 

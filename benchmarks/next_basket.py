@@ -8,7 +8,7 @@ those of other households that came later.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -45,7 +45,7 @@ _LEAST_BASKETS, _LEAST_BOUGHT = 5, 10
 _TAUGHT_BASKETS = 8  # of each household, before the one that chooses
 _TAUGHT_DAYS = 200  # earlier ones know too little of the items
 _COLUMNS = {"household_id": "user", "basket_id": "basket", "product_id": "item"}
-_UP_CF = [(recency, locality) for recency in (5, 25, 100) for locality in (1, 5, 10)]
+_UP_CF = [(recency, locality) for recency in (25, 50, 100) for locality in (3, 5, 10)]
 _ASYMMETRY = 0.25
 _BOOTSTRAP: Bootstrap = {"resamples": 2_000, "confidence": 0.95, "seed": 17}
 
@@ -74,10 +74,13 @@ class Baskets:
         return read_histories(every.join(rows, on=t.USER_ID, how="left", maintain_order="left"), self.vocabulary)
 
 
-def next_basket() -> tuple[str, list[Row]]:
-    """Title and rows of the benchmark."""
+def next_basket(folder: Path | None) -> tuple[str, list[Row]]:
+    """Title and rows of the benchmark; the models' lists are kept in `folder`, to continue a killed run."""
     baskets = read_baskets()
-    lists, new = all_lists(baskets)
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = folder or Path(temporary)
+        kept.mkdir(parents=True, exist_ok=True)
+        lists, new = all_lists(baskets, kept)
     target = _cells(baskets.histories, baskets.asked(0), baskets.vocabulary.size)
     own = decayed_counts(baskets.known(0), baskets.vocabulary.size, 1e9).toarray() > 0
     users = {name: _judge(found, target, own) for name, found in lists.items()}
@@ -130,37 +133,48 @@ def _rows(lines: pl.DataFrame) -> pl.DataFrame:
     return named.group_by(t.USER_ID, maintain_order=True).agg(*columns).sort(t.USER_ID)
 
 
-def all_lists(baskets: Baskets) -> tuple[dict[str, Lists], dict[str, Lists]]:
-    """Lists of every model, and those that hold new items only."""
+def all_lists(baskets: Baskets, folder: Path) -> tuple[dict[str, Lists], dict[str, Lists]]:
+    """Lists of every model, and those that hold new items only; found in `folder` where they were made before."""
     known, items = baskets.known(0), baskets.vocabulary.size
     popularity = np.bincount(known.line_item, minlength=items).astype(np.float32)
     own = decayed_counts(known, items, 1e9).toarray() > 0
-    scores = {
-        "popularity": np.tile(popularity, (known.user_count, 1)),
-        "UP-CF": _chosen_up_cf(baskets) + 1e-9 * popularity,
-        "hybrid": hybrid_scores(baskets, popularity, knows_moment=True),
-        "hybrid, moment unknown": hybrid_scores(baskets, popularity, knows_moment=False),
+    scorers: dict[str, Callable[[], Scores]] = {
+        "popularity": lambda: np.tile(popularity, (known.user_count, 1)),
+        "UP-CF": lambda: _chosen_up_cf(baskets) + 1e-9 * popularity,
+        "hybrid": lambda: hybrid_scores(baskets, popularity, knows_moment=True),
+        "hybrid, moment unknown": lambda: hybrid_scores(baskets, popularity, knows_moment=False),
     }
-    lists = {name: top_k(values, K)[0] for name, values in scores.items()}
-    new = {name: top_k(np.where(own, -np.inf, values), K)[0] for name, values in scores.items()}
-    return lists | cornac_lists(baskets, lists["popularity"]), new
+    lists, new = {}, {}
+    for name, score in scorers.items():
+        lists[name], new[name] = _kept(folder / f"{name}.npy", partial(_both_lists, score, own))
+    for name in ("GPTop", "TIFU-KNN"):
+        lists[name] = _kept(folder / f"{name}.npy", partial(_cornac_lists, name, baskets, lists["popularity"]))
+    return lists, new
 
 
-def cornac_lists(baskets: Baskets, popular: Lists) -> dict[str, Lists]:
-    """Cornac's models, fitted on all baskets but the targets; who has no other basket gets what is popular."""
-    lists = {}
-    users = baskets.lines["user"].unique().sort()
+def _kept(file: Path, make: Callable[[], Lists]) -> Lists:
+    if not file.exists():
+        np.save(file, make())
+    kept: Lists = np.load(file)
+    return kept
+
+
+def _both_lists(score: Callable[[], Scores], own: NDArray[np.bool_]) -> Lists:
+    """Lists of all items, and of new ones: (2, households, K)."""
+    scores = score()
+    return np.stack([top_k(scores, K)[0], top_k(np.where(own, -np.inf, scores).astype(np.float32), K)[0]])
+
+
+def _cornac_lists(name: str, baskets: Baskets, popular: Lists) -> Lists:
+    """A model of Cornac, fitted on all baskets but the targets; who has no other basket gets what is popular."""
+    users, found = baskets.lines["user"].unique().sort(), popular.copy()
     with tempfile.TemporaryDirectory() as folder:
         taught, output = Path(folder, "baskets.parquet"), Path(folder, "lists.parquet")
         baskets.lines.filter(pl.col("back") > 0).select("user", "basket", "item").write_parquet(taught)
-        for name in ("GPTop", "TIFU-KNN"):
-            run_peer("cornac_next_basket.py", name, str(taught), str(output))
-            table = baskets.vocabulary.with_index(pl.read_parquet(output), "item")
-            found = popular.copy()
-            row = users.search_sorted(table["user"]).to_numpy()
-            found[row, table["rank"].to_numpy() - 1] = table["item_index"].to_numpy()
-            lists[name] = found
-    return lists
+        run_peer("cornac_next_basket.py", name, str(taught), str(output))
+        table = baskets.vocabulary.with_index(pl.read_parquet(output), "item")
+    found[users.search_sorted(table["user"]).to_numpy(), table["rank"].to_numpy() - 1] = table["item_index"].to_numpy()
+    return found
 
 
 def _chosen_up_cf(baskets: Baskets) -> Scores:

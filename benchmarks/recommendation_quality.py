@@ -29,7 +29,7 @@ def main() -> None:
     """Judge by the protocol that is named, else all candidates on the lake."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=Path, metavar="FILE", help="lines of a user, then items in order")
-    parser.add_argument("--folder", type=Path, help="keep what is fitted on the sequences, to continue a killed run")
+    parser.add_argument("--folder", type=Path, help="keep what is fitted there, to continue a killed run")
     parser.add_argument("--next-basket", action="store_true", help="last baskets of the Complete Journey, with peers")
     parser.add_argument("--time-split", action="store_true", help="the lake, beside the two usual baselines")
     arguments = parse_arguments("", parser)
@@ -37,7 +37,7 @@ def main() -> None:
         if arguments.sequences is not None:
             judge_sequences(arguments.sequences, arguments.folder, arguments.json)
         elif arguments.next_basket or arguments.time_split:
-            title, rows = next_basket() if arguments.next_basket else time_split()
+            title, rows = next_basket(arguments.folder) if arguments.next_basket else time_split()
             show(title, rows, arguments.json)
         else:
             judge_lake(arguments.json)

@@ -9,18 +9,15 @@ import hashlib
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
 
 from benchmarks.result import Row, estimated, measured, show
-from everstay.metrics.comparison import mean_interval
+from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.candidates import load_candidate, train_candidate
-from everstay.recommender.choose import plain_lists
-from everstay.recommender.evaluate import judge_lists
-from everstay.recommender.fit import Fitted
+from everstay.recommender.evaluate import bootstrap, judge_lists
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.sequence_file import read_sequence_rows
@@ -32,7 +29,6 @@ CANDIDATES: tuple[RecommenderCandidate, ...] = (
     "popularity", "item_item", "ease", "transitions", "ials", "sequential", "blend",
 )  # fmt: skip
 _METRICS = ("recall", "ndcg")
-_RESAMPLES = 2_000
 
 
 def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> None:
@@ -54,28 +50,40 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
         version = hashlib.sha256(file.read_bytes()).hexdigest()
         rows_folder = rows.write(home / "rows")
         told: list[Row] = []
+        judged: dict[str, pl.DataFrame] = {}
         for name in CANDIDATES:
             started = time.monotonic()
             fitted = load_candidate(train_candidate(name, rows_folder, settings, home, version))
             seconds = time.monotonic() - started
-            told += [*_judge(name, fitted, rows, settings), measured(name, "fitting", seconds, "s")]
-            show(_title(file, rows), told, json_file)
+            log.info("%s: %s", name, dict(fitted.params))
+            judged[name] = _judge_lists(fitted.model, rows.test, settings)
+            told += _means(name, judged[name], settings)
+            told.append(measured(name, "fitting", seconds, "s"))
+            early = _judge_lists(fitted.early, rows.test, settings)
+            told += _means(f"{name}, fitted without validation", early, settings)
+            told += _means(f"{name}, on validation", _judge_lists(fitted.early, rows.validation, settings), settings)
+            show(_title(file, rows), [*told, *_differences(judged, settings)], json_file)
 
 
-def _judge(name: str, fitted: Fitted, rows: BasketRows, settings: Settings) -> Iterator[Row]:
-    log.info("%s: %s", name, dict(fitted.params))
-    yield from _estimates(name, fitted.model, rows.test, settings)
-    yield from _estimates(f"{name}, fitted without validation", fitted.early, rows.test, settings)
-    yield from _estimates(f"{name}, on validation", fitted.early, rows.validation, settings)
-
-
-def _estimates(case: str, model: ListModel, rows: pl.DataFrame, settings: Settings) -> Iterator[Row]:
+def _judge_lists(model: ListModel, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Metrics of every user with a next item."""
     asked, k = with_targets(rows), settings.recommender.list_length
-    judged = judge_lists(plain_lists(model, asked, k), asked, k)
-    confidence, seed = settings.promotion.confidence, settings.training.seed
-    interval = partial(mean_interval, resamples=_RESAMPLES, confidence=confidence, seed=seed)
+    return judge_lists(model.plain_lists(asked, k), asked, k)
+
+
+def _means(case: str, judged: pl.DataFrame, settings: Settings) -> Iterator[Row]:
     for metric in _METRICS:
-        yield estimated(case, f"{metric}@{k}", interval(judged[metric]))
+        value = mean_interval(judged[metric], **bootstrap(settings))
+        yield estimated(case, f"{metric}@{settings.recommender.list_length}", value)
+
+
+def _differences(judged: Mapping[str, pl.DataFrame], settings: Settings) -> Iterator[Row]:
+    """What the candidate told last is ahead of each other by, over the same users."""
+    last = list(judged)[-1]
+    for name in judged:
+        if name != last:
+            ahead = paired_mean_difference(judged[last]["ndcg"], judged[name]["ndcg"], **bootstrap(settings))
+            yield estimated(name, f"ndcg: {last}'s minus its", ahead)
 
 
 def _title(file: Path, rows: BasketRows) -> str:

@@ -25,6 +25,9 @@ _FIGURES = {
 _CAPTIONS = {
     "calibration": "Calibration: share that left against predicted probability, tenths of users",
     "lift": "Lift: leavers found among the riskiest users, relative to random",
+    "profit": "Profit of a campaign, by the costs of the settings",
+    "importance": "What the risk is made of: groups of features by the mean size of their part of the log-odds",
+    "partial_dependence": "Partial dependence: the mean probability, were everybody's feature this large",
     "roc": "ROC: leavers found against stayers disturbed",
     "precision_recall": "Precision against recall",
 }
@@ -89,7 +92,9 @@ def model_section(
         f"Decision: {verdict(decision)}.",
         *(f"Why: {reason}" for reason in decision.reasons),
     )
-    pictures = tuple(Picture(_CAPTIONS.get(name, name.replace("_", " ")), png) for name, png in plots.items())
+    known = [name for name in _CAPTIONS if name in plots]
+    ordered = [*known, *(name for name in plots if name not in _CAPTIONS)]
+    pictures = tuple(Picture(_CAPTIONS.get(name, name.replace("_", " ")), plots[name]) for name in ordered)
     return Section(
         _TITLES[training.model], words, tables=(Table(caption, columns, rows, marked=marked),), pictures=pictures
     )

@@ -25,6 +25,7 @@ from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
 
+_TOLD_OF_RETENTION = 2  # of its key figures, at the head of the page: the last period, and the next
 _NOTES = (
     "The clock: mature numbers count what has wholly been seen; estimated ones allow for what is still to come; "
     "what cannot be told yet says when it will be. Nothing in a number is later than its as-of.",
@@ -82,12 +83,13 @@ def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler:
     lake, snapshot = runtime.open_lake(settings), run.features.snapshot
     churn, recommender = run.trainings
     plots = reports.read_plots(registry, churn.run_of(churn.challenger.candidate))
+    retention = retention_sections(run.features, settings, scheduler)
     sections = [
         parts.data_section(run.ingestion, run.features, settings.source.currency),
         parts.validation_section(run.ingestion),
         parts.model_section(churn, run.decisions[0], run.features, settings, plots),
         parts.model_section(recommender, run.decisions[1], run.features, settings, {}),
-        *retention_sections(run.features, settings, scheduler),
+        *retention,
         parts.warning_section(lake, run.scored_at, settings, snapshot.recorded_until),
         back_test_part(snapshot, settings, scheduler),
     ]
@@ -95,7 +97,10 @@ def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler:
         title=f"Everstay: run of the data until {snapshot.recorded_until:%Y-%m-%d}",
         subtitle="The data, the models compared, what was decided and why, how users stay, and whom to keep.",
         sections=sections,
-        badges=parts.overview(run.features, run.ingestion, run.trainings, run.decisions),
+        badges=[
+            *parts.overview(run.features, run.ingestion, run.trainings, run.decisions),
+            *retention[0].badges[:_TOLD_OF_RETENTION],
+        ],
         notes=_NOTES,
     )
 

@@ -9,8 +9,9 @@ from everstay import churn, lake, recommender, report, retention, scoring
 from everstay.features import buckets
 from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
-from everstay.registry import reports, rollout, tracking, versions
-from everstay.scoring import proof
+from everstay.recommender import tune
+from everstay.registry import reports, rollout, searches, tracking, versions
+from everstay.scoring import campaigns, proof
 from everstay.validation import validate
 
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
@@ -28,10 +29,12 @@ replace_table = task(name="replace-table", task_run_name="replace-{table.name}",
 publish_table = task(name="publish-table", task_run_name="publish-{table.name}", retries=2)(Lake.publish_parts)
 compute_churn_scores = task(name="score-churn", retries=2)(scoring.compute_churn_scores)
 compute_recommendations = task(name="recommend", retries=2)(scoring.compute_recommendations)
+find_campaign_users = task(name="find-campaign-users")(campaigns.find_campaign_users)
 prepare_churn_rows = task(name="prepare-churn-rows")(churn.prepare_rows)
 prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.prepare_rows)
 train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)
 train_recommender_candidate = task(name="train-recommender", task_run_name="train-{name}")(recommender.train_candidate)
+tune_recommender_candidate = task(name="tune-recommender", task_run_name="tune-{name}")(tune.tune_candidate)
 judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
 judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
 compare_churn = task(name="compare-churn")(churn.compare_models)
@@ -39,6 +42,7 @@ compare_recommender = task(name="compare-recommender")(recommender.compare_model
 write_futures = task(name="write-futures")(lake_futures.write_futures)
 prove_tables = task(name="prove-tables")(proof.prove_as_of)
 find_run = task(name="find-run", retries=2)(tracking.find_run)
+log_search = task(name="log-search")(searches.log_search)
 log_candidate = task(name="log-candidate")(tracking.log_candidate)
 download_artifact = task(name="download-artifact", retries=2)(versions.download)
 register_challenger = task(name="register-challenger", retries=2)(versions.register_challenger)

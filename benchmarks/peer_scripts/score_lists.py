@@ -42,7 +42,7 @@ def rectools_ranker(users: Vectors, items: Vectors, seen: sparse.csr_matrix) -> 
 
     ranker = ImplicitRanker(Distance.DOT, users, items)
     began = time.perf_counter()
-    _, lists, _ = ranker.rank(np.arange(len(users)), k=K, filter_pairs_csr=seen, num_threads=0)
+    _, lists, _ = ranker.rank(np.arange(len(users)), k=K, filter_pairs_csr=seen)
     return np.asarray(lists).reshape(len(users), K), time.perf_counter() - began
 
 

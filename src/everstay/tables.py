@@ -72,6 +72,7 @@ EXPECTED_ORDER_AT = "expected_order_at"  # midnight; median, should the user sti
 EXPECTED_ALARM_AT = "expected_alarm_at"  # midnight from which the user's silence is unusual for them
 RANK = "rank"
 SCORE = "score"
+PLACE = "place"
 REASON = "reason"
 MODEL_VERSION = "model_version"
 DATA_VERSION = "data_version"

@@ -13,8 +13,9 @@ epoch draws its random numbers from (seed, epoch), and the batches are asked to 
 import logging
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,19 @@ BEST = "best.ckpt"
 LAST = "last.ckpt"
 
 _CHATTY = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
+
+
+_WATCH: ContextVar[Callable[[float], None] | None] = ContextVar("_WATCH", default=None)
+
+
+@contextmanager
+def watch_epochs(watch: Callable[[float], None]) -> Iterator[None]:
+    """For the time of the block, tell `watch` every epoch's monitored value, larger is better; it may raise to stop."""
+    token = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
 
 
 class LearningCurves(Callback):
@@ -74,6 +88,9 @@ class LearningCurves(Callback):
         seconds = time.monotonic() - self._started
         name = type(pl_module).__name__
         log.info("%s epoch %d: %s (%.1f s)", name, trainer.current_epoch + 1, told, seconds)
+        watch = _WATCH.get()
+        if watch is not None and self.monitor is not None:
+            watch(values[self.monitor] if self.mode == "max" else -values[self.monitor])
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""

@@ -182,5 +182,5 @@ def scored(work: Work, model: ModelName, settings: Settings, folder: Path) -> pl
     if model == "churn":
         parts = compute_churn_scores(work, settings, Folder(str(folder)), IN_PROCESS)
     else:
-        parts = compute_recommendations(work, settings.recommender.list_length, Folder(str(folder)), IN_PROCESS)
+        parts = compute_recommendations(work, settings.recommender, Folder(str(folder)), IN_PROCESS)
     return parts.read_all().drop(t.DATA_VERSION)

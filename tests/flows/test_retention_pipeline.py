@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
-from everstay.errors import DataRejected
+from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
 from everstay.registry import versions
 from everstay.registry.store import Registry
@@ -22,8 +23,10 @@ from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.back_test import back_test
 from flows.churn_definition import churn_definition
+from flows.find_users import find_users
 from flows.retention_pipeline import retention_pipeline
 from flows.score_users import score_users
+from flows.tune_recommender import tune_recommender
 from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
 
 PUBLISHED = (t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
@@ -114,7 +117,7 @@ def test_churn_scores_rank_the_planted_hazard(trained: Path, settings_of, monkey
     assert both.height == scores.height > 100
     ranked = both.select(pl.corr(t.CHURN_PROBABILITY, f"{t.CHURN_PROBABILITY}_true", method="spearman")).item()
     assert ranked > 0.5
-    assert "2023-08-20 *" in back_test().read_text()  # mature, by a model that had seen what came after
+    assert "Calibration of 1 mature publication:" in back_test().read_text()
 
 
 def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):
@@ -186,3 +189,46 @@ def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
     assert done.returncode == 1
     assert "did you mean 'churn.horizon_days'?" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_changed_rule_publishes_new_lists_without_training(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    items = lake_of(trained).snapshot().read(t.ITEMS)
+    blocked = items[t.CATEGORY].drop_nulls().sort()[0]
+    listed = content(trained, t.RECOMMENDATIONS).join(items, on=t.ITEM_ID, how="left")
+    assert blocked in listed[t.CATEGORY]
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__LISTS__BLOCKED_CATEGORIES", f'["{blocked}"]')
+    assert score_users().published == (t.RECOMMENDATIONS.name,)
+    assert score_users().published == ()
+    after = content(trained, t.RECOMMENDATIONS)
+    assert blocked not in after.join(items, on=t.ITEM_ID, how="left")[t.CATEGORY]
+    assert set(after[t.USER_ID]) == set(listed[t.USER_ID])
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__LISTS__BLOCKED_CATEGORIES", '["no such thing"]')
+    with pytest.raises(SettingsError, match="no such thing"):
+        score_users()
+
+
+def test_users_for_a_category_are_written_down(settings_of, trained: Path):
+    items = lake_of(trained).snapshot().read(t.ITEMS)
+    category = items[t.CATEGORY].drop_nulls().sort()[0]
+    found = pl.read_csv(find_users(category=category, users=25), schema_overrides={t.USER_ID: pl.String})
+    assert found.columns == [t.USER_ID, t.ITEM_ID, t.SCORE, t.PLACE, t.REASON]
+    assert 0 < found.height <= 25
+    assert found[t.USER_ID].is_unique().all()
+    assert found[t.SCORE].is_sorted(descending=True)
+    assert set(found[t.ITEM_ID]) <= set(items.filter(pl.col(t.CATEGORY) == category)[t.ITEM_ID])
+    with pytest.raises(SettingsError, match="ITEMS="):
+        find_users()
+    with pytest.raises(NotReady, match="knows none of the items no-item"):
+        find_users(items=["no-item"])
+
+
+def test_a_search_is_written_for_review_and_changes_no_champion(settings_of, trained: Path):
+    registry = Registry(settings_of.mlflow)
+    before = versions.champion(registry, "recommender")
+    file = tune_recommender("personal_frequency", trials=3)
+    told = tomllib.loads(file.read_text())["personal_frequency"]
+    assert set(told) == {"window_days", "half_life_days", "prior_orders"}
+    assert "validation NDCG" in file.read_text()
+    assert versions.champion(registry, "recommender") == before

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
@@ -39,6 +40,7 @@ from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network_fit import fit_network_ranker
+from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.sequences import Sequences
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_fit import fit_sequential
@@ -186,9 +188,20 @@ class TestNetwork(ModelContract):
         training = Training(seed=3, accelerator="cpu")
         return fit_network_ranker(rows, vocabulary, config, 28, training, folder).ranker
 
-    def test_repeats_come_first(self, model: ListModel, few: pl.DataFrame) -> None:
-        first = model.recommend(few, 1)
-        assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
+    def test_a_reason_is_the_larger_part_of_the_mixture(self, model: ListModel, rows: pl.DataFrame) -> None:
+        histories, ranker = read_histories(rows, model.vocabulary), model.ranker
+        assert isinstance(ranker, NetworkRanker)
+        questions = ranker._questions(histories)
+        with torch.inference_mode():
+            hidden = ranker.network.encode(questions)
+            explore = torch.softmax(ranker.network.explore_logits(hidden, questions), dim=1)
+            explore *= ranker.network.repeat(hidden, questions).log_explore.exp()[:, None]
+        share = explore.numpy() / np.exp(ranker.scores(histories))
+        user, item = np.divmod(np.arange(share.size), model.vocabulary.size)
+        repeats = [reason.startswith(("bought", "due")) for reason in ranker.explain(histories, user, item)]
+        is_clear = np.abs(share.ravel() - 0.5) > 1e-3
+        np.testing.assert_array_equal(np.array(repeats)[is_clear], share.ravel()[is_clear] < 0.5)
+        assert 20 < sum(repeats) < len(repeats) - 20
 
 
 class TestHybrid(ModelContract):

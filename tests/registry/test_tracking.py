@@ -3,13 +3,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from pydantic import BaseModel
 
 from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 from everstay.registry.artifact import ArtifactRefused, artifact_digest
 from everstay.registry.refs import RunRef
+from everstay.registry.searches import FIGURE, WATCHED, log_search
 from everstay.registry.store import Registry
 from everstay.registry.tracking import find_run, log_candidate
+from everstay.tuning import Search, Trial
 
 Make = Callable[..., CandidateReport]
 
@@ -86,3 +90,31 @@ def test_no_pickle_and_no_code_is_stored(
     assert {path.suffix for path in files} <= {".json", ".yaml", ".txt", ".png", ""}
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # a pickle's first byte
     assert not [path for path in files if b"cloudpickle" in path.read_bytes()]
+
+
+class Config(BaseModel):
+    """One number."""
+
+    width: int = 1
+
+
+TRIALS = (
+    Trial(0, {"width": 1}, 0.25, (0.1, 0.25), 2.0),
+    Trial(1, {"width": 2}, None, (0.05,), 1.0),
+    Trial(2, {"width": 3}, 0.5, (0.4, 0.5), 2.0),
+)
+
+
+def test_a_search_is_a_run_with_a_nested_run_for_each_trial(registry: Registry):
+    parent = log_search(registry, "recommender", "sequential", Search(Config(width=3), TRIALS), "three trials")
+    client, home = registry.client, [registry.experiment_id("recommender-tuning")]
+    runs = [run for run in client.search_runs(home) if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent]
+    told = {run.data.params["width"]: (run.info.status, run.data.metrics.get(FIGURE)) for run in runs}
+    assert told == {"1": ("FINISHED", 0.25), "2": ("KILLED", None), "3": ("FINISHED", 0.5)}
+    last = next(run for run in runs if run.data.params["width"] == "3")
+    assert [one.value for one in client.get_metric_history(last.info.run_id, WATCHED)] == [0.4, 0.5]
+    search = client.get_run(parent)
+    assert search.data.metrics == {FIGURE: 0.5, f"default_{FIGURE}": 0.25}
+    assert search.data.params == {"width": "3"}
+    assert search.info.status == "FINISHED"
+    assert search.data.tags["best_trial"] == "2"

@@ -78,6 +78,15 @@ def test_intervals_hold_what_comes_in_a_shop_that_is_as_the_model_says():
     assert (everybody[HIGH] - everybody[LOW]).mean() < 0.12  # sure enough to be of use
 
 
+def test_a_shop_whose_users_all_came_in_the_last_week_has_a_forecast_of_no_certainty():
+    last = MONDAY + timedelta(weeks=4, hours=3)
+    frame = pl.DataFrame({t.USER_ID: [f"u{n}" for n in range(30)], t.OCCURRED_AT: pl.Series([last] * 30, dtype=t.TIME)})
+    told = forecast(cohort_counts(frame, periods(5), 1).histories, 5, 1, 20).filter(pl.col(COHORT) == ALL)
+    assert told["users"].to_list() == [30]
+    assert told[LOW][0] < 0.2
+    assert told[HIGH][0] > 0.3
+
+
 def test_a_short_history_is_said_in_words():
     with pytest.raises(NotReady, match="holds 2 whole weeks, and retention needs 3"):
         periods(2)

@@ -22,6 +22,7 @@ from everstay.settings import Settings, Value
 
 FloatArray = NDArray[np.float64]
 
+_RESAMPLES = 300  # at most: of figures that are read, and decide nothing
 _YEAR, _LEAST_DAYS = 364.0, 28.0  # of a user known for less, nobody can say what a month is worth
 
 
@@ -108,4 +109,8 @@ def _empc_interval(rows: pl.DataFrame, probability: FloatArray, settings: Settin
 
 def _bootstrap(settings: Settings) -> dict[str, Any]:
     policy = settings.promotion
-    return {"resamples": policy.resamples, "confidence": policy.confidence, "seed": settings.training.seed}
+    return {
+        "resamples": min(policy.resamples, _RESAMPLES),
+        "confidence": policy.confidence,
+        "seed": settings.training.seed,
+    }

@@ -18,7 +18,7 @@ from everstay.churn.reasons.overall import (
 from everstay.churn.reasons.rules import Sample, distil
 from everstay.churn.rows import ChurnRows
 
-_ROWS = 5_000  # of the training rows, that rules are grown from
+_ROWS, _GROWN_ROWS = 1_500, 3_000  # that are attributed or judged, and that rules are grown from
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,25 @@ class Overview:
 
 
 def look_over(model: ChurnModel, rows: ChurnRows) -> Overview:
-    """Attribute the test rows, vary their strongest features, and put the model into rules.
+    """Attribute test rows, vary their strongest features, and put the model into rules; some thousand rows of each.
 
     Rules are grown on training rows, their number is chosen on validation rows, their fidelity is that on test rows;
     outcomes are not looked at.
     """
-    attribution = model.attribute(rows.test)
-    curves = partial_dependence(model, rows.test, strongest_features(attribution))
-    some = rows.train.gather_every(max(1, rows.train.height // _ROWS))
-    rules = distil(*(_sample(model, part) for part in (some, rows.validation, rows.test)))
+    grown, chosen, held = _some(rows.train, _GROWN_ROWS), _some(rows.validation, _ROWS), _some(rows.test, _ROWS)
+    attribution = model.attribute(held)
+    curves = partial_dependence(model, held, strongest_features(attribution))
+    rules = distil(*(_sample(model, part) for part in (grown, chosen, held)))
     figures = {
         "importance.png": draw_importance(importance(attribution)),
         "partial_dependence.png": draw_dependence(curves),
     }
     return Overview(figures, {"rules.txt": rules.text()}, rules.fidelity)
+
+
+def _some(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """About `count` rows, evenly from all: a picture of all candidates shall cost seconds, not minutes."""
+    return rows.gather_every(max(1, round(rows.height / count)))
 
 
 def _sample(model: ChurnModel, rows: pl.DataFrame) -> Sample:

@@ -24,7 +24,7 @@ from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
 _DONE = "training.json"
-_CONFIGS: dict[str, Sequence[BaseModel]] = {
+CONFIGS: dict[str, Sequence[BaseModel]] = {
     **GRIDS,
     "network": (NetworkConfig(),),
     "hybrid": (HybridConfig(),),
@@ -41,7 +41,7 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
         "data_version": data_version,
         "as_of": str(settings.as_of),
         "recommender": recommender.model_dump(mode="json", exclude={"candidates", "lists"}),
-        "configs": [config.model_dump(mode="json") for config in _CONFIGS[name]],
+        "configs": [config.model_dump(mode="json") for config in CONFIGS[name]],
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel
 
-from everstay import tables as t
 from everstay.recommender.config import (
     IalsConfig,
     ItemNeighboursConfig,
@@ -80,17 +79,4 @@ def choose_config(
 
 def mean_ndcg(model: ListModel, asked: pl.DataFrame, k: int) -> float:
     """Mean over users of the NDCG of their lists."""
-    return float(np.mean(judge_lists(plain_lists(model, asked, k), asked, k)["ndcg"].to_numpy()))
-
-
-def plain_lists(model: ListModel, asked: pl.DataFrame, k: int) -> pl.DataFrame:
-    """Lists as `recommend` gives them, without scores and reasons: `USER_ID`, `RANK`, `ITEM_ID`."""
-    items = model.top_items(asked, k)
-    user, place = np.nonzero(items >= 0)
-    return pl.DataFrame(
-        {
-            t.USER_ID: asked[t.USER_ID].gather(user.astype(np.uint32)),
-            t.RANK: (place + 1).astype(np.int32),
-            t.ITEM_ID: model.vocabulary.ids(items[user, place]),
-        }
-    )
+    return float(np.mean(judge_lists(model.plain_lists(asked, k), asked, k)["ndcg"].to_numpy()))

@@ -1,10 +1,11 @@
 """What each candidate computes; how it is trained is `everstay.training`'s, where it runs is the settings'."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from everstay.recommender.vocabulary import WINDOWS
+from everstay.tuning import Range, Space
 
 
 class _Config(BaseModel):
@@ -27,6 +28,13 @@ class PopularityConfig(_Config):
 class PersonalFrequencyConfig(PopularityConfig):
     """What the user bought often and lately, filled up with popularity."""
 
+    SEARCH: ClassVar[Space] = {
+        "half_life_days": Range(14.0, 365.0, log=True),
+        "prior_orders": Range(1.0, 1_000.0, log=True),
+        "window_days": WINDOWS,
+    }
+    """What `make tune` varies."""
+
     half_life_days: float = Field(default=84.0, gt=0)
     """Days in which a purchase loses half of its weight."""
     prior_orders: float = Field(default=100.0, ge=0)
@@ -35,6 +43,13 @@ class PersonalFrequencyConfig(PopularityConfig):
 
 class ItemNeighboursConfig(PersonalFrequencyConfig):
     """What is bought by those who buy what the user bought."""
+
+    SEARCH: ClassVar[Space] = {
+        "half_life_days": Range(14.0, 365.0, log=True),
+        "prior_orders": Range(1.0, 1_000.0, log=True),
+        "neighbour_weight": Range(0.03, 3.0, log=True),
+    }
+    """What `make tune` varies."""
 
     neighbour_weight: float = Field(default=0.3, ge=0)
     """Weight of a neighbour of cosine 1, beside a purchase of the item itself."""
@@ -76,6 +91,16 @@ class ContentConfig(PopularityConfig):
 class NetworkConfig(_Config):
     """Causal self-attention over orders, mixed with a repeat head over the user's own items."""
 
+    SEARCH: ClassVar[Space] = {
+        "dimensions": (8, 16, 32, 64),
+        "blocks": (0, 1, 2),
+        "dropout": Range(0.1, 0.6),
+        "learning_rate": Range(3e-4, 5e-3, log=True),
+        "questions_per_user": Range(2, 8),
+        "recency_half_life_days": Range(30.0, 365.0, log=True),
+    }
+    """What `make tune` varies."""
+
     dimensions: int = Field(default=16, gt=0)
     """Width of item and order embeddings."""
     blocks: int = Field(default=1, ge=0)
@@ -114,6 +139,16 @@ class NetworkConfig(_Config):
 class HybridConfig(PopularityConfig):
     """Candidates from several sources, ranked again by boosted trees (LightGBM)."""
 
+    SEARCH: ClassVar[Space] = {
+        "leaves": Range(7, 127, log=True),
+        "learning_rate": Range(0.02, 0.2, log=True),
+        "min_leaf_pairs": Range(20, 1_000, log=True),
+        "feature_share": Range(0.3, 1.0),
+        "leaf_penalty": Range(0.1, 50.0, log=True),
+        "moments": Range(4, 16),
+    }
+    """What `make tune` varies."""
+
     own_candidates: int = Field(default=100, gt=0)
     """Most items the user bought before."""
     popular_candidates: int = Field(default=30, gt=0)
@@ -122,11 +157,11 @@ class HybridConfig(PopularityConfig):
     """New items that are near to what the user buys."""
     moments: int = Field(default=8, gt=0)
     """Weeks before the as-of at whose beginnings the past's questions are asked."""
-    max_questions: int = Field(default=16_384, gt=0)
+    max_questions: int = Field(default=8_192, gt=0)
     """Most questions that are learned from."""
     max_trees: int = Field(default=300, gt=0)
     leaves: int = Field(default=31, gt=1)
-    learning_rate: float = Field(default=0.08, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
     min_leaf_pairs: int = Field(default=100, gt=0)
     feature_share: float = Field(default=0.5, gt=0, le=1)
     """Share of the features that a tree may use."""
@@ -138,6 +173,17 @@ class HybridConfig(PopularityConfig):
 
 class SequentialConfig(_Config):
     """Causal self-attention over the user's items, one after another; scores are cosines divided by a temperature."""
+
+    SEARCH: ClassVar[Space] = {
+        "dimensions": (32, 64, 128, 256),
+        "blocks": (0, 1, 2, 3),
+        "dropout": Range(0.1, 0.6),
+        "input_dropout": Range(0.1, 0.7),
+        "temperature": Range(0.03, 0.2, log=True),
+        "learning_rate": Range(5e-4, 5e-3, log=True),
+        "weight_decay": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
+    }
+    """What `make tune` varies."""
 
     dimensions: int = Field(default=64, gt=0)
     """Width of the item embeddings."""
@@ -179,6 +225,12 @@ class SequentialConfig(_Config):
 class LinearConfig(_Config):
     """Linear item-item weights."""
 
+    SEARCH: ClassVar[Space] = {
+        "regularization": Range(1.0, 10_000.0, log=True),
+        "recency": Range(0.3, 1.0),
+    }
+    """What `make tune` varies."""
+
     learns: Literal["alike", "together", "next"] = "together"
     """Which items have the same buyers (cosine), rebuild histories together (EASE), or follow each other (SLIT)."""
     regularization: float = Field(default=6.0, gt=0)
@@ -198,6 +250,14 @@ class LinearConfig(_Config):
 
 class IalsConfig(_Config):
     """Matrix factorisation of implicit feedback by alternating least squares."""
+
+    SEARCH: ClassVar[Space] = {
+        "factors": (32, 64, 128, 256),
+        "regularization": Range(1e-3, 10.0, log=True),
+        "confidence": Range(1.0, 100.0, log=True),
+        "recency": Range(0.5, 1.0),
+    }
+    """What `make tune` varies."""
 
     factors: int = Field(default=64, gt=0)
     regularization: float = Field(default=1.0, ge=0)

@@ -17,7 +17,7 @@ from everstay.features.sequences import HISTORY_ITEM, HISTORY_ORDER, TARGET_ITEM
 from everstay.metrics import ranking
 from everstay.metrics.comparison import Interval, mean_interval
 from everstay.metrics.report import CandidateReport
-from everstay.recommender.model import ListModel, RecommenderModel
+from everstay.recommender.model import ListModel
 from everstay.recommender.plots import draw_recall
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.settings import Settings
@@ -51,7 +51,7 @@ def bootstrap(settings: Settings) -> Bootstrap:
     return {"resamples": policy.resamples, "confidence": policy.confidence, "seed": settings.training.seed}
 
 
-def per_user_metrics(model: RecommenderModel, rows: pl.DataFrame, targets: pl.DataFrame, k: int) -> pl.DataFrame:
+def per_user_metrics(model: ListModel, rows: pl.DataFrame, targets: pl.DataFrame, k: int) -> pl.DataFrame:
     """Judge a model for every user with a next basket.
 
     Args:
@@ -67,7 +67,7 @@ def per_user_metrics(model: RecommenderModel, rows: pl.DataFrame, targets: pl.Da
     asked = targets.select(t.USER_ID, TARGET_ITEM).filter(pl.col(TARGET_ITEM).list.len() > 0)
     histories = rows.select(pl.exclude(TARGET_ITEM))
     joined = asked.join(histories, on=t.USER_ID, how="left").sort(t.USER_ID)
-    return judge_lists(model.recommend(joined, k), joined, k).select(t.USER_ID, *METRICS)
+    return judge_lists(model.plain_lists(joined, k), joined, k).select(t.USER_ID, *METRICS)
 
 
 def judge_lists(lists: pl.DataFrame, rows: pl.DataFrame, k: int) -> pl.DataFrame:
@@ -149,7 +149,7 @@ def _judge(
 ) -> tuple[pl.DataFrame, dict[str, Interval]]:
     """Per-user values of one part, and their means: in all, by kind of target and by history length."""
     k, asked = settings.recommender.list_length, with_targets(rows).sort(t.USER_ID)
-    lists = model.recommend(asked, k)
+    lists = model.plain_lists(asked, k)
     judged = judge_lists(lists, asked, k)
     metrics = _means(part, "", judged, settings)
     for label, users in length_slices(judged):

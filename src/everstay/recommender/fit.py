@@ -83,16 +83,16 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     if name == "sequential":
         return _fit_sequential(rows, settings, folder)
     is_content = name in FAMILIES and FAMILIES[name].knows_unsold
-    early_vocabulary, vocabulary = _vocabularies(rows, settings, with_unsold=is_content)
-    make = partial(_list_model, name, settings)
-    early_ranker = _ranker_maker(name, rows.validation, early_vocabulary, settings)
+    early_vocabulary, vocabulary = vocabularies(rows, settings, with_unsold=is_content)
+    make = partial(list_model, name, settings)
+    early_ranker = ranker_maker(name, rows.validation, early_vocabulary, settings)
     chosen, _ = choose_config(
         GRIDS[name],
         lambda config: make(early_ranker(config), early_vocabulary),
         rows.validation,
         settings.recommender.list_length,
     )
-    model = make(_ranker_maker(name, rows.test, vocabulary, settings)(chosen), vocabulary)
+    model = make(ranker_maker(name, rows.test, vocabulary, settings)(chosen), vocabulary)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
 
 
@@ -119,7 +119,7 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
     vocabulary, early_vocabulary = (fitted["ease"].model.vocabulary, fitted["ease"].early.vocabulary)
 
     def make(config: BlendConfig) -> ListModel:
-        return _list_model("blend", settings, BlendRanker(config, *early), early_vocabulary)
+        return list_model("blend", settings, BlendRanker(config, *early), early_vocabulary)
 
     chosen, _ = choose_config(grid, make, rows.validation, settings.recommender.list_length)
     params = {
@@ -127,11 +127,11 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
         "follows_weight": chosen.follows_weight,
         **{f"sequential_{key}": value for key, value in fitted["sequential"].params.items()},
     }
-    model = _list_model("blend", settings, BlendRanker(chosen, *final), vocabulary)
+    model = list_model("blend", settings, BlendRanker(chosen, *final), vocabulary)
     return Fitted(model, make(chosen), params, fitted["sequential"].curves)
 
 
-def _ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings: Settings) -> Make:
+def ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings: Settings) -> Make:
     """How a configuration becomes a ranker as of `rows`; what does not depend on it is computed once."""
     if name in FAMILIES:
         return FAMILIES[name].maker(rows, vocabulary)
@@ -172,7 +172,7 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation loss is smallest; then again, as of the test, for as many epochs."""
     config = NetworkConfig()
     horizon, training = settings.recommender.horizon_days, settings.training
-    early_vocabulary, vocabulary = _vocabularies(rows, settings)
+    early_vocabulary, vocabulary = vocabularies(rows, settings)
     early = fit_network_ranker(rows.validation, early_vocabulary, config, horizon, training, folder / "early")
     final = fit_network_ranker(rows.test, vocabulary, config, horizon, training, folder / "final", early.epochs)
     params = {
@@ -182,8 +182,8 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
         "seed": training.seed,
     }
     return Fitted(
-        _list_model("network", settings, final.ranker, vocabulary),
-        _list_model("network", settings, early.ranker, early_vocabulary),
+        list_model("network", settings, final.ranker, vocabulary),
+        list_model("network", settings, early.ranker, early_vocabulary),
         params,
         early.curves,
     )
@@ -192,12 +192,12 @@ def _fit_network(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
 def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
     """Grow trees until the validation loss is smallest; then as many, as of the test."""
     config, horizon, seed = HybridConfig(), settings.recommender.horizon_days, settings.training.seed
-    early_vocabulary, vocabulary = _vocabularies(rows, settings)
+    early_vocabulary, vocabulary = vocabularies(rows, settings)
     early = fit_hybrid_ranker(rows.validation, early_vocabulary, config, horizon, seed)
     final = fit_hybrid_ranker(rows.test, vocabulary, config, horizon, seed, early.trees)
     return Fitted(
-        _list_model("hybrid", settings, final.ranker, vocabulary),
-        _list_model("hybrid", settings, early.ranker, early_vocabulary),
+        list_model("hybrid", settings, final.ranker, vocabulary),
+        list_model("hybrid", settings, early.ranker, early_vocabulary),
         {**_params(config, vocabulary, settings), "trees": early.trees, "seed": seed},
         early.curves,
     )
@@ -206,7 +206,7 @@ def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
 def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
     policy, training, config = settings.recommender.already_bought, settings.training, SequentialConfig()
-    early_vocabulary, vocabulary = _vocabularies(rows, settings)
+    early_vocabulary, vocabulary = vocabularies(rows, settings)
     asked = next_items(rows.validation, early_vocabulary, policy)
     early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
     sequences = Sequences.of(read_histories(rows.test, vocabulary))
@@ -218,8 +218,8 @@ def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitte
         "seed": training.seed,
     }
     return Fitted(
-        _list_model("sequential", settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
-        _list_model(
+        list_model("sequential", settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
+        list_model(
             "sequential", settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary
         ),
         params,
@@ -227,7 +227,7 @@ def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitte
     )
 
 
-def _vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = False) -> tuple[Vocabulary, Vocabulary]:
+def vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = False) -> tuple[Vocabulary, Vocabulary]:
     """As of the validation, and as of the test; texts are kept only where they are read."""
     least = settings.recommender.min_item_users
     catalogue = rows.catalogue if with_unsold else rows.catalogue.select(t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY)
@@ -237,7 +237,8 @@ def _vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = F
     return early, late
 
 
-def _list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:
+def list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:
+    """A ranker under the settings' policy."""
     return ListModel(name, ranker, vocabulary, settings.recommender.already_bought)
 
 

@@ -8,6 +8,7 @@ import polars as pl
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from everstay import tables as t
 from everstay.recommender.baselines import popularity
@@ -100,13 +101,14 @@ def fit_ials(histories: Histories, items: int, config: IalsConfig, seed: int) ->
     """Factorise who bought what: item factors (items, factors)."""
     bought = faded_counts(histories, items, 1.0)
     bought.data[:] = 1.0
-    model = AlternatingLeastSquares(
-        factors=config.factors,
-        regularization=config.regularization,
-        alpha=1.0 + config.confidence,
-        iterations=config.iterations,
-        random_state=seed,
-    )
-    model.fit(sparse.csr_matrix(bought), show_progress=False)
+    with threadpool_limits(1, "blas"):  # it divides the users among threads of its own
+        model = AlternatingLeastSquares(
+            factors=config.factors,
+            regularization=config.regularization,
+            alpha=1.0 + config.confidence,
+            iterations=config.iterations,
+            random_state=seed,
+        )
+        model.fit(sparse.csr_matrix(bought), show_progress=False)
     factors: Scores = model.item_factors
     return factors

@@ -1,6 +1,6 @@
 """A recommender as everybody uses it: purchase histories in, ranked lists with reasons out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from everstay.recommender.reorder import POOL, reorder
 from everstay.recommender.rules import ItemRules, ListRules
 from everstay.recommender.top_k import Scores as Scores  # rankers get it from here
 from everstay.recommender.top_k import top_k, top_k_products
-from everstay.recommender.vocabulary import Vocabulary
+from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
 from everstay.settings import AlreadyBought
 
 _CELLS = 16_000_000  # scores held at once: 64 MB
@@ -85,6 +85,55 @@ class ListModel:
         on_items = self._rules(rules)
         parts = [self._best(read_histories(part, self.vocabulary), k, on_items)[0] for part in self._parts(rows)]
         return np.concatenate(parts) if parts else np.empty((0, k), np.int64)
+
+    def plain_lists(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
+        """Lists as `recommend` gives them, without scores and reasons: `USER_ID`, `RANK`, `ITEM_ID`."""
+        items = self.top_items(rows, k, rules)
+        user, place = np.nonzero(items >= 0)
+        return pl.DataFrame(
+            {
+                t.USER_ID: rows[t.USER_ID].gather(user.astype(np.uint32)),
+                t.RANK: (place + 1).astype(np.int32),
+                t.ITEM_ID: self.vocabulary.ids(items[user, place]),
+            }
+        )
+
+    def find_users(self, rows: pl.DataFrame, items: Sequence[str], users: int, rules: ListRules) -> pl.DataFrame:
+        """Find the users who want one of some items most: for a coupon, or a campaign.
+
+        Args:
+            rows: as for `recommend`.
+            items: ids; those that the model does not know count for nobody.
+            users: at most so many.
+            rules: the shop's; a user whom they deny an item does not count for it.
+
+        Returns:
+            `USER_ID`, `ITEM_ID` (that the user wants most of them), `SCORE`, `REASON` and `PLACE` (of the item among
+            all items for the user, from 1); the highest score first, then by user.
+        """
+        on_items, known = self._rules(rules), self.vocabulary.with_index(pl.DataFrame({t.ITEM_ID: items}), t.ITEM_ID)
+        asked = known[ITEM_INDEX].drop_nulls().unique().sort().to_numpy().astype(np.int64)
+        parts = [self._wanted(part, asked, users, on_items) for part in self._parts(rows)] if len(asked) else []
+        found = pl.concat(parts) if parts else _EMPTY.drop(t.RANK).with_columns(pl.lit(0, pl.Int32).alias(t.PLACE))
+        return found.sort(t.SCORE, t.USER_ID, descending=[True, False]).head(users)
+
+    def _wanted(self, rows: pl.DataFrame, asked: IntArray, users: int, rules: ItemRules) -> pl.DataFrame:
+        histories = read_histories(rows, self.vocabulary)
+        scores = rules.excluded(histories).mask(self.ranker.scores(histories))
+        item = asked[scores[:, asked].argmax(axis=1)]
+        score = scores[np.arange(len(item)), item]
+        chosen = np.lexsort((rows[t.USER_ID].rank("dense").to_numpy(), -score))[:users]
+        chosen = chosen[score[chosen] > -np.inf]
+        place = 1 + (scores[chosen] > score[chosen, None]).sum(axis=1)
+        return pl.DataFrame(
+            {
+                t.USER_ID: rows[t.USER_ID].gather(chosen.astype(np.uint32)),
+                t.ITEM_ID: self.vocabulary.ids(item[chosen]),
+                t.SCORE: score[chosen].astype(np.float64),
+                t.REASON: pl.Series(self.ranker.explain(histories, chosen, item[chosen]), dtype=pl.String),
+                t.PLACE: place.astype(np.int32),
+            }
+        )
 
     def _rules(self, rules: ListRules | None) -> ItemRules:
         if rules is None:

@@ -76,9 +76,10 @@ def heaviest(parts: Sequence[tuple[NDArray[np.floating], pl.Series | str]]) -> l
     """
     weights, reasons = parts[-1][0], _texts(parts[-1][1], len(parts[-1][0]))
     for more, texts in reversed(parts[:-1]):
-        is_more = more > weights
+        earlier = _texts(texts, len(more))
+        is_more = (more >= weights) & earlier.is_not_null().to_numpy()
         weights = np.where(is_more, more, weights)
-        reasons = _texts(texts, len(more)).zip_with(pl.Series(is_more), reasons)
+        reasons = earlier.zip_with(pl.Series(is_more), reasons)
     return reasons.to_list()
 
 

@@ -48,6 +48,12 @@ class Excluded:
         start = np.searchsorted(user[order], np.arange(users + 1))
         return cls(start, item[order], np.empty(0, np.int64) if everywhere is None else everywhere)
 
+    def mask(self, scores: Scores) -> Scores:
+        """Overwrite what is excluded in scores (n, items) with minus infinity, and give them back."""
+        scores[np.repeat(np.arange(len(self.start) - 1), np.diff(self.start)), self.item] = -np.inf
+        scores[:, self.everywhere] = -np.inf
+        return scores
+
     def of_users(self, first: int, last: int) -> Self:
         """The part of users `first` to `last` - 1."""
         start = self.start[first : last + 1]

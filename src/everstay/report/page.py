@@ -12,7 +12,7 @@ from markupsafe import Markup
 from everstay.report.document import Cell, Column, Picture, Report, Table
 
 _MINUS = "\N{MINUS SIGN}"
-_SHORT = 26  # characters that fit into a column unbroken
+_SHORT = 31  # characters that fit into a column unbroken
 _TEMPLATE = "page.html.jinja"
 
 

@@ -18,6 +18,7 @@ CONFIDENCE = 0.9
 LEAST_ORIGIN = 3  # periods that must have passed before anything can be learned
 MOST_ORIGINS = 18
 
+_UNKNOWN = BgBb(1.0, 1.0, 1.0, 1.0)  # every chance is as likely as any other
 _LEAST_USERS = 50  # a group with fewer histories to learn from shares the others' model
 _LOOK_BACK = 12  # latest origins whose forecasts tell how large the shocks are
 _MEAN, _VARIANCE, _CHANCE = "mean", "variance", "chance"
@@ -45,8 +46,10 @@ class Forecaster:
 
 
 def fit(histories: pl.DataFrame, origin: int) -> Forecaster:
-    """Learn from what had been seen when `origin` periods had passed."""
+    """Learn from what had been seen when `origin` periods had passed; nothing, where nobody was watched for one yet."""
     seen = histories.filter(pl.col(ORIGIN) == origin, pl.col(N) > 0)
+    if seen.is_empty():
+        return Forecaster(_UNKNOWN, _UNKNOWN)
     parts = [seen.filter(pl.col(COHORT) == 0), seen.filter(pl.col(COHORT) > 0)]
     models = [fit_bgbb(_histories(part if part[USERS].sum() >= _LEAST_USERS else seen)) for part in parts]
     return Forecaster(*models)

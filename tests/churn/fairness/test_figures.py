@@ -51,6 +51,17 @@ def test_our_statistics_with_weights_equal_repeated_rows(name: str) -> None:
     np.testing.assert_allclose(share_of(name)(y, warned, weights), expected)
 
 
+def test_a_rate_among_a_handful_of_leavers_is_not_told() -> None:
+    churned = np.array([1.0] * 9 + [0.0] * 91 + [1.0] * 10 + [0.0] * 90)
+    probability, groups = np.linspace(0.9, 0.1, 200), ["few"] * 100 + ["enough"] * 100
+    found = judge_attribute(
+        "age_band", groups, churned, probability, riskiest(probability, 0.2), min_users=50, bootstrap=BOOTSTRAP
+    )
+    assert set(FIGURES) - set(found.figures["few"]) == {"true_positive_rate"}
+    assert set(found.figures["enough"]) == set(FIGURES)
+    assert found.differences["true_positive_rate"] == 0.0
+
+
 def test_all_groups_too_small_leave_no_figures() -> None:
     groups, churned, probability = shop(40)
     found = judge_attribute(

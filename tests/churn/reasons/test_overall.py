@@ -49,7 +49,7 @@ def test_importance_is_the_mean_size_of_a_group(churn_rows: ChurnRows) -> None:
 def test_dependence_is_the_mean_probability_at_each_value(churn_rows: ChurnRows) -> None:
     curves = partial_dependence(Planted(), churn_rows.test, ["recency_days", "orders_28d"])
     values, means = curves["recency_days"]
-    few = churn_rows.test.gather_every(churn_rows.test.height // 250)
+    few = churn_rows.test.gather_every(churn_rows.test.height // 150)
     for value, mean in zip(values, means, strict=True):
         changed = few.with_columns(pl.lit(float(value)).alias("recency_days"))
         assert mean == pytest.approx(Planted().predict_probability(changed).mean())

@@ -20,6 +20,9 @@ from everstay.metrics.comparison import Interval, Statistic, statistic_interval
 
 FloatArray = NDArray[np.float64]
 
+LEAST_LEAVERS = 10
+"""A share of fewer leavers is noise."""
+
 UNKNOWN = "unknown"
 """The group of users of whom the attribute is not known."""
 
@@ -59,7 +62,8 @@ class AttributeFigures:
     Attributes:
         attribute: column of `users`.
         users: group to its number of users; all groups.
-        figures: group to figure to value and bounds; groups that are judged.
+        figures: group to figure to value and bounds; groups that are judged, without the rate of leavers found in one
+            of fewer than `LEAST_LEAVERS`.
         differences: figure to its largest difference between judged groups.
     """
 
@@ -106,6 +110,7 @@ def judge_attribute(
                 values[name][figure], figure, churned[mask], probability[mask], warned[mask], bootstrap
             )
             for figure in FIGURES
+            if figure in values[name]
         }
         for name, mask in inside.items()
     }
@@ -138,7 +143,7 @@ def _values(
     by_probability = MetricFrame(
         metrics=expected_calibration_error, y_true=left, y_pred=probability[some], sensitive_features=members
     ).by_group
-    return {
+    found = {
         name: {
             "base_rate": float(by_outcome[name]),
             **{figure: float(by_warning.loc[name, figure]) for figure in WARNED},
@@ -146,6 +151,10 @@ def _values(
         }
         for name in judged
     }
+    for name in judged:
+        if left[members == name].sum() < LEAST_LEAVERS:
+            del found[name]["true_positive_rate"]
+    return found
 
 
 def _with_bounds(
@@ -164,7 +173,7 @@ def _with_bounds(
 
 
 def _differences(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    columns = {figure: [group[figure] for group in values.values()] for figure in FIGURES}
+    columns = {figure: [group[figure] for group in values.values() if figure in group] for figure in FIGURES}
     return {figure: float(np.ptp(column)) for figure, column in columns.items() if column}
 
 

@@ -16,6 +16,7 @@ from everstay.settings import Settings
 
 FloatArray = NDArray[np.float64]
 
+_RESAMPLES = 300  # at most: hundreds of figures that are read, and decide nothing
 _TEMPLATE = "fairness.html.jinja"
 
 
@@ -36,7 +37,7 @@ def fairness_page(
     churned, share = outcomes(rows), settings.churn.high_risk_share
     warned, policy = riskiest(probability, share), settings.promotion
     bootstrap: dict[str, Any] = {
-        "resamples": policy.resamples,
+        "resamples": min(policy.resamples, _RESAMPLES),
         "confidence": policy.confidence,
         "seed": settings.training.seed,
     }

@@ -13,8 +13,8 @@ FloatArray = NDArray[np.float64]
 _BEGINNINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "trend": ("orders_trend_", "spend_trend_", "order_days_fading_20d_to_80d"),
-        "silence": ("recency_", "inactive_", "gaps_over_recency_", "silence_goes_on_"),
-        "rhythm": ("gap_", "gaps_over_", "long_silence_"),
+        "silence": ("recency_", "inactive_", "gaps_over_recency_", "silence_goes_on_", "long_silence_"),
+        "rhythm": ("gap_", "gaps_over_"),
         "orders": ("orders_", "active_days_", "order_days_"),
         "spend": ("spend_",),
         "variety": ("items_", "distinct_items_"),

@@ -14,7 +14,7 @@ from everstay.churn.reasons.groups import GROUP_NAMES, group_parts
 
 FloatArray = NDArray[np.float64]
 
-_SHOWN_FEATURES, _POINTS, _ROWS = 4, 10, 250
+_SHOWN_FEATURES, _POINTS, _ROWS = 4, 8, 150
 
 
 class Attributed(Protocol):

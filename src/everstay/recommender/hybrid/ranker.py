@@ -6,16 +6,19 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from everstay.recommender.baselines import ItemNeighboursRanker, popularity
-from everstay.recommender.config import HybridConfig, ItemNeighboursConfig
+from everstay import tables as t
+from everstay.recommender.baselines import popularity
+from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Questions
+from everstay.recommender.hybrid.reasons import pair_reasons
 from everstay.recommender.model import Scores
+from everstay.recommender.reasons import POPULAR
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.vocabulary import Vocabulary
 
-GROUPINGS = ("category", "subcategory")
+GROUPINGS = (t.CATEGORY, t.SUBCATEGORY)
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,18 @@ class HybridRanker:
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or the item of theirs that is nearest to it, or that it is popular."""
-        near = ItemNeighboursRanker.build(self.vocabulary, ItemNeighboursConfig(), self.facts.neighbours)
-        return near.explain(histories, user, item)
+        """What the trees made most of: own purchases, nearness to the user's items, their category, or popularity."""
+        maker = PairMaker(histories, track_repeats(histories), groupings(self.vocabulary), breadth(self.config))
+        pairs = maker.make(now(histories), self.facts)
+        key, asked = pairs.question * self.vocabulary.size + pairs.item, user * self.vocabulary.size + item
+        place = np.minimum(np.searchsorted(key, asked), len(key) - 1) if len(key) else np.zeros(len(item), np.int64)
+        is_candidate = key[place] == asked if len(key) else np.zeros(len(item), bool)
+        reasons = np.full(len(item), POPULAR, dtype=object)
+        if is_candidate.any():
+            chosen = (histories, user[is_candidate], item[is_candidate])
+            features, names = pairs.features[place[is_candidate]], known_groupings(self.vocabulary)
+            reasons[is_candidate] = pair_reasons(self.booster, features, chosen, self.facts, self.vocabulary, names)
+        return list(reasons)
 
     def _share(self) -> Scores:
         return popularity(self.vocabulary, self.config.window_days)
@@ -59,7 +71,12 @@ def now(histories: Histories) -> Questions:
 
 def groupings(vocabulary: Vocabulary) -> Sequence[IntArray]:
     """Groups of the items by what the catalogue says; none where there is no catalogue."""
-    return [vocabulary.codes(name) for name in GROUPINGS if name in vocabulary.items.columns]
+    return [vocabulary.codes(name) for name in known_groupings(vocabulary)]
+
+
+def known_groupings(vocabulary: Vocabulary) -> Sequence[str]:
+    """Names of the groupings."""
+    return [name for name in GROUPINGS if name in vocabulary.items.columns]
 
 
 def breadth(config: HybridConfig) -> Breadth:

@@ -1,0 +1,70 @@
+"""For a coupon or a campaign: the users who want one of its items most, by the champion that makes the lists."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import polars as pl
+
+from everstay import tables as t
+from everstay.errors import NotReady
+from everstay.partitions import compute_parts
+from everstay.scoring.recommendations import list_rules
+from everstay.scoring.rows import history_rows
+from everstay.scoring.work import Work
+from everstay.settings import Recommender
+from everstay.storage import Folder
+
+COLUMNS = (t.USER_ID, t.ITEM_ID, t.SCORE, t.PLACE, t.REASON)
+
+
+def items_of(items: pl.DataFrame, category: str) -> list[str]:
+    """Ids of a category or subcategory, sorted.
+
+    Raises:
+        NotReady: no item of the catalogue is of it.
+    """
+    found = items.filter((pl.col(t.CATEGORY) == category) | (pl.col(t.SUBCATEGORY) == category))
+    if found.is_empty():
+        raise NotReady(f"no item of the catalogue is of category or subcategory '{category}'")
+    return found[t.ITEM_ID].sort().to_list()
+
+
+def find_campaign_users(
+    work: Work, recommender: Recommender, items: Sequence[str], users: int, folder: Folder, scheduler: str
+) -> pl.DataFrame:
+    """Find the users who want one of the items most; those who refused marketing are left out.
+
+    A user whom the list rules deny all of the items (bought lately, blocked, not on sale) is not found either.
+
+    Args:
+        work: what is scored with what.
+        recommender: the shop's rules for lists.
+        items: ids of the coupon's or campaign's items.
+        users: at most so many.
+        folder: gets one file per bucket.
+        scheduler: address from `partitions.open_cluster`.
+
+    Returns:
+        `COLUMNS`: of the items the one that the user wants most, its score, its place among all items for the user, and
+        the reason; the highest score first.
+
+    Raises:
+        NotReady: the champion knows none of the items.
+    """
+    known = work.load_model().vocabulary.items[t.ITEM_ID]
+    if not set(items) & set(known):
+        named = ", ".join(items[:5]) + (" ..." if len(items) > 5 else "")
+        raise NotReady(f"the champion knows none of the items {named}: too few users bought them, or the id is wrong")
+    bucket = partial(users_of_bucket, work=work, recommender=recommender, items=tuple(items), users=users)
+    found = compute_parts(bucket, work.reader.buckets, folder, scheduler).read_all()
+    return found.sort(t.SCORE, t.USER_ID, descending=[True, False]).head(users)
+
+
+def users_of_bucket(
+    bucket: int, *, work: Work, recommender: Recommender, items: Sequence[str], users: int
+) -> pl.DataFrame:
+    """The same for one bucket's users."""
+    rows = history_rows(work.reader.read_events(bucket, work.as_of), work.as_of)
+    refused = work.reader.read(t.USERS).filter(~pl.col(t.HAS_MARKETING_CONSENT))
+    asked = rows.join(refused, on=t.USER_ID, how="anti", maintain_order="left")
+    return work.load_model().find_users(asked, items, users, list_rules(work, recommender)).select(COLUMNS)

@@ -1,0 +1,137 @@
+"""A search for better settings of one candidate: Optuna's, on validation only, the defaults first. Nothing is applied.
+
+A configuration class declares what may be searched, as `SEARCH: ClassVar[Space]`; the objective fits one configuration
+as of the validation and tells its figure. A network's epochs are watched, and a trial whose curve stays below the
+median of the others is ended early.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import optuna
+from pydantic import BaseModel, ValidationError
+
+from everstay.training import watch_epochs
+
+log = logging.getLogger(__name__)
+
+_COMPLETE_FIRST = 4  # trials that are never ended early: what others are compared with
+_EPOCHS_FIRST = 1
+
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; whole ones when both are; `log`: small ones as often as large."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+Space = Mapping[str, Range | Sequence[Value]]
+"""Field of a configuration to the range or the choices that are searched."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that was tried.
+
+    Attributes:
+        number: from 0, the defaults.
+        values: of the fields that are searched.
+        figure: on validation, larger is better; None: it was ended early, or its values do not go together.
+        curve: what was watched, per epoch, larger is better.
+        seconds: that it took.
+    """
+
+    number: int
+    values: Mapping[str, Value]
+    figure: float | None
+    curve: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """All trials, and the best one's configuration."""
+
+    config: BaseModel
+    trials: tuple[Trial, ...]
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the largest figure, the first of equals."""
+        return max((one for one in self.trials if one.figure is not None), key=lambda one: one.figure or 0.0)
+
+    @property
+    def default(self) -> Trial:
+        """The trial of the defaults."""
+        return self.trials[0]
+
+
+def search_settings(
+    default: BaseModel, space: Space, objective: Callable[[Any], float], *, trials: int, seed: int
+) -> Search:
+    """Try configurations, the default first.
+
+    Args:
+        default: the configuration that is varied.
+        space: of its fields.
+        objective: fits a configuration and gives its figure on validation, larger is better.
+        trials: how many, the default included.
+        seed: of the sampler.
+    """
+    done: list[Trial] = []
+
+    def run(trial: optuna.Trial) -> float:
+        values = {name: _suggest(trial, name, domain) for name, domain in space.items()}
+        done.append(Trial(trial.number, values, None, (), 0.0))
+        curve: list[float] = []
+
+        def watch(value: float) -> None:
+            curve.append(value)
+            trial.report(value, len(curve))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        began = time.monotonic()
+        figure: float | None = None
+        try:
+            with watch_epochs(watch):
+                figure = objective(_configured(default, values))
+        finally:
+            seconds = time.monotonic() - began
+            done[-1] = replace(done[-1], figure=figure, curve=tuple(curve), seconds=seconds)
+            told = "ended early" if figure is None else f"{figure:.4f}"
+            log.info("trial %d: %s %s (%.0f s)", trial.number, told, values, seconds)
+        return figure
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=_COMPLETE_FIRST, n_warmup_steps=_EPOCHS_FIRST)
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8), pruner=pruner
+    )
+    study.enqueue_trial({name: getattr(default, name) for name in space})
+    study.optimize(run, n_trials=trials)
+    result = Search(default, tuple(done))
+    return replace(result, config=_configured(default, result.best.values))
+
+
+def _configured(default: BaseModel, values: Mapping[str, Value]) -> BaseModel:
+    try:
+        return type(default).model_validate({**default.model_dump(), **values})
+    except ValidationError as error:  # values that do not go together, for example heads and dimensions
+        raise optuna.TrialPruned from error
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Range | Sequence[Value]) -> Value:
+    if not isinstance(domain, Range):
+        return cast(Value, trial.suggest_categorical(name, list(domain)))
+    if isinstance(domain.low, int) and isinstance(domain.high, int):
+        return trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
