@@ -25,7 +25,7 @@ _LOWEST = -32_640  # the key just above that of minus infinity
 _MAGNITUDE = 0x7FFF
 _ROUNDED = 0.00391  # a little more than 2 ** -8: what rounding a product to bf16 moves it by, relatively
 _SUMMED = 2.0**-22  # per dimension: what summing in float32 moves it by, relative to the norms
-_CHUNK, _PART = 128, 16  # products compared at once; and where one of them is large enough
+_CHUNK = 64  # products compared at once
 _ROOM = 512  # for candidates, besides four for each place
 
 
@@ -99,31 +99,44 @@ def _collect(
     block: Halves, first_item: int, slack: Scores, best: NDArray[np.int32], item: IntArray, key: NDArray[np.int32],
     count: IntArray,
 ) -> None:  # fmt: skip
-    room, last, width = item.shape[1], best.shape[1] - 1, block.shape[1]
     for row in range(block.shape[0]):
-        least = _least_key(best[row, last], slack[row])
-        for begin in range(0, width, _CHUNK):
-            end = min(begin + _CHUNK, width)
-            if count[row] > room or not _reaches(block[row, begin:end], least):
-                continue
-            for part in range(begin, end, _PART):
-                if not _reaches(block[row, part : min(part + _PART, end)], least):
-                    continue
-                for place in range(part, min(part + _PART, end)):
-                    one = _key(block[row, place])
-                    if one < least or count[row] > room:
-                        continue
-                    if count[row] == room:
-                        count[row] = _drop_below(least, item[row], key[row], room)
-                    if count[row] == room:
-                        count[row] = room + 1
-                        continue
-                    item[row, count[row]] = first_item + place
-                    key[row, count[row]] = one
-                    count[row] += 1
-                    if one > best[row, last]:
-                        _insert_key(best[row], one)
-                        least = _least_key(best[row, last], slack[row])
+        least = _least_key(best[row, best.shape[1] - 1], slack[row])
+        for begin in range(0, block.shape[1], _CHUNK):
+            chunk, bound = block[row, begin : begin + _CHUNK], _half(least)
+            reaches = False  # no early end, and no call, so that the compiler uses vectors
+            if least >= 0:
+                for place in range(len(chunk)):
+                    reaches = reaches | (chunk[place] >= bound)
+            else:
+                for place in range(len(chunk)):
+                    reaches = reaches | (chunk[place] >= 0) | (chunk[place] <= bound)
+            if reaches:
+                least = _keep(chunk, first_item + begin, (row, least, slack[row]), best, item, key, count)
+
+
+@njit(nogil=True)
+def _keep(
+    chunk: Halves, first_item: int, asked: tuple[int, int, np.float32], best: NDArray[np.int32], item: IntArray,
+    key: NDArray[np.int32], count: IntArray,
+) -> int:  # fmt: skip
+    """Take what is large enough of a chunk of one user's products; gives the least key from there on."""
+    row, least, slack = asked
+    room, last = item.shape[1], best.shape[1] - 1
+    for place in range(len(chunk)):
+        one = _key(chunk[place])
+        if one < least or count[row] > room:
+            continue
+        if count[row] == room:
+            count[row] = _drop_below(least, item[row], key[row], room)
+        if count[row] == room:
+            count[row] = room + 1
+            continue
+        item[row, count[row]], key[row, count[row]] = first_item + place, one
+        count[row] += 1
+        if one > best[row, last]:
+            _insert_key(best[row], one)
+            least = _least_key(best[row, last], slack)
+    return least
 
 
 @njit(nogil=True)
@@ -191,30 +204,20 @@ def _key(half: np.int16) -> int:
 
 
 @njit(nogil=True)
+def _half(key: int) -> np.int16:
+    """The bf16 number of a key."""
+    return np.int16(key if key >= 0 else -32_768 + (_MAGNITUDE - (key & _MAGNITUDE)))
+
+
+@njit(nogil=True)
 def _least_key(kth: int, slack: np.float32) -> int:
     """The least key of an item that can be among the k best when `kth` is the k-th best key."""
     if kth < _LOWEST:
         return _LOWEST
-    bits = kth if kth >= 0 else -32_768 + (_MAGNITUDE - (kth & _MAGNITUDE))
-    product = np.float64(np.int32(bits << 16).view(np.float32))
+    product = np.float64(np.int32(np.int32(_half(kth)) << 16).view(np.float32))
     low = product - abs(product) * _ROUNDED - 2 * np.float64(slack)  # the k-th best is at least product - ... - slack
     low -= abs(low) * _ROUNDED
     wide = np.int64(np.float32(low).view(np.int32))
     if wide < 0:
         wide = -2_147_483_648 + (0x7FFFFFFF - (wide & 0x7FFFFFFF))
     return int(max(wide >> 16, np.int64(_LOWEST)))
-
-
-@njit(nogil=True)
-def _reaches(chunk: Halves, least: int) -> bool:
-    """Whether any key of the chunk is at least `least`; no early end, so that the compiler uses vectors."""
-    found = False
-    if least >= 0:
-        bound = np.int16(least)
-        for place in range(len(chunk)):
-            found = found | (chunk[place] >= bound)
-    else:
-        bound = np.int16(-32_768 + (_MAGNITUDE - (least & _MAGNITUDE)))
-        for place in range(len(chunk)):
-            found = found | (chunk[place] >= 0) | (chunk[place] <= bound)
-    return found

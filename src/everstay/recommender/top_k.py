@@ -194,15 +194,6 @@ def _mask(
         cursor[row] = place
 
 
-@njit(nogil=True)
-def _beats(chunk: Scores, bar: float) -> bool:
-    """Whether any score of the chunk is above the bar; no early end, so that the compiler uses vectors."""
-    found = False
-    for place in range(len(chunk)):
-        found = found | (chunk[place] > bar)
-    return found
-
-
 @njit(cache=True, nogil=True)
 def _select(block: Scores, first_item: int, items: IntArray, scores: Scores) -> None:
     """Insert what beats the last place of each user's list (n, k) into it; an equal score comes after earlier ones."""
@@ -211,7 +202,10 @@ def _select(block: Scores, first_item: int, items: IntArray, scores: Scores) -> 
     for row in range(block.shape[0]):
         for begin in range(0, width, _CHUNK):
             chunk = block[row, begin : begin + _CHUNK]
-            if not _beats(chunk, scores[row, last]):
+            bar, beats = scores[row, last], False  # no early end, and no call, so that the compiler uses vectors
+            for place in range(len(chunk)):
+                beats = beats | (chunk[place] > bar)
+            if not beats:
                 continue
             for place in range(len(chunk)):
                 score = chunk[place]
