@@ -42,10 +42,10 @@ from everstay.sources.complete_journey import CompleteJourney
 K = 10
 RIVALS = ("GPTop", "TIFU-KNN", "UP-CF")
 _LEAST_BASKETS, _LEAST_BOUGHT = 5, 10
-_TAUGHT_BASKETS = 4  # of each household, before the one that chooses
+_TAUGHT_BASKETS = 8  # of each household, before the one that chooses
 _TAUGHT_DAYS = 200  # earlier ones know too little of the items
 _COLUMNS = {"household_id": "user", "basket_id": "basket", "product_id": "item"}
-_UP_CF = [(recency, locality) for recency in (5, 25, 100) for locality in (1, 5, 10)]
+_UP_CF = [(recency, locality) for recency in (25, 50, 100) for locality in (3, 5, 10)]
 _ASYMMETRY = 0.25
 _BOOTSTRAP: Bootstrap = {"resamples": 2_000, "confidence": 0.95, "seed": 17}
 
