@@ -54,7 +54,9 @@ def test_products_equal_the_matrix_of_all_scores(
     monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: is_screened)
     monkeypatch.setattr(module, "_BLOCK_USERS", 6)
     monkeypatch.setattr(module, "_BLOCK_ITEMS", 16)
+    monkeypatch.setattr(module, "_SCREENED_USERS", 6)
     monkeypatch.setattr(module, "_SCREENED_ITEMS", 16)
+    monkeypatch.setattr("everstay.recommender.screening._ROOM", 8)  # some do not fit
     generator = np.random.default_rng(users * items)
     left, right = (generator.integers(-3, 4, (count, 5)).astype(np.float32) for count in (users, items))
     user, item = generator.integers(0, users, 60), generator.integers(0, items, 60)

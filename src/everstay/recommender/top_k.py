@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everstay.recommender import screening
-from everstay.recommender.screening import Rounded, select_screened
+from everstay.recommender.screening import Candidates, Rounded
 
 IntArray = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -30,7 +30,7 @@ Scores = NDArray[np.float32]
 _CHUNK = 64  # scores compared at once
 _BLOCK_USERS = 256
 _BLOCK_ITEMS = 2_048  # a block of 2 MB: about a core's second-level cache
-_SCREENED_ITEMS = 4_096  # the same in half the bytes
+_SCREENED_USERS, _SCREENED_ITEMS = 1_024, 4_096  # 16-bit products come so fast that larger blocks pay
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,14 @@ def top_k_products(users: Scores, items: Scores, k: int, excluded: Excluded | No
     skipped = excluded or _nothing(len(users))
     search_block = _screened(columns) if screening.is_fast() else partial(_search, columns.T)
 
+    at_once = _SCREENED_USERS if screening.is_fast() else _BLOCK_USERS
+
     def search(first: int) -> None:
-        last = min(first + _BLOCK_USERS, len(users))
+        last = min(first + at_once, len(users))
         search_block(rows[first:last], best.of_users(first, last), skipped.of_users(first, last))
 
     with _one_thread_each() as threads:
-        starts = range(0, len(users), _BLOCK_USERS)
+        starts = range(0, len(users), at_once)
         if threads == 1 or len(starts) == 1:
             for first in starts:
                 search(first)
@@ -151,22 +153,22 @@ def _search(columns: torch.Tensor, users: torch.Tensor, best: _Best, excluded: E
 
 def _screened(items: torch.Tensor) -> Callable[[torch.Tensor, _Best, Excluded], None]:
     """The same by products in bf16; what every block of users needs is computed once."""
-    rounded, plain = Rounded.of(items), items.numpy()
-    starts = range(0, len(items), _SCREENED_ITEMS)
-    norms = [float(rounded.norm[first : first + _SCREENED_ITEMS].max()) for first in starts]
-    lost = [float(rounded.lost[first : first + _SCREENED_ITEMS].max()) for first in starts]
+    rounded = Rounded.of(items)
 
     def search(users: torch.Tensor, best: _Best, excluded: Excluded) -> None:
         asked, cursor = Rounded.of(users), excluded.start[:-1].copy()
+        candidates = Candidates.none(asked.slack(rounded), best.items.shape[1])
         buffer = torch.empty(len(users) * _SCREENED_ITEMS, dtype=torch.bfloat16)
-        for number, first in enumerate(starts):
+        for first in range(0, len(items), _SCREENED_ITEMS):
             part = rounded.vectors[first : first + _SCREENED_ITEMS].T
             block = buffer[: len(users) * part.shape[1]].view(len(users), part.shape[1])
             torch.mm(asked.vectors, part, out=block)
             halves = block.view(torch.int16).numpy()
             excluded.overwrite(halves, first, cursor, screening.MINUS_INFINITY)
-            slack = asked.slack(norms[number], lost[number])
-            select_screened(halves, first, (users.numpy(), plain), slack, best.items, best.scores)
+            candidates.collect(halves, first)
+        for user in candidates.score(users.numpy(), items.numpy(), (best.items, best.scores)):
+            row = slice(int(user), int(user) + 1)  # so many alike that they did not fit
+            _search(items.T, users[row], best.of_users(row.start, row.stop), excluded.of_users(row.start, row.stop))
 
     return search
 
@@ -193,15 +195,6 @@ def _mask(
 
 
 @njit(cache=True, nogil=True)
-def _beats(chunk: Scores, bar: float) -> bool:
-    """Whether any score of the chunk is above the bar; no early end, so that the compiler uses vectors."""
-    found = False
-    for place in range(len(chunk)):
-        found = found | (chunk[place] > bar)
-    return found
-
-
-@njit(cache=True, nogil=True)
 def _select(block: Scores, first_item: int, items: IntArray, scores: Scores) -> None:
     """Insert what beats the last place of each user's list (n, k) into it; an equal score comes after earlier ones."""
     last = scores.shape[1] - 1
@@ -209,7 +202,10 @@ def _select(block: Scores, first_item: int, items: IntArray, scores: Scores) -> 
     for row in range(block.shape[0]):
         for begin in range(0, width, _CHUNK):
             chunk = block[row, begin : begin + _CHUNK]
-            if not _beats(chunk, scores[row, last]):
+            bar, beats = scores[row, last], False  # no early end, and no call, so that the compiler uses vectors
+            for place in range(len(chunk)):
+                beats = beats | (chunk[place] > bar)
+            if not beats:
                 continue
             for place in range(len(chunk)):
                 score = chunk[place]
