@@ -93,6 +93,6 @@ def rows_folder(churn_rows: ChurnRows, tmp_path_factory: pytest.TempPathFactory)
 def churn_settings() -> Settings:
     return Settings(
         churn=Churn(candidates=("recency", "logistic", "boosting", "network", "blend")),
-        training=Training(max_epochs=30, accelerator="cpu"),
+        training=Training(max_epochs=4, accelerator="cpu"),
         promotion=Promotion(resamples=100),
     )

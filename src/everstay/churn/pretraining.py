@@ -78,7 +78,8 @@ def pretrain(
     if config.pretrain_epochs == 0:
         return {}
     latest = rows.filter(pl.col(t.AS_OF) == pl.col(t.AS_OF).max())
-    trainer = make_trainer(training, folder=folder, monitor=None, max_epochs=config.pretrain_epochs)
+    epochs = min(config.pretrain_epochs, training.max_epochs)
+    trainer = make_trainer(training, folder=folder, monitor=None, max_epochs=epochs)
     network = encoder.new_network(config)
     batches = encoder.batches(latest, max(1, config.batch_rows // 4), training.seed)
     fit_network(trainer, NextTokenModule(network, config, encoder.tokens.width), batches)
