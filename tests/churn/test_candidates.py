@@ -188,7 +188,7 @@ def test_test_rows_teach_nothing(
 ) -> None:
     scrambled = replace(churn_rows, test=churn_rows.test.with_columns(~pl.col(t.CHURNED), recency_days=0.0))
     folder = scrambled.write(tmp_path / "rows")
-    for name in NAMES:
+    for name in ("purchase_process", "logistic", "tree", "lightgbm", "network"):
         home = train_candidate(name, folder, churn_settings, tmp_path, "v1")
         assert_same_files(home / "artifact", trained / name / "artifact")
 
@@ -239,7 +239,7 @@ def test_a_killed_network_continues_and_ends_the_same(
     def die(*_: object) -> None:
         nonlocal steps
         steps += 1
-        if steps == 10:
+        if steps == 40:  # in the third of its epochs
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -16,6 +16,8 @@ from everstay.churn.rows import ChurnRows
 from everstay.settings import Training
 from everstay.training import LearningCurves, count_parameters, fit_network, make_trainer
 
+_LEAST_STEPS = 16  # of an epoch
+
 
 def choose_network(rows: ChurnRows, training: Training, work: Path, config: NetworkConfig) -> Choice:
     """Train members on `train` until `validation` gets no better; a refit trains for as many epochs as were best."""
@@ -47,8 +49,16 @@ def _fit_member(
     network = encoder.new_network(config)
     network.load_state_dict({**network.state_dict(), **reader})
     module = ChurnModule(network, config)
-    train = encoder.batches(rows.train, config.batch_rows, seed)
+    train = encoder.batches(rows.train, _batch_rows(config, rows.train), seed)
     return module, fit_network(trainer, module, train, encoder.batches(rows.validation, config.batch_rows))
+
+
+def _batch_rows(config: NetworkConfig, rows: pl.DataFrame) -> int:
+    """Smaller batches for a small shop: an epoch of few steps teaches little, and more rows then teach far more.
+
+    The second matters too: a refit on more rows would be surer than the scores that the calibrator was fitted to.
+    """
+    return min(config.batch_rows, max(1, rows.height // _LEAST_STEPS))
 
 
 def _refit_network(
@@ -64,7 +74,7 @@ def _refit_network(
         network = encoder.new_network(config)
         network.load_state_dict({**network.state_dict(), **reader})
         module = ChurnModule(network, config)
-        fit_network(trainer, module, encoder.batches(learned, config.batch_rows, seeded.seed))
+        fit_network(trainer, module, encoder.batches(learned, _batch_rows(config, learned), seeded.seed))
         networks.append(module.network)
     scorer = NetworkScorer(config, encoder, networks)
     scorer.remember_histories(learned)
