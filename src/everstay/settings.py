@@ -140,7 +140,7 @@ class Recommender(Section):
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
     candidates: tuple[RecommenderCandidate, ...] = (
-        "popularity", "personal_frequency", "item_neighbours", "network", "hybrid",
+        "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
