@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from everstay.errors import SettingsError
+from everstay.recommender_settings import AlreadyBought, Lists, Recommender, RecommenderCandidate
 from everstay.source_settings import DatabaseSource, FilesSource, MappedSource, Section, Source, StoreTwinSource
 from everstay.value_settings import Fairness, Value
 
@@ -32,6 +33,7 @@ __all__ = [
     "Prefect",
     "Promotion",
     "Recommender",
+    "RecommenderCandidate",
     "Retention",
     "Settings",
     "Source",
@@ -105,53 +107,6 @@ class Churn(Section):
         if self.high_risk_share >= self.medium_risk_share:
             raise ValueError("high_risk_share must be below medium_risk_share, for the tiers are nested")
         return self
-
-
-AlreadyBought = Literal["keep", "after_gap", "remove"]
-"""A list may repeat what the user bought: always; once the item's usual gap between purchases has passed; never."""
-
-
-class Lists(Section):
-    """The last step before a list is sent: the shop's rules, which no model has to be trained for."""
-
-    already_bought_by_category: dict[str, AlreadyBought] = Field(default_factory=dict)
-    """Category or subcategory to its own policy, for example `{wine = "remove"}`; the subcategory's comes first."""
-    blocked_categories: tuple[str, ...] = ()
-    """Categories and subcategories that are never recommended."""
-    diversity: float = Field(default=0.0, ge=0, le=1)
-    """Weight of being unlike what stands above in the list, by category and subcategory; 0: lists are not touched."""
-    freshness: float = Field(default=0.0, ge=0, le=1)
-    """Weight of being new in the shop; 0: lists are not touched."""
-    fresh_half_life_days: float = Field(default=28.0, gt=0)
-    """Days on sale in which an item loses half of what it gains by freshness."""
-
-
-RecommenderCandidate = Literal[
-    "popularity", "category_popularity", "personal_frequency", "item_neighbours", "user_neighbours",
-    "association_rules", "content", "network", "hybrid",
-    "item_item", "ease", "transitions", "ials", "sequential", "blend",
-]  # fmt: skip
-
-
-class Recommender(Section):
-    """What a list is, and how it is learned."""
-
-    horizon_days: int = Field(default=28, gt=0)
-    """The next basket counts when it comes within this many days after the as-of."""
-    list_length: int = Field(default=10, gt=0)
-    candidates: tuple[RecommenderCandidate, ...] = (
-        "popularity", "personal_frequency", "item_neighbours", "network",
-    )  # fmt: skip
-    min_item_users: int = Field(default=5, gt=0)
-    """An item enters the vocabulary when this many users bought it before the as-of."""
-    already_bought: AlreadyBought = "keep"
-    """Whether a list may repeat what the user bought before; models are chosen and judged under it."""
-    lists: Lists = Lists()
-
-    @property
-    def list_rules(self) -> str:
-        """What decides a published list besides model and data, as one line of JSON."""
-        return self.model_dump_json(include={"list_length", "already_bought", "lists"})
 
 
 class Retention(Section):
