@@ -72,12 +72,6 @@ class BgBb:
         both = betaln(self.alpha + h.x + 1, self.beta + h.n - h.x) + betaln(self.gamma, self.delta + h.n + ahead)
         return self._given(both, h)
 
-    def is_alive(self, histories: Histories) -> FloatArray:
-        """Chance that a user with each history has not left, (m,)."""
-        h = histories
-        both = betaln(self.alpha + h.x, self.beta + h.n - h.x) + betaln(self.gamma, self.delta + h.n)
-        return self._given(both, h)
-
     def _given(self, both: FloatArray, histories: Histories) -> FloatArray:
         scale = betaln(self.alpha, self.beta) + betaln(self.gamma, self.delta)
         return np.asarray(np.exp(both - scale - self.log_likelihood(histories)))

@@ -51,12 +51,6 @@ class ValueModel:
         joined = rows.join(table, on="row", how="left", maintain_order="left")
         return joined.select(pl.col(VALUE_COLUMNS).fill_nan(None))
 
-    def expected_spend(self, summary: pl.DataFrame) -> FloatArray:
-        """What N users pay within the horizon, staying or not, (N,): the figure that can be checked later."""
-        counts, means = summary[s.ORDER_DAYS_SO_FAR].to_numpy(), summary[s.SPEND_PER_ORDER_DAY].to_numpy()
-        purchases = self.purchases.expected_purchases(history_of(summary), self.horizon_days)
-        return purchases * self.money.expected_payment(counts, means)
-
     def _spend(
         self, counts: FloatArray, first: FloatArray, last: FloatArray, means: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
