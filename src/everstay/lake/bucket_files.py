@@ -24,8 +24,10 @@ _ROW_GROUP = 1 << 20
 _DICTIONARY_BYTES = 16 << 20  # a bucket's whole catalogue: readers get codes instead of text
 _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID,
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
-_COMPRESSION = {name: "none" if name == t.EVENT_ID else "zstd" for name in t.EVENTS.columns}  # ids are random
-_ENCODINGS = {t.OCCURRED_AT: "DELTA_BINARY_PACKED", t.RECORDED_AT: "DELTA_BINARY_PACKED"}
+_TIMES = (t.OCCURRED_AT, t.RECORDED_AT)
+_ENCODINGS = dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED")
+_DENSE = (t.EVENT_ID, *_TIMES)  # random ids and packed differences: nothing is left to compress
+_COMPRESSION = {name: "none" if name in _DENSE else "zstd" for name in t.EVENTS.columns}
 
 
 @dataclass(frozen=True)
@@ -122,19 +124,19 @@ def write_bucket(lake: Lake, name: str, bucket: int, events: pl.DataFrame) -> St
             use_dictionary=_DICTIONARIES,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding=_ENCODINGS,
+            write_statistics=list(_TIMES),  # nobody looks for a range of anything else
             store_schema=False,  # to other readers text is text, however we hand it over
         )
     return StagedFile(bucket, relative, len(rows), table.size(relative), _statistics(rows))
 
 
 def _statistics(events: pl.DataFrame) -> str:
-    times = (t.OCCURRED_AT, t.RECORDED_AT)
     return json.dumps(
         {
             "numRecords": len(events),
-            "minValues": {name: _milliseconds(events[name].min()) for name in times},
-            "maxValues": {name: _milliseconds(events[name].max()) for name in times},
-            "nullCount": dict.fromkeys(times, 0),
+            "minValues": {name: _milliseconds(events[name].min()) for name in _TIMES},
+            "maxValues": {name: _milliseconds(events[name].max()) for name in _TIMES},
+            "nullCount": dict.fromkeys(_TIMES, 0),
         }
     )
 

@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
 from everstay.lake.bucket_files import StagedFile, resolve_bucket
+from everstay.lake.snapshot import read_file
 from everstay.lake.staging import Chunk, stage_chunk
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
 from everstay.partitions import map_parts
@@ -65,10 +66,10 @@ class Staged:
         return tuple(file.bucket for file in self.files)
 
     def read(self, bucket: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The new events of one bucket, as they would be stored; all columns when None."""
+        """The new events of one bucket, as they would be stored, ids as categories; all columns when None."""
         wanted = list(columns or t.EVENTS.columns)
         events = Folder(self.lake.table_uri(t.EVENTS))
-        frames = [events.read_parquet(file.path, wanted) for file in self.files if file.bucket == bucket]
+        frames = [pl.DataFrame(read_file(events, file.path, wanted)) for file in self.files if file.bucket == bucket]
         return pl.concat(frames) if frames else t.EVENTS.empty().select(wanted)
 
 

@@ -7,6 +7,7 @@ from everstay import tables as t
 _RATING_RANGE = (1, 5)
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
+_FIRST_SIGN, _LAST_SIGN = map(pl.lit, ("!", "\x7f"))  # all that a text of ASCII begins with, but white space
 
 Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and words
 
@@ -21,12 +22,13 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Returns:
         The good rows (columns of `events`, `source_file`, `source_row`), and the refused ones as `quarantine`.
     """
-    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in _rules())
+    rules = _rules(staged)
+    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in rules)
     verdict = staged.select(is_bad.alias(t.PROBLEM)).to_series()
     good = staged.drop(t.PROBLEM, t.CONTENT)
     if not verdict.any():
         return good, t.QUARANTINE.empty()
-    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules()]
+    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in rules]
     problems = pl.concat_str([pl.col(t.PROBLEM), *words], separator="; ", ignore_nulls=True)
     refused = staged.filter(verdict).with_columns(problems.alias(t.PROBLEM))
     return good.filter(~verdict), to_quarantine(refused)
@@ -48,12 +50,20 @@ def _has_problem(staged: pl.DataFrame) -> pl.Expr:
     return pl.col(t.PROBLEM).is_not_null() & (pl.col(t.PROBLEM) != "")
 
 
-def _rules() -> list[Rule]:
+def _is_blank(staged: pl.DataFrame, name: str) -> pl.Expr:
+    """Whether there is nothing but white space; seldom does an id begin with anything but a letter, digit or sign."""
+    begins_with_sign = pl.col(name).is_between(_FIRST_SIGN, _LAST_SIGN).all()
+    if staged.select(begins_with_sign).item():
+        return pl.lit(value=False)
+    return ~pl.col(name).str.contains(r"\S")
+
+
+def _rules(staged: pl.DataFrame) -> list[Rule]:
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
         (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing")) for name in sorted(t.EVENTS.required)
     ]
-    blank = [(~pl.col(name).str.contains(r"\S"), pl.lit(f"{name}: is empty")) for name in _IDS]
+    blank = [(_is_blank(staged, name), pl.lit(f"{name}: is empty")) for name in _IDS]
     money = [
         (~pl.col(name).is_between(0, float("inf"), closed="left"), pl.format(f"{name}: {{}} is not zero or more", name))
         for name in _MONEY

@@ -101,7 +101,7 @@ class Snapshot:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
 
         def read(*columns: str) -> list[pa.Table]:
-            tables = [_known(_read_file(self._folder, file, [*columns]), as_of) for file in files]
+            tables = [_known(read_file(self._folder, file, [*columns]), as_of) for file in files]
             return [_one_dictionary(table if with_anonymous else _of_users(table)) for table in tables]
 
         try:
@@ -152,6 +152,14 @@ def event_files(events: DeltaTable, bucket: int, times: tuple[datetime, datetime
     return [file for file in files if any(file.endswith(path) for path in touched)]
 
 
+def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
+    """Rows of a file of events in Arrow, ids and other repeated text as dictionaries."""
+    with lake.reading(file) as source:
+        coded = [column for column in _CODED if column in columns]
+        # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
+        return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
+
+
 def read_table(lake: Folder, table: t.Table, version: int) -> pl.DataFrame:
     """All rows of a table at a version."""
     delta = DeltaTable(lake.path(table.name), version=version)
@@ -174,13 +182,6 @@ def _in_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
 def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
     """Names below the lake's folder of files of a table."""
     return sorted(uri[uri.rindex(f"/{table.name}/") + 1 :] for uri in uris)
-
-
-def _read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
-    with lake.reading(file) as source:
-        coded = [column for column in _CODED if column in columns]
-        # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
-        return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
 
 
 def _known(events: pa.Table, as_of: datetime) -> pa.Table:

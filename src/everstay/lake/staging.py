@@ -39,10 +39,12 @@ class StagedFrame:
 
     Attributes:
         name: of the file.
+        origin: the chunk's; of each row only its number is written.
         buckets: bucket of each record batch, ascending.
     """
 
     name: str
+    origin: str
     buckets: tuple[int, ...]
 
 
@@ -67,31 +69,47 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
             folder.write_parquet(f"refused/{name}.parquet", bad)
             refused.append(f"refused/{name}.parquet")
         if len(good):
-            frames.append(_write_frame(good, lake.bucket_count, folder, f"{name}.arrow"))
+            buckets = _write_frame(good.drop(t.SOURCE_FILE), lake.bucket_count, folder, f"{name}.arrow")
+            frames.append(StagedFrame(f"{name}.arrow", chunk.origin, buckets))
     return ChunkOutcome(rows_read, tuple(frames), tuple(refused))
 
 
-def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: str) -> StagedFrame:
-    """Write rows in the order of their buckets, without the columns in which there is nothing."""
+def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: str) -> tuple[int, ...]:
+    """Write rows in the order of their buckets, without the columns in which there is nothing; return the buckets."""
     bucket = assign_bucket(good.select(t.USER_ID), bucket_count)[t.USER_BUCKET].to_numpy()
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
     kept = [column.name for column in good if column.null_count() < len(good)]
     table = good.select(kept).with_columns(pl.col(t.EVENT_TYPE).cast(_KIND))[order].to_arrow(compat_level=_PLAIN)
+    table = table.cast(_with_short_offsets(table.schema))
     buckets, starts = np.unique(bucket[order], return_index=True)
     with folder.writing(name) as file, pa.ipc.new_file(file, table.schema) as writer:
         for low, high in zip(starts, [*starts[1:], len(order)], strict=True):
             (batch,) = table.slice(low, high - low).combine_chunks().to_batches()
             writer.write_batch(batch)
-    return StagedFrame(name, tuple(int(number) for number in buckets))
+    return tuple(int(number) for number in buckets)
+
+
+def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
+    """Text with offsets of 32 bits: a frame's is far shorter than their two gigabytes, and this is most of its bytes."""
+    short = {pa.large_string(): pa.string()}
+    return pa.schema([field.with_type(short.get(field.type, field.type)) for field in schema])
 
 
 def read_bucket(bucket: int, frames: Sequence[StagedFrame], folder: Folder) -> pl.DataFrame:
     """All staged rows of a bucket, in the order of the delivery; a column in which there is nothing is absent."""
+    found = [frame for frame in frames if bucket in frame.buckets]
     batches = []
-    for frame in frames:
-        if bucket in frame.buckets:
-            with folder.reading(frame.name) as file:
-                batch = pa.ipc.open_file(file).get_batch(frame.buckets.index(bucket))
-                batches.append(pa.Table.from_batches([batch]))
+    for frame in found:
+        with folder.reading(frame.name) as file:
+            batch = pa.ipc.open_file(file).get_batch(frame.buckets.index(bucket))
+            batches.append(pa.Table.from_batches([batch]))
     rows = pa.concat_tables(batches, promote_options="default")
-    return pl.DataFrame(pl.from_arrow(rows.combine_chunks()))  # in one piece, for what picks rows from many is slow
+    rows = pl.DataFrame(pl.from_arrow(rows.combine_chunks()))  # in one piece, for what picks rows from many is slow
+    return rows.with_columns(_origins([frame.origin for frame in found], [len(batch) for batch in batches]))
+
+
+def _origins(names: Sequence[str], counts: Sequence[int]) -> pl.Series:
+    """`SOURCE_FILE` of as many rows of each frame."""
+    known = sorted(set(names))
+    codes = np.repeat([known.index(name) for name in names], counts)
+    return pl.Series(t.SOURCE_FILE, codes, pl.UInt32).cat.to(pl.Enum(known))
