@@ -90,7 +90,7 @@ def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: st
 
 
 def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
-    """Text with offsets of 32 bits: a frame's is far shorter than their two gigabytes, and this is most of its bytes."""
+    """Text with offsets of 32 bits: a frame's is far shorter than two gigabytes."""
     short = {pa.large_string(): pa.string()}
     return pa.schema([field.with_type(short.get(field.type, field.type)) for field in schema])
 

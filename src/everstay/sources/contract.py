@@ -111,7 +111,7 @@ def content_ids(events: pl.DataFrame) -> pl.Series:
 
 
 def _as_text(digests: pl.Series) -> pl.Series:
-    """`~` and the first `_ID_BYTES` of each digest (n,) of 16 bytes in base64: of all at once, for no letter is padding."""
+    """`~` and the first `_ID_BYTES` of each digest (n,) of 16 bytes in base64; all at once, for none is padded."""
     (*_, data) = digests.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
     heads = np.frombuffer(data, np.uint8).reshape(len(digests), 16)[:, :_ID_BYTES]
     letters = np.frombuffer(base64.b64encode(np.ascontiguousarray(heads)), np.uint8).reshape(len(digests), -1)
