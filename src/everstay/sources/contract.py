@@ -114,7 +114,7 @@ def _as_text(digests: pl.Series) -> pl.Series:
     """`~` and the first `_ID_BYTES` of each digest (n,) of 16 bytes in base64; all at once, for none is padded."""
     (*_, data) = digests.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
     heads = np.frombuffer(data, np.uint8).reshape(len(digests), 16)[:, :_ID_BYTES]
-    letters = np.frombuffer(base64.b64encode(np.ascontiguousarray(heads)), np.uint8).reshape(len(digests), -1)
+    letters = np.frombuffer(base64.b64encode(heads.tobytes()), np.uint8).reshape(len(digests), -1)
     marks = np.full((len(digests), 1), ord(t.MADE_ID), np.uint8)
     return _as_rows(np.hstack([marks, letters]), pa.large_string()).alias(t.EVENT_ID)
 
