@@ -1,6 +1,6 @@
 """The rows that churn candidates learn from and are judged on: one per user and as-of, in four parts by time."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -79,15 +79,27 @@ class ChurnRows:
         """Undo `write`."""
         return cls(*(pl.read_parquet(folder / f"{part}.parquet") for part in PARTS))
 
-    def check(self) -> None:
+    @classmethod
+    def read_early(cls, folder: Path) -> Self:
+        """Undo `write` for what settings are chosen by: train and validation; the other parts are not read, and empty.
+
+        Raises:
+            NotReady, ValueError: as `check`, of these two parts.
+        """
+        train, validation = (pl.read_parquet(folder / f"{part}.parquet") for part in ("train", "validation"))
+        rows = cls(train, train.clear(), validation, validation.clear())
+        rows.check(("train", "validation"))
+        return rows
+
+    def check(self, parts: Sequence[str] = ("train", "validation", "test")) -> None:
         """Refuse parts that nothing can be learned from or judged by.
 
         Raises:
-            NotReady: train, validation or test has no user that left, or none that stayed.
+            NotReady: one of the parts has no user that left, or none that stayed.
             ValueError: a column is missing, or the parts are not in the order of time.
         """
-        for name in ("train", "validation", "test"):
-            part: pl.DataFrame = getattr(self, name)
+        frames: list[pl.DataFrame] = [getattr(self, name) for name in parts]
+        for name, part in zip(parts, frames, strict=True):
             absent = sorted(
                 {*LABEL_COLUMNS, t.AS_OF, *FEATURE_COLUMNS, *HISTORY_COLUMNS, STATE_COLUMN, *TOKEN_COLUMNS}.difference(
                     part.columns
@@ -100,9 +112,9 @@ class ChurnRows:
                     f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both who left and who stayed "
                     "are needed; change look_back_days or horizon_days in [churn], or bring more history"
                 )
-        ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in (self.train, self.validation, self.test)]
+        ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in frames]
         if any(earlier[1] >= later[0] for earlier, later in pairwise(ends)):  # type: ignore[operator]
-            raise ValueError("train, validation and test rows are not in the order of time")
+            raise ValueError(f"{', '.join(parts)} rows are not in the order of time")
 
 
 def write_attributes(users: pl.DataFrame | None, folder: Path) -> None:
