@@ -1,7 +1,7 @@
 """The rows that churn candidates learn from and are judged on: one per user and as-of, in four parts by time."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ from everstay.churn.encoding import FEATURE_COLUMNS, HISTORY_COLUMNS, STATE_COLU
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
-_ATTRIBUTES = "attributes.parquet"
+_ATTRIBUTES, _UNLABELLED = "attributes.parquet", "unlabelled.parquet"
 PARTS = ("train", "between", "validation", "test")
 LABEL_COLUMNS = (t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS, t.HORIZON_DAYS)
 """What is known only afterwards: whether a user left, and how those who stayed came back."""
@@ -48,19 +48,36 @@ class ChurnRows:
         between: later than that; their labels are known too late for the (first) validation as-of.
         validation: what settings are chosen and probabilities calibrated on; of one as-of or several.
         test: what the final models are judged on, and nothing else.
+        unlabelled: users outside the churn population as of the last of `train` and the last before `test`, without
+            `LABEL_COLUMNS`: networks learn to read from them too.
     """
 
     train: pl.DataFrame
     between: pl.DataFrame
     validation: pl.DataFrame
     test: pl.DataFrame
+    unlabelled: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @classmethod
-    def split(cls, rows: pl.DataFrame, split: TimeSplit) -> Self:
-        """Sort rows into the parts of `split`; rows of other as-ofs are left out."""
-        return cls(
-            _at(rows, split.train), _at(rows, split.between), _at(rows, split.validation), _at(rows, (split.test,))
-        )
+    def split(cls, rows: pl.DataFrame, split: TimeSplit, everybody: pl.DataFrame | None = None) -> Self:
+        """Sort rows into the parts of `split`; rows of other as-ofs are left out.
+
+        Args:
+            rows: from `join_rows` with labels.
+            split: by time.
+            everybody: from `join_rows` without labels.
+        """
+        moments = {
+            "train": split.train,
+            "between": split.between,
+            "validation": split.validation,
+            "test": (split.test,),
+        }
+        parts = {part: _at(rows, as_ofs) for part, as_ofs in moments.items()}
+        if everybody is None:
+            return cls(**parts)
+        last = _at(everybody, (split.train[-1], split.refit[-1]))
+        return cls(**parts, unlabelled=last.join(rows, on=[t.USER_ID, t.AS_OF], how="anti"))
 
     @property
     def refit(self) -> pl.DataFrame:
@@ -72,12 +89,14 @@ class ChurnRows:
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             getattr(self, part).write_parquet(folder / f"{part}.parquet")
+        self.unlabelled.write_parquet(folder / _UNLABELLED)
         return folder
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Undo `write`."""
-        return cls(*(pl.read_parquet(folder / f"{part}.parquet") for part in PARTS))
+        parts = {part: pl.read_parquet(folder / f"{part}.parquet") for part in PARTS}
+        return cls(**parts, unlabelled=_read_unlabelled(folder))
 
     @classmethod
     def read_early(cls, folder: Path) -> Self:
@@ -87,7 +106,7 @@ class ChurnRows:
             NotReady, ValueError: as `check`, of these two parts.
         """
         train, validation = (pl.read_parquet(folder / f"{part}.parquet") for part in ("train", "validation"))
-        rows = cls(train, train.clear(), validation, validation.clear())
+        rows = cls(train, train.clear(), validation, validation.clear(), _read_unlabelled(folder))
         rows.check(("train", "validation"))
         return rows
 
@@ -132,6 +151,12 @@ def read_attributes(folder: Path) -> pl.DataFrame | None:
 def outcomes(rows: pl.DataFrame) -> NDArray[np.float64]:
     """Who left: (N,) of 0 and 1."""
     return rows[t.CHURNED].cast(pl.Float64).to_numpy()
+
+
+def _read_unlabelled(folder: Path) -> pl.DataFrame:
+    """Empty where an earlier version wrote the rows."""
+    file = folder / _UNLABELLED
+    return pl.read_parquet(file) if file.exists() else pl.DataFrame()
 
 
 def _at(rows: pl.DataFrame, as_ofs: Collection[object]) -> pl.DataFrame:
