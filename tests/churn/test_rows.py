@@ -25,8 +25,6 @@ def test_parts_are_read_as_they_were_written(churn_rows: ChurnRows, tmp_path: Pa
     assert_frame_equal(
         ChurnRows.read(replace(churn_rows, unlabelled=others).write(tmp_path / "rows")).unlabelled, others
     )
-    (tmp_path / "rows" / "unlabelled.parquet").unlink()  # rows of an earlier version
-    assert ChurnRows.read(tmp_path / "rows").unlabelled.is_empty()
 
 
 def test_refit_holds_every_row_but_the_test(churn_rows: ChurnRows) -> None:

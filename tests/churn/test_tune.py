@@ -1,5 +1,6 @@
 """The search looks at train and validation, and tells the figure that the candidate's own run tells."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -29,7 +30,7 @@ def test_only_train_and_validation_are_read(
 ):
     early = tmp_path / "early"
     early.mkdir()
-    for part in ("train", "validation"):  # there is no file of the others
+    for part in ("train", "validation", "unlabelled"):  # there is no file of the others
         getattr(churn_rows, part).write_parquet(early / f"{part}.parquet")
     first, again = (tune_candidate(name, folder, churn_settings, trials) for folder in (rows_folder, early))
     assert [(one.values, one.figure) for one in first.trials] == [(one.values, one.figure) for one in again.trials]
@@ -70,7 +71,6 @@ def test_what_cannot_be_searched_is_told(
     with pytest.raises(SettingsError, match=r"'blend': one of logistic, .*lightgbm"):
         tune_candidate("blend", rows_folder, churn_settings, 3)
     alike = churn_rows.validation.with_columns(pl.lit(value=True).alias(t.CHURNED))
-    churn_rows.train.write_parquet(tmp_path / "train.parquet")
-    alike.write_parquet(tmp_path / "validation.parquet")
+    replace(churn_rows, validation=alike).write(tmp_path)
     with pytest.raises(NotReady, match="400 validation users, 400 of them left"):
         tune_candidate("logistic", tmp_path, churn_settings, 3)

@@ -254,7 +254,7 @@ def test_a_search_is_written_for_review_and_changes_no_champion(
 
 
 def test_the_search_of_a_churn_candidate_starts_from_its_run_and_reads_no_test_row(settings_of, trained: Path):
-    (folder,) = (trained / "lake" / "_work" / "churn").glob("*/rows")
+    (folder,) = (trained / "lake" / "_work" / "churn").glob("*/rows_and_unlabelled")
     rows, hidden = folder / "test.parquet", folder / "test.hidden"
     rows.rename(hidden)
     try:

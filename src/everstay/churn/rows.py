@@ -96,7 +96,7 @@ class ChurnRows:
     def read(cls, folder: Path) -> Self:
         """Undo `write`."""
         parts = {part: pl.read_parquet(folder / f"{part}.parquet") for part in PARTS}
-        return cls(**parts, unlabelled=_read_unlabelled(folder))
+        return cls(**parts, unlabelled=pl.read_parquet(folder / _UNLABELLED))
 
     @classmethod
     def read_early(cls, folder: Path) -> Self:
@@ -106,7 +106,7 @@ class ChurnRows:
             NotReady, ValueError: as `check`, of these two parts.
         """
         train, validation = (pl.read_parquet(folder / f"{part}.parquet") for part in ("train", "validation"))
-        rows = cls(train, train.clear(), validation, validation.clear(), _read_unlabelled(folder))
+        rows = cls(train, train.clear(), validation, validation.clear(), pl.read_parquet(folder / _UNLABELLED))
         rows.check(("train", "validation"))
         return rows
 
@@ -151,12 +151,6 @@ def read_attributes(folder: Path) -> pl.DataFrame | None:
 def outcomes(rows: pl.DataFrame) -> NDArray[np.float64]:
     """Who left: (N,) of 0 and 1."""
     return rows[t.CHURNED].cast(pl.Float64).to_numpy()
-
-
-def _read_unlabelled(folder: Path) -> pl.DataFrame:
-    """Empty where an earlier version wrote the rows."""
-    file = folder / _UNLABELLED
-    return pl.read_parquet(file) if file.exists() else pl.DataFrame()
 
 
 def _at(rows: pl.DataFrame, as_ofs: Collection[object]) -> pl.DataFrame:
