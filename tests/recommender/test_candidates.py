@@ -27,7 +27,7 @@ from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Promotion, Recommender, RecommenderCandidate, Settings, Training
 
-from .conftest import AS_OF, basket_rows, shop
+from .conftest import AS_OF, basket_rows, rate, shop
 
 SETTINGS = Settings(
     recommender=Recommender(min_item_users=2, list_length=5),
@@ -40,7 +40,9 @@ NAMES = get_args(RecommenderCandidate)
 @pytest.fixture(scope="module")
 def rows_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     validation = shop(40, 1).with_columns(pl.lit(AS_OF - timedelta(days=28), t.TIME).alias(t.AS_OF))
-    return BasketRows(validation, shop(40, 2)).write(tmp_path_factory.mktemp("rows"))
+    declared = pl.lit("young").alias(t.AGE_BAND)  # one candidate looks at it, and one at ratings
+    parts = (rate(part.with_columns(declared)) for part in (validation, shop(40, 2)))
+    return BasketRows(*parts).write(tmp_path_factory.mktemp("rows"))
 
 
 @pytest.fixture(scope="module")

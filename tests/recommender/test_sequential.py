@@ -31,10 +31,10 @@ def parts(sequences: Sequences) -> list[list[int]]:
     return [sequences.item[a:b].tolist() for a, b in zip(sequences.start[:-1], sequences.start[1:], strict=True)]
 
 
-@pytest.fixture
-def network() -> SequentialNetwork:
+@pytest.fixture(params=["attention", "gru"])
+def network(request: pytest.FixtureRequest) -> SequentialNetwork:
     torch.manual_seed(1)
-    return SequentialNetwork(CONFIG, ITEMS).eval()
+    return SequentialNetwork(CONFIG.model_copy(update={"encoder": request.param}), ITEMS).eval()
 
 
 def walks(count: int, seed: int) -> Sequences:

@@ -16,6 +16,7 @@ from scipy import sparse
 from everstay.errors import EverstayError
 from everstay.recommender.baselines import ItemNeighboursRanker, PersonalFrequencyRanker, PopularityRanker
 from everstay.recommender.blend import BlendRanker
+from everstay.recommender.cold_users import ColdUserRanker, with_segments, without_segments
 from everstay.recommender.config import (
     BlendConfig,
     IalsConfig,
@@ -34,6 +35,7 @@ from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
+from everstay.recommender.segment_popularity import SegmentPopularityRanker
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.trends import current_trends
@@ -62,9 +64,12 @@ def save_artifact(
         params: choices, for people.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind, save = next((kind, save) for kind, (owner, save, _) in _KINDS.items() if type(model.ranker) is owner)
+    ranker = without_segments(model.ranker)
+    kind, save = next((kind, save) for kind, (owner, save, _) in _KINDS.items() if type(ranker) is owner)
     model.vocabulary.items.write_parquet(folder / _VOCABULARY)
-    save(model.ranker, folder)
+    save(ranker, folder)
+    if isinstance(model.ranker, ColdUserRanker):
+        model.ranker.segments.save(folder)
     card = {
         "kind": kind,
         "model": "recommender",
@@ -72,10 +77,11 @@ def save_artifact(
         "loader": LOADER,
         "as_of": as_of.isoformat(),
         "data_version": data_version,
-        "config": model.ranker.config.model_dump(mode="json"),
+        "config": ranker.config.model_dump(mode="json"),
         "params": dict(params),
         "vocabulary": _VOCABULARY,
         "already_bought": model.already_bought,
+        "segment_by": model.segment_by,
     }
     (folder / CARD).write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
     return folder
@@ -97,7 +103,10 @@ def load_artifact(folder: Path) -> ListModel:
             f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(AlreadyBought))}"
         )
     vocabulary = Vocabulary(Folder(str(folder)).read_parquet(_VOCABULARY))
-    return ListModel(card["name"], load(folder, card["config"], vocabulary), vocabulary, policy)
+    ranker = load(folder, card["config"], vocabulary)
+    if card.get("segment_by") and not isinstance(ranker, SegmentPopularityRanker):
+        ranker = with_segments(ranker, SegmentPopularityRanker.load(folder, vocabulary))
+    return ListModel(card["name"], ranker, vocabulary, policy)
 
 
 def _save_nothing(ranker: Ranker, folder: Path) -> None:  # noqa: ARG001  # all is in the card and the vocabulary

@@ -19,6 +19,7 @@ from everstay.recommender.baselines import (
 )
 from everstay.recommender.blend import BlendRanker
 from everstay.recommender.choose import BLEND_WEIGHTS, GRIDS, choose_config
+from everstay.recommender.cold_users import without_segments
 from everstay.recommender.config import (
     BlendConfig,
     HybridConfig,
@@ -44,6 +45,9 @@ from everstay.settings import Settings
 from everstay.training import count_parameters
 
 Make = Callable[[Any], Ranker]
+
+SEQUENTIAL = {"sequential": SequentialConfig(), "gru": SequentialConfig(encoder="gru")}
+"""The sequential networks, by the candidate's name."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
         return _fit_network(rows, settings, folder)
     if name == "hybrid":
         return _fit_hybrid(rows, settings)
-    if name == "sequential":
-        return _fit_sequential(rows, settings, folder)
+    if name in SEQUENTIAL:
+        return _fit_sequential(name, rows, settings, folder)
     is_content = name in FAMILIES and FAMILIES[name].knows_unsold
     early_vocabulary, vocabulary = vocabularies(rows, settings, with_unsold=is_content)
     make = partial(list_model, name, settings)
@@ -108,7 +112,9 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
         rows: that they were fitted on.
         settings: length of the lists and policy.
     """
-    early, final = ([getattr(fitted[name], part).ranker for name in BLENDED] for part in ("early", "model"))
+    early, final = (
+        [without_segments(getattr(fitted[name], part).ranker) for name in BLENDED] for part in ("early", "model")
+    )
     configs = [rank.config for rank in early]
     grid = [
         BlendConfig(
@@ -203,9 +209,9 @@ def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
     )
 
 
-def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
+def _fit_sequential(name: str, rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
-    policy, training, config = settings.recommender.already_bought, settings.training, SequentialConfig()
+    policy, training, config = settings.recommender.already_bought, settings.training, SEQUENTIAL[name]
     early_vocabulary, vocabulary = vocabularies(rows, settings)
     asked = next_items(rows.validation, early_vocabulary, policy)
     early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
@@ -218,10 +224,8 @@ def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitte
         "seed": training.seed,
     }
     return Fitted(
-        list_model("sequential", settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
-        list_model(
-            "sequential", settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary
-        ),
+        list_model(name, settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
+        list_model(name, settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary),
         params,
         early.curves,
     )

@@ -1,4 +1,4 @@
-"""Which item comes next, from the items before: SASRec (Kang and McAuley, 2018) with cosine scores.
+"""Which item comes next, from the items before: SASRec (Kang and McAuley, 2018) or GRU4Rec, with cosine scores.
 
 Shapes: S = sequences, T = places, M = places that predict, D = dimensions, V = items.
 """
@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812  # the name every PyTorch rea
 
 from everstay.recommender.attention import CausalBlock
 from everstay.recommender.config import SequentialConfig
+from everstay.recommender.recurrence import RecurrentBlock
 from everstay.recommender.sequences import SequenceBatch
 
 
@@ -25,9 +26,7 @@ class SequentialNetwork(nn.Module):
         self.embedding = nn.Embedding(items, config.dimensions)
         self.distance = nn.Embedding(config.max_items, config.dimensions)
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.blocks = nn.ModuleList(
-            CausalBlock(config.dimensions, config.heads, config.dropout) for _ in range(config.blocks)
-        )
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dimensions)
         self.apply(_start_small)
 
@@ -49,6 +48,12 @@ class SequentialNetwork(nn.Module):
     def unit_items(self, item: Tensor | None = None) -> Tensor:
         """Unit vectors of some items (C, D), or of all (V, D)."""
         return F.normalize(self.embedding.weight if item is None else self.embedding(item), dim=-1)
+
+
+def _block(config: SequentialConfig) -> nn.Module:
+    if config.encoder == "gru":
+        return RecurrentBlock(config.dimensions, config.dropout)
+    return CausalBlock(config.dimensions, config.heads, config.dropout)
 
 
 def _start_small(part: nn.Module) -> None:
