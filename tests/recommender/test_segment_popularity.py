@@ -118,6 +118,8 @@ def test_every_model_gives_cold_users_their_segments_list(
         own = lists.filter(pl.col(t.USER_ID) == user)
         assert own[t.ITEM_ID].to_list() == vocabulary.ids(expected).to_list()
         assert set(own[t.REASON]) == {"popular with your age band"}
+        usual = plain.recommend(asked, 1).filter(pl.col(t.USER_ID) == user)
+        assert own[t.SCORE][0] == pytest.approx(usual[t.SCORE][0])  # users stay comparable
     others = pl.col(t.USER_ID).is_in(["young", "old"]).not_()
     assert lists.filter(others).equals(plain.recommend(asked, 5).filter(others))
     loaded = load_artifact(save_artifact(model, tmp_path / "a", as_of=AS_OF, data_version="events-1", params={}))

@@ -46,7 +46,8 @@ class ColdUserRanker:
         """The ranker's, but for those who are served here, (n, items)."""
         scores, served = self.ranker.scores(histories), self.is_served(histories)
         if served.any():
-            scores[served] = self.segments.shares(self.segments.place(histories)[served])
+            place = self.segments.place(histories)[served]
+            scores[served] = self._stretched(scores[served.argmax()], np.arange(len(self.segments.names)))[place]
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
@@ -58,6 +59,15 @@ class ColdUserRanker:
             strict=True,
         )
         return [there if is_served else usual for is_served, there, usual in pairs]
+
+    def _stretched(self, own: Scores, place: IntArray) -> Scores:
+        """Shares of segments (n, items) in the range of the ranker's own scores of a cold user (items,).
+
+        So that users can be compared by their scores: one ranker's are probabilities, another one's their logarithms.
+        """
+        shares, low = self.segments.shares(place), own.min()
+        stretched: Scores = low + (own.max() - low) * shares / shares.max(axis=1, keepdims=True)
+        return stretched
 
 
 @dataclass(frozen=True)
@@ -73,11 +83,11 @@ class ColdUserFactorRanker(ColdUserRanker):
             return users, items
         place = np.arange(len(self.segments.names))
         is_there = served[:, None] & (self.segments.place(histories)[:, None] == place)
+        there = self._stretched(users[served.argmax()] @ items.T, place)
         users = np.where(served[:, None], 0.0, users)
-        shares = self.segments.shares(place).T
         return (
             np.column_stack([users, is_there]).astype(np.float32),
-            np.column_stack([items, shares]).astype(np.float32),
+            np.column_stack([items, there.T]).astype(np.float32),
         )
 
 
