@@ -32,7 +32,7 @@ class Fairness(Section):
     """Which groups of users a model is looked at for, and whether warnings are evened out between them."""
 
     attributes: tuple[UserAttribute, ...] = ("age_band", "income_band", "household_size")
-    """Declared attributes of `users`; they are judged by, and never inputs of a model."""
+    """Declared attributes of `users`; churn models are judged by them, and never read them."""
     min_users: int = Field(default=50, ge=10)
     """Smaller groups are named and not judged: their figures would be noise, and could point at persons."""
     mitigate: UserAttribute | None = None

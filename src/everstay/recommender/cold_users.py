@@ -52,13 +52,11 @@ class ColdUserRanker:
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The ranker's reasons, but for those who are served here."""
-        pairs = zip(
-            self.is_served(histories)[user],
-            self.segments.explain(histories, user, item),
-            self.ranker.explain(histories, user, item),
-            strict=True,
-        )
-        return [there if is_served else usual for is_served, there, usual in pairs]
+        served, reasons = self.is_served(histories)[user], self.ranker.explain(histories, user, item)
+        pairs = np.flatnonzero(served)
+        for pair, there in zip(pairs, self.segments.explain(histories, user[pairs], item[pairs]), strict=True):
+            reasons[pair] = there
+        return reasons
 
     def _stretched(self, own: Scores, place: IntArray) -> Scores:
         """Shares of segments (n, items) in the range of the ranker's own scores of a cold user (items,).
