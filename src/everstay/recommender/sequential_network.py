@@ -14,7 +14,7 @@ from everstay.recommender.sequences import SequenceBatch
 
 
 class SequentialNetwork(nn.Module):
-    """Item embeddings, the distance of each from the sequence's end, causal blocks.
+    """Item embeddings, for attention the distance of each from the sequence's end, causal blocks.
 
     Args:
         config: sizes.
@@ -24,7 +24,7 @@ class SequentialNetwork(nn.Module):
     def __init__(self, config: SequentialConfig, items: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(items, config.dimensions)
-        self.distance = nn.Embedding(config.max_items, config.dimensions)
+        self.distance = nn.Embedding(config.max_items, config.dimensions) if config.encoder == "attention" else None
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.blocks = nn.ModuleList(_block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dimensions)
@@ -33,9 +33,11 @@ class SequentialNetwork(nn.Module):
     def forward(self, batch: SequenceBatch) -> Tensor:
         """What is expected after each place: unit vectors (M, D), all places of the first sequence first."""
         items, lengths = batch
-        place = torch.arange(items.shape[1], device=items.device)
-        distance = (lengths[:, None] - 1 - place).clamp(0, self.distance.num_embeddings - 1)
-        hidden = self.input_dropout(self.embedding(items) + self.distance(distance))
+        place, hidden = torch.arange(items.shape[1], device=items.device), self.embedding(items)
+        if self.distance is not None:
+            distance = (lengths[:, None] - 1 - place).clamp(0, self.distance.num_embeddings - 1)
+            hidden = hidden + self.distance(distance)
+        hidden = self.input_dropout(hidden)
         for block in self.blocks:
             hidden = block(hidden)
         return F.normalize(self.norm(hidden[place < lengths[:, None]]), dim=-1)
