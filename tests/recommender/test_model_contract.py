@@ -433,23 +433,19 @@ class TestBlend(ModelContract):
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
         sequential = TestSequential.fit(rows, vocabulary, folder)
-        together = TestEase.fit(rows, vocabulary, folder)
-        follows = TestTransitions.fit(rows, vocabulary, folder)
-        config = BlendConfig(
-            sequential=sequential.config,  # type: ignore[arg-type]
-            together=together.config,  # type: ignore[arg-type]
-            follows=follows.config,  # type: ignore[arg-type]
-            together_weight=0.5,
-            follows_weight=0.25,
-        )
-        return BlendRanker(config, sequential, together, follows)  # type: ignore[arg-type]
+        linear = [family.fit(rows, vocabulary, folder) for family in (TestTransitions, TestItemItem, TestEase)]
+        configs = dict(zip(("follows", "alike", "together"), (part.config for part in linear), strict=True))
+        weights = {"follows_weight": 0.25, "alike_weight": 0.125, "together_weight": 0.5}
+        config = BlendConfig(sequential=sequential.config, **configs, **weights)  # type: ignore[arg-type]
+        return BlendRanker(config, sequential, *linear)  # type: ignore[arg-type]
 
     def test_scores_are_a_weighted_sum(self, model: ListModel, rows: pl.DataFrame) -> None:
         histories, blend = read_histories(rows, model.vocabulary), model.ranker
         assert isinstance(blend, BlendRanker)
-        parts = [member.scores(histories) for member in (blend.sequential, blend.together, blend.follows)]
+        members = (blend.sequential, blend.follows, blend.alike, blend.together)
+        parts = [member.scores(histories) for member in members]
         scaled = [(part - part.mean(axis=1)[:, None]) / part.std(axis=1)[:, None] for part in parts]
-        expected = scaled[0] + 0.5 * scaled[1] + 0.25 * scaled[2]
+        expected = scaled[0] + 0.25 * scaled[1] + 0.125 * scaled[2] + 0.5 * scaled[3]
         np.testing.assert_allclose(blend.scores(histories), expected, atol=1e-4)
 
     def test_a_reason_is_that_of_the_strongest_part(self, model: ListModel, few: pl.DataFrame) -> None:

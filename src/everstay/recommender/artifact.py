@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
@@ -48,6 +49,7 @@ LOADER = "everstay.recommender.artifact:load_artifact"
 
 _VOCABULARY = "vocabulary.parquet"
 _ARRAYS = "arrays.safetensors"
+_LINEAR_PARTS = ("follows", "alike", "together")  # of a blend
 _WEIGHTS = "weights.safetensors"
 
 
@@ -188,18 +190,19 @@ def _load_network(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) 
 
 def _save_blend(ranker: BlendRanker, folder: Path) -> None:
     _save_sequential(ranker.sequential, folder)
-    together, follows = ranker.together.weights, ranker.follows.weights
-    save_file(_arrays(together, "together.") | _arrays(follows, "follows."), folder / _ARRAYS)
+    arrays: dict[str, NDArray[Any]] = {}
+    for part in _LINEAR_PARTS:
+        arrays |= _arrays(getattr(ranker, part).weights, f"{part}.")
+    save_file(arrays, folder / _ARRAYS)
 
 
 def _load_blend(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
     blend, arrays = BlendConfig(**config), load_file(folder / _ARRAYS)
-    return BlendRanker(
-        blend,
-        _load_sequential(folder, config["sequential"], vocabulary),
-        LinearRanker.build(vocabulary, blend.together, _cells(arrays, vocabulary, "together.")),
-        LinearRanker.build(vocabulary, blend.follows, _cells(arrays, vocabulary, "follows.")),
+    linear = (
+        LinearRanker.build(vocabulary, getattr(blend, part), _cells(arrays, vocabulary, f"{part}."))
+        for part in _LINEAR_PARTS
     )
+    return BlendRanker(blend, _load_sequential(folder, config["sequential"], vocabulary), *linear)
 
 
 _KINDS: dict[

@@ -30,7 +30,7 @@ CONFIGS: dict[str, Sequence[BaseModel]] = {
     "network": (NetworkConfig(),),
     "hybrid": (HybridConfig(),),
     **{name: (config,) for name, config in SEQUENTIAL.items()},
-    "blend": (SEQUENTIAL["sequential"], *GRIDS["ease"], *GRIDS["transitions"]),
+    "blend": (SEQUENTIAL["sequential"], *GRIDS["transitions"], *GRIDS["item_item"], *GRIDS["ease"]),
 }
 
 

@@ -299,12 +299,15 @@ class RatingFactorsConfig(_Config):
 
 
 class BlendConfig(_Config):
-    """The sequential network, EASE and SLIT, added up in standard deviations over a user's items."""
+    """The sequential network, SLIT, the cosine and EASE, added up in standard deviations over a user's items."""
 
     sequential: SequentialConfig
-    together: LinearConfig
     follows: LinearConfig
-    together_weight: float = Field(default=0.0, ge=0)
-    """Of EASE; the network's weight is 1."""
+    alike: LinearConfig
+    together: LinearConfig
     follows_weight: float = Field(default=0.0, ge=0)
-    """Of SLIT."""
+    """Of SLIT; the network's weight is 1."""
+    alike_weight: float = Field(default=0.0, ge=0)
+    """Of the cosine, which alone knows every item of a large catalogue."""
+    together_weight: float = Field(default=0.0, ge=0)
+    """Of EASE."""

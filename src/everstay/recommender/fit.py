@@ -18,7 +18,7 @@ from everstay.recommender.baselines import (
     find_neighbours,
 )
 from everstay.recommender.blend import BlendRanker
-from everstay.recommender.choose import BLEND_WEIGHTS, GRIDS, choose_config
+from everstay.recommender.choose import GRIDS, choose_config, choose_weights
 from everstay.recommender.cold_users import without_segments
 from everstay.recommender.config import (
     BlendConfig,
@@ -100,8 +100,9 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
 
 
-BLENDED = ("sequential", "ease", "transitions")
+BLENDED = ("sequential", "transitions", "item_item", "ease")
 """Candidates that the blend is made of."""
+_WEIGHTS = ("follows_weight", "alike_weight", "together_weight")
 
 
 def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
@@ -115,22 +116,16 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
     early, final = (
         [without_segments(getattr(fitted[name], part).ranker) for name in BLENDED] for part in ("early", "model")
     )
-    configs = [rank.config for rank in early]
-    grid = [
-        BlendConfig(
-            sequential=configs[0], together=configs[1], follows=configs[2], together_weight=left, follows_weight=right
-        )
-        for left, right in BLEND_WEIGHTS
-    ]
+    sequential, follows, alike, together = (rank.config for rank in early)
+    start = BlendConfig(sequential=sequential, follows=follows, alike=alike, together=together)
     vocabulary, early_vocabulary = (fitted["ease"].model.vocabulary, fitted["ease"].early.vocabulary)
 
     def make(config: BlendConfig) -> ListModel:
         return list_model("blend", settings, BlendRanker(config, *early), early_vocabulary)
 
-    chosen, _ = choose_config(grid, make, rows.validation, settings.recommender.list_length)
+    chosen = choose_weights(start, _WEIGHTS, make, rows.validation, settings.recommender.list_length)
     params = {
-        "together_weight": chosen.together_weight,
-        "follows_weight": chosen.follows_weight,
+        **{weight: getattr(chosen, weight) for weight in _WEIGHTS},
         **{f"sequential_{key}": value for key, value in fitted["sequential"].params.items()},
     }
     model = list_model("blend", settings, BlendRanker(chosen, *final), vocabulary)
