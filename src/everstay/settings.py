@@ -14,7 +14,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from everstay.errors import SettingsError
 from everstay.recommender_settings import AlreadyBought, Lists, Recommender, RecommenderCandidate
-from everstay.source_settings import DatabaseSource, FilesSource, MappedSource, Section, Source, StoreTwinSource
+from everstay.source_settings import (
+    DatabaseSource,
+    FilesSource,
+    MappedSource,
+    Section,
+    Source,
+    StoreTwinSource,
+    UserAttribute,
+)
 from everstay.value_settings import Fairness, Value
 
 __all__ = [
@@ -39,6 +47,7 @@ __all__ = [
     "Source",
     "StoreTwinSource",
     "Training",
+    "UserAttribute",
     "Value",
     "load_settings",
 ]

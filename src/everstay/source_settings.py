@@ -4,6 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+UserAttribute = Literal["age_band", "income_band", "household_size"]
+"""What users may declare of themselves; no model reads it unless a setting names it."""
+
 
 class Section(BaseModel):
     """A section of the settings: unknown keys are errors, nothing changes later."""
