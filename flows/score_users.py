@@ -1,12 +1,13 @@
 """Champions -> published, validated tables: who is about to leave, and what each user wants next."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
+from everstay.errors import NotReady
 from everstay.features import midnight_before
 from everstay.lake import Snapshot
 from everstay.registry.refs import ModelRef
@@ -18,6 +19,9 @@ from flows import runtime, tasks
 from flows.ingest_events import ingest_events
 from flows.prove_as_of import prove_as_of
 from flows.summary import print_published
+
+
+_QUIET_NIGHT = timedelta(days=1)  # the last events before a midnight are seldom recorded at it
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
         scheduler: Dask scheduler of a calling flow.
 
     Raises:
-        NotReady: there is no champion, or no data.
+        NotReady: there is no champion, or no data, or none that reaches `score_as_of`.
         LeakFound: a table of a sample changes with what came later.
         DataRejected: a scored table breaks an expectation; what was published before stays.
     """
@@ -91,10 +95,21 @@ def _score(settings: Settings, scheduler: str) -> Publication:
 
 
 def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
-    """The as-of of the settings, or the last midnight that the data covers."""
-    if settings.score_as_of is not None:
-        return datetime.combine(settings.score_as_of, time(), UTC)
-    return midnight_before(snapshot.recorded_until)
+    """The as-of of the settings, or the last midnight that the data covers.
+
+    Raises:
+        NotReady: the data does not reach the as-of of the settings, which would make everybody look silent.
+    """
+    last = midnight_before(snapshot.recorded_until)
+    if settings.score_as_of is None:
+        return last
+    as_of = datetime.combine(settings.score_as_of, time(), UTC)
+    if not snapshot.first_event_at < as_of <= last + _QUIET_NIGHT:
+        raise NotReady(
+            f"score_as_of is {as_of:%Y-%m-%d}, but the data reaches from {snapshot.first_event_at:%Y-%m-%d} to "
+            f"{snapshot.recorded_until:%Y-%m-%d}: correct it in everstay.toml, or leave it out for {last:%Y-%m-%d}"
+        )
+    return as_of
 
 
 if __name__ == "__main__":
