@@ -20,7 +20,6 @@ from flows.ingest_events import ingest_events
 from flows.prove_as_of import prove_as_of
 from flows.summary import print_published
 
-
 _QUIET_NIGHT = timedelta(days=1)  # the last events before a midnight are seldom recorded at it
 
 

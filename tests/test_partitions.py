@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from everstay.errors import NotReady, SourceError
+from everstay.errors import NotReady, SettingsError, SourceError
 from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
 from everstay.settings import Dask
 from everstay.storage import Folder
@@ -103,3 +103,9 @@ def test_a_person_s_mistake_arrives_as_it_was_told(scheduler: str, caplog: pytes
         with pytest.raises(SourceError, match=r"^orders\.csv row 3: is not readable$"):
             map_parts(refuse_at_three, [1, 2, 3], address)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1:8786"])
+def test_what_is_no_address_of_a_scheduler(address: str):
+    with pytest.raises(SettingsError, match=r"dask\.scheduler in everstay\.toml .* write tcp://host:8786"):
+        map_parts(str, [1], address)

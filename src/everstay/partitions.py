@@ -11,7 +11,7 @@ import dask
 import polars as pl
 from distributed import Client, LocalCluster
 
-from everstay.errors import EverstayError, NotReady
+from everstay.errors import EverstayError, NotReady, SettingsError
 from everstay.settings import Dask
 from everstay.storage import Folder
 
@@ -70,12 +70,17 @@ def map_parts(
 
     Raises:
         NotReady: no scheduler answers at that address.
+        SettingsError: it is no address.
         Exception: whatever `function` raised, unchanged.
     """
     if scheduler == IN_PROCESS:
         return [function(part) for part in parts]
     try:
         client = Client(scheduler, timeout=connect_seconds, set_as_default=False)
+    except (ValueError, TypeError) as error:  # no address, or one of a kind that this environment is not made for
+        raise SettingsError(
+            f"dask.scheduler in everstay.toml is '{scheduler}': {error}; write tcp://host:8786"
+        ) from None
     except OSError:
         raise NotReady(
             f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in everstay.toml"
