@@ -4,11 +4,12 @@ import os
 from functools import partial
 from pathlib import Path
 
+import dask
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from everstay.errors import NotReady, SettingsError, SourceError
+from everstay.errors import EverstayError, NotReady, SettingsError, SourceError
 from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
 from everstay.settings import Dask
 from everstay.storage import Folder
@@ -73,6 +74,17 @@ def test_a_worker_that_dies_costs_no_result(tmp_path: Path):
     with open_cluster(Dask(workers=2)) as address:
         assert map_parts(partial(die_once, folder=tmp_path), [0, 1, 2, 3], address) == [0, 1, 2, 3]
     assert (tmp_path / "died").exists()
+
+
+def die(number: int) -> int:
+    os._exit(number)
+
+
+def test_a_part_that_kills_every_worker_is_told():
+    told = pytest.raises(EverstayError, match=r"1 workers died at the same part .* set fewer dask\.workers")
+    once = dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    with once, open_cluster(Dask(workers=1)) as address, told:
+        map_parts(die, [1], address)
 
 
 def test_a_scheduler_that_does_not_answer_is_named():
