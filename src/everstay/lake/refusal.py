@@ -8,7 +8,7 @@ from everstay import tables as t
 
 # What `expectations/events.json` would refuse a whole delivery for is refused here row by row, with file and row.
 _RATING_RANGE = (1, 5)
-_TIME_RANGE = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+_TIME_RANGE = (pl.lit(datetime(1990, 1, 1, tzinfo=UTC)), pl.lit(datetime(2100, 1, 1, tzinfo=UTC)))
 _MOST_MONEY = 1e9
 _NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
@@ -88,7 +88,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         *no_id,
         *money,
         *riches,
-        (~pl.col(t.OCCURRED_AT).is_between(*map(pl.lit, _TIME_RANGE)),
+        (~pl.col(t.OCCURRED_AT).is_between(*_TIME_RANGE),
          pl.format("occurred_at: {} is not between 1990 and 2100", t.OCCURRED_AT)),
         (~pl.col(t.EVENT_TYPE).is_in(t.EVENT_TYPES),
          pl.format("event_type: '{}' is unknown; map it in event_types of the source", t.EVENT_TYPE)),
