@@ -159,7 +159,10 @@ def test_a_snapshot_does_not_move(lake: Lake):
         ({t.USER_ID: pl.lit("NULL")}, "user_id: 'NULL' is no id; leave it empty where there is none"),
         ({t.ITEM_ID: pl.lit("nan")}, "item_id: 'nan' is no id"),
         ({t.OCCURRED_AT: pl.lit(None, t.TIME)}, "occurred_at: is missing"),
-        ({t.OCCURRED_AT: pl.lit(datetime(1900, 1, 1, tzinfo=UTC))}, "00:00:00.000000+00:00 is not between 1990 and 2100"),
+        (
+            {t.OCCURRED_AT: pl.lit(datetime(1900, 1, 1, tzinfo=UTC))},
+            "00:00:00.000000+00:00 is not between 1990 and 2100",
+        ),
         ({t.AMOUNT: pl.lit(1.5e9)}, "amount: 1500000000.0 is above a billion"),
         ({t.EVENT_TYPE: pl.lit("bought")}, "event_type: 'bought' is unknown"),
         ({t.QUANTITY: pl.lit(-2)}, "quantity: -2 is negative"),
