@@ -179,6 +179,16 @@ def test_gaps_are_between_days_with_orders() -> None:
     assert order_gaps(sample) == (5.5, 10.0)
 
 
+def test_brackets_of_a_shop_are_shown_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings_of(tmp_path, monkeypatch, ROWS.replace("A,,", "[/A],,").replace("yesterday", "[red]:smile:"))
+    assert main() == 1
+    page = capsys.readouterr().out
+    for words in ("[/A]", "'[red]:smile:' is not", "stop"):
+        assert words in page
+
+
 def test_no_events_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     settings_of(tmp_path, monkeypatch, "user_id,occurred_at,event_type\na,never,view\n")
     assert main() == 1
