@@ -13,8 +13,17 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError, NotReady, SettingsError, SourceError
-from everstay.lake import Lake, assign_bucket, bucket_files, commit_staged, discard_staged, stage_events
+from everstay.lake import (
+    Lake,
+    assign_bucket,
+    bucket_files,
+    commit_staged,
+    compact_events,
+    discard_staged,
+    stage_events,
+)
 from everstay.lake import ingest as ingestion
+from everstay.lake.compaction import MOST_FILES
 from everstay.partitions import IN_PROCESS, open_cluster
 from everstay.settings import Dask
 
@@ -295,6 +304,23 @@ def test_a_leftover_of_a_process_that_died_is_removed_after_a_day(lake: Lake):
     assert not any(path.exists() for path in orphans)
     assert not folder.exists()
     assert len(everything(lake)) == 70
+
+
+def test_a_leftover_of_a_committed_delivery_takes_no_old_version_with_it(lake: Lake):
+    staged = stage_events(lake, [FrameChunk("first", purchases(0, 50))], IN_PROCESS, max_quarantined_share=0.5)
+    commit_staged(staged)
+    first = lake.snapshot()
+    folder = Path(lake.uri, "_staging", staged.token)
+    for night in range(MOST_FILES):
+        ingest(lake, purchases(50 + 20 * night, 20))
+    compact_events(lake, IN_PROCESS)
+    assert staged.token not in str(lake.open(t.EVENTS).file_uris())
+    folder.mkdir(parents=True)
+    (folder / "started").touch()  # as if it had been killed before it could clear its folder
+    os.utime(folder / "started", (0, 0))
+    ingest(lake, purchases(500, 10))
+    assert not folder.exists()
+    assert sum(len(first.read_events(bucket, LATER)) for bucket in first.buckets) == 50
 
 
 def test_a_delivery_of_refused_rows_alone_makes_no_empty_lake(lake: Lake):
