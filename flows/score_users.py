@@ -1,5 +1,6 @@
 """Champions -> published, validated tables: who is about to leave, and what each user wants next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -12,9 +13,10 @@ from everstay.features import midnight_before
 from everstay.lake import Snapshot
 from everstay.registry.refs import ModelRef
 from everstay.registry.store import Registry
+from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import require_champion
 from everstay.scoring import Work, keep_previous, previous_as_of
-from everstay.settings import Settings, load_settings
+from everstay.settings import Churn, Settings, load_settings
 from flows import runtime, tasks
 from flows.ingest_events import ingest_events
 from flows.prove_as_of import prove_as_of
@@ -63,6 +65,9 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
+    learned = learned_otherwise(logged_settings(registry, churn.run_id).get("churn", {}), settings.churn)
+    if learned:
+        logger.warning("churn champion version %s %s", churn.version, learned)
     before = previous_as_of(lake, as_of)
     tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
     population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
@@ -91,6 +96,18 @@ def _score(settings: Settings, scheduler: str) -> Publication:
         tasks.publish_table(lake, table, parts, as_of=as_of, key=keys[table.name])
         published.append(table.name)
     return Publication(as_of, churn, recommender, tuple(published))
+
+
+def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:
+    """Words when a champion learned another definition of leaving than the settings have now; else none."""
+    names = ("look_back_days", "gap_days", "horizon_days")
+    others = [f"{name} = {logged[name]} (now {getattr(churn, name)})" for name in names
+              if name in logged and logged[name] != getattr(churn, name)]  # fmt: skip
+    return (
+        f"learned what leaving is with {', '.join(others)}, and so are its probabilities: `make train`"
+        if others
+        else ""
+    )
 
 
 def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:

@@ -8,8 +8,8 @@ import pytest
 from everstay.errors import NotReady
 from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.partitions import IN_PROCESS
-from everstay.settings import Settings
-from flows.score_users import scoring_as_of
+from everstay.settings import Churn, Settings
+from flows.score_users import learned_otherwise, scoring_as_of
 from tests.lake.test_ingest import FrameChunk, purchases
 
 
@@ -38,3 +38,11 @@ def test_the_as_of_of_the_settings(snapshot: Snapshot, day: int):
 def test_an_as_of_that_the_data_does_not_reach(snapshot: Snapshot, as_of: date):
     with pytest.raises(NotReady, match=r"reaches from 2023-01-01 to 2023-01-09.*leave it out for 2023-01-09"):
         scoring_as_of(snapshot, settings(as_of))
+
+
+def test_a_champion_of_another_definition_is_told():
+    logged = Churn().model_dump(mode="json")
+    assert learned_otherwise(logged, Churn(training_slices=3)) == ""
+    words = learned_otherwise(logged, Churn(horizon_days=60, gap_days=3))
+    assert "gap_days = 0 (now 3), horizon_days = 28 (now 60)" in words
+    assert "make train" in words
