@@ -100,14 +100,11 @@ def _score(settings: Settings, scheduler: str) -> Publication:
 
 def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:
     """Words when a champion learned another definition of leaving than the settings have now; else none."""
-    names = ("look_back_days", "gap_days", "horizon_days")
-    others = [f"{name} = {logged[name]} (now {getattr(churn, name)})" for name in names
-              if name in logged and logged[name] != getattr(churn, name)]  # fmt: skip
-    return (
-        f"learned what leaving is with {', '.join(others)}, and so are its probabilities: `make train`"
-        if others
-        else ""
-    )
+    now = churn.model_dump(include={"look_back_days", "gap_days", "horizon_days"})
+    others = [f"{name} = {logged[name]} (now {now[name]})" for name in now if logged.get(name, now[name]) != now[name]]
+    if not others:
+        return ""
+    return f"learned what leaving is with {', '.join(others)}, and so are its probabilities: `make train`"
 
 
 def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
