@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from everstay import tables as t
+from everstay.blanks import is_blank
 
 # What `expectations/events.json` would refuse a whole delivery for is refused here row by row, with file and row.
 _RATING_RANGE = (1, 5)
@@ -13,7 +14,6 @@ _MOST_MONEY = 1e9
 _NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
-_FIRST_SIGN, _LAST_SIGN = map(pl.lit, ("!", "\x7f"))  # all that a text of ASCII begins with, but white space
 
 Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and words
 
@@ -56,20 +56,12 @@ def _has_problem(staged: pl.DataFrame) -> pl.Expr:
     return pl.col(t.PROBLEM).is_not_null() & (pl.col(t.PROBLEM) != "")
 
 
-def _is_blank(staged: pl.DataFrame, name: str) -> pl.Expr:
-    """Whether there is nothing but white space; seldom does an id begin with anything but a letter, digit or sign."""
-    begins_with_sign = pl.col(name).is_between(_FIRST_SIGN, _LAST_SIGN).all()
-    if staged.select(begins_with_sign).item():
-        return pl.lit(value=False)
-    return ~pl.col(name).str.contains(r"\S")
-
-
 def _rules(staged: pl.DataFrame) -> list[Rule]:
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
         (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing")) for name in sorted(t.EVENTS.required)
     ]
-    blank = [(_is_blank(staged, name), pl.lit(f"{name}: is empty")) for name in _IDS]
+    blank = [(pl.lit(is_blank(staged[name])), pl.lit(f"{name}: is empty")) for name in _IDS]
     money = [
         (~pl.col(name).is_between(0, float("inf"), closed="left"), pl.format(f"{name}: {{}} is not zero or more", name))
         for name in _MONEY

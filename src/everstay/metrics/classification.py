@@ -112,17 +112,25 @@ def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = No
     inside = _inside(probability)
     odds = np.log(inside) - np.log1p(-inside)
     rows = np.atleast_2d(weight)
+    of_all = _fit_slope(outcome, odds, rows.mean(axis=0, keepdims=True), np.zeros((2, 1)))[0]  # all are near it
+    line, has_converged = _fit_slope(outcome, odds, rows, np.where(np.isfinite(of_all), of_all, 0.0))
+    has_slope = _classes_overlap(outcome, odds, rows) & has_converged
+    return np.where(has_slope, line[1], np.nan).reshape(weight.shape[:-1])
+
+
+def _fit_slope(
+    outcome: FloatArray, odds: FloatArray, rows: FloatArray, start: FloatArray
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Intercepts and slopes (2, resamples) by Newton's method from `start` (2, 1), and which have converged."""
     reach = 1.0 + np.abs(odds).max(initial=0.0)
-    intercept, slope = np.zeros((2, len(rows)))
+    line = np.repeat(start, len(rows), axis=1)
     for _ in range(_STEPS):
-        shift, step = _newton_step(outcome, odds, rows, intercept, slope)
-        size = np.abs(shift) + np.abs(step) * reach
-        part = np.minimum(1.0, _FAR / np.maximum(size, _FAR))  # a full step can overshoot where few rows are far out
-        intercept, slope = intercept + part * shift, slope + part * step
+        change = np.stack(_newton_step(outcome, odds, rows, *line))
+        size = np.abs(change[0]) + np.abs(change[1]) * reach
+        line = line + np.minimum(1.0, _FAR / np.maximum(size, _FAR)) * change  # a full step can overshoot far out
         if not (size > _NEAR).any():
             break
-    has_slope = _classes_overlap(outcome, odds, rows) & (size <= _NEAR)
-    return np.where(has_slope, slope, np.nan).reshape(weight.shape[:-1])
+    return line, size <= _NEAR
 
 
 def _classes_overlap(outcome: FloatArray, odds: FloatArray, rows: FloatArray) -> NDArray[np.bool_]:
@@ -166,15 +174,27 @@ def _arrays(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[Floa
 def _by_score(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
     """Weight of positives and of negatives per different score, scores ascending: two arrays (..., scores)."""
     outcome, probability, weight = _arrays(y, p, weights)
-    _, group = np.unique(probability, return_inverse=True)
-    return _group_sums(weight * outcome, group), _group_sums(weight * (1.0 - outcome), group)
+    order = np.argsort(probability, kind="stable")
+    starts = _starts(probability[order])
+    ordered = weight[..., order]
+    positive = ordered * outcome[order]
+    return _run_sums(positive, starts), _run_sums(ordered - positive, starts)
 
 
 def _group_sums(values: FloatArray, group: NDArray[np.intp]) -> FloatArray:
     """Sum the last axis (n,) within groups numbered 0, 1, ... without a hole."""
     order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max(initial=-1) + 1))
-    return np.add.reduceat(values[..., order], starts, axis=-1)
+    return _run_sums(values[..., order], _starts(group[order]))
+
+
+def _starts(ascending: NDArray[np.generic]) -> NDArray[np.intp]:
+    """Where each run of equal values (n,) begins."""
+    return np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1])[: len(ascending)])
+
+
+def _run_sums(values: FloatArray, starts: NDArray[np.intp]) -> FloatArray:
+    """Sum the last axis (n,) within runs; nothing is to be done where each is of one value."""
+    return values if len(starts) == values.shape[-1] else np.add.reduceat(values, starts, axis=-1)
 
 
 def _inside(probability: FloatArray) -> FloatArray:

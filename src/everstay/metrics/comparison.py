@@ -11,6 +11,7 @@ Interval(value=0.0, low=0.0, high=0.0)
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -21,6 +22,7 @@ Statistic = Callable[[ArrayLike, ArrayLike, ArrayLike | None], FloatArray]
 """A function of outcomes, probabilities and weights like those in `classification`."""
 
 _CELLS = 4_000_000  # weights held at once: 32 MB
+_KEPT_CELLS = 50_000_000  # counts kept for the next figure: 100 MB
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,23 @@ def paired_statistic_difference(
 
 def _resamples(users: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     """How often each user is drawn, (chunk, users) at a time: `users` draws with replacement per resample."""
-    generator = np.random.default_rng(seed)
     chunk = max(1, _CELLS // users)
+    draw = _kept_draws if users * resamples <= _KEPT_CELLS else _draws
+    return (counts.astype(np.float64) for counts in draw(users, resamples, seed, chunk))
+
+
+def _draws(users: int, resamples: int, seed: int, chunk: int) -> Iterator[NDArray[np.uint16]]:
+    generator = np.random.default_rng(seed)
     for start in range(0, resamples, chunk):
         count = min(chunk, resamples - start)
         drawn = generator.integers(0, users, size=(count, users)) + users * np.arange(count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=count * users).reshape(count, users).astype(np.float64)
+        yield np.bincount(drawn.ravel(), minlength=count * users).reshape(count, users).astype(np.uint16)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(users: int, resamples: int, seed: int, chunk: int) -> tuple[NDArray[np.uint16], ...]:
+    """The same, kept: many figures of the same users are asked for one after another."""
+    return tuple(_draws(users, resamples, seed, chunk))
 
 
 def _interval(value: float, drawn: FloatArray, confidence: float) -> Interval:

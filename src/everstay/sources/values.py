@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from everstay import tables as t
+from everstay.blanks import is_blank
 
 _SHOWN_CHARACTERS = 80
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
@@ -42,7 +43,8 @@ def read_column(raw: pl.Series, name: str, time_zone: str) -> tuple[pl.Series, p
     if raw.dtype.base_type() in (pl.Categorical, pl.Enum):
         raw = raw.cast(pl.String)
     if raw.dtype == pl.String:
-        raw = pl.select(pl.when(raw.str.contains(r"\S")).then(raw)).to_series()
+        blank = is_blank(raw)
+        raw = pl.select(pl.when(~blank).then(raw)).to_series() if blank.any() else raw
     elif raw.dtype.is_float():
         raw = raw.fill_nan(None)  # pandas' way to write that there is no value
     convert, wanted = _conversion(name, time_zone)

@@ -1,0 +1,17 @@
+"""Text in which there is nothing to see."""
+
+import polars as pl
+
+_FIRST, _LAST = "!", "\x7f"  # what a text of ASCII begins with unless it is white space
+
+
+def is_blank(text: pl.Series) -> pl.Series:
+    """Whether each text (n,) is empty or white space only; null where it is null.
+
+    Nearly every text begins with a letter, digit or sign of ASCII, and then no pattern is looked for.
+
+    >>> is_blank(pl.Series(["a", "", "  ", None])).to_list()
+    [False, True, True, None]
+    """
+    begins_well = text.is_between(pl.lit(_FIRST), pl.lit(_LAST))
+    return ~begins_well if begins_well.all() else ~text.str.contains(r"\S")
