@@ -191,6 +191,14 @@ def test_a_bad_row_is_quarantined_with_file_row_and_reason(lake: Lake, columns: 
     assert '"e30"' in row[t.CONTENT]
 
 
+@pytest.mark.parametrize("bad", [1, 2, 3])
+def test_bad_rows_among_good_ones_of_one_frame(lake: Lake, bad: int):
+    frame = pl.concat([purchases(0, 40), purchases(40, bad, user_id=pl.lit(" ")), purchases(50, 9)])
+    result = ingest(lake, frame)
+    assert (result.rows_added, result.rows_quarantined) == (49, bad)
+    assert lake.read(t.QUARANTINE)[t.PROBLEM].to_list() == ["user_id: is empty"] * bad
+
+
 def test_a_source_problem_is_not_told_twice(lake: Lake):
     bad = purchases(30, 1, occurred_at=pl.lit(None, t.TIME)).with_columns(
         pl.lit("occurred_at: '2017-13-45' is not a time").alias(t.PROBLEM)

@@ -28,15 +28,15 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Returns:
         The good rows (columns of `events`, `source_file`, `source_row`), and the refused ones as `quarantine`.
     """
-    rules = _rules(staged)
-    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in rules)
+    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in _rules(staged))
     verdict = staged.select(is_bad.alias(t.PROBLEM)).to_series()
     good = staged.drop(t.PROBLEM, t.CONTENT)
     if not verdict.any():
         return good, t.QUARANTINE.empty()
-    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in rules]
+    refused = staged.filter(verdict)
+    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules(refused)]  # not of all rows
     problems = pl.concat_str([pl.col(t.PROBLEM), *words], separator="; ", ignore_nulls=True)
-    refused = staged.filter(verdict).with_columns(problems.alias(t.PROBLEM))
+    refused = refused.with_columns(problems.alias(t.PROBLEM))
     return good.filter(~verdict), to_quarantine(refused)
 
 
