@@ -101,17 +101,29 @@ def _collect(
 ) -> None:  # fmt: skip
     for row in range(block.shape[0]):
         least = _least_key(best[row, best.shape[1] - 1], slack[row])
-        for begin in range(0, block.shape[1], _CHUNK):
-            chunk, bound = block[row, begin : begin + _CHUNK], _half(least)
-            reaches = False  # no early end, and no call, so that the compiler uses vectors
-            if least >= 0:
-                for place in range(len(chunk)):
-                    reaches = reaches | (chunk[place] >= bound)
-            else:
-                for place in range(len(chunk)):
-                    reaches = reaches | (chunk[place] >= 0) | (chunk[place] <= bound)
-            if reaches:
-                least = _keep(chunk, first_item + begin, (row, least, slack[row]), best, item, key, count)
+        begin = _next_chunk(block[row], 0, least)
+        while begin < block.shape[1]:
+            chunk = block[row, begin : begin + _CHUNK]
+            least = _keep(chunk, first_item + begin, (row, least, slack[row]), best, item, key, count)
+            begin = _next_chunk(block[row], begin + _CHUNK, least)
+
+
+@njit(nogil=True)
+def _next_chunk(products: Halves, begin: int, least: int) -> int:
+    """Where the next chunk begins in which a product's key is `least` or more; the number of products if none is."""
+    bound = _half(least)
+    while begin < len(products):
+        chunk, reaches = products[begin : begin + _CHUNK], False
+        if least >= 0:  # no early end and no call in these loops, so that the compiler uses vectors
+            for place in range(len(chunk)):
+                reaches = reaches | (chunk[place] >= bound)
+        else:
+            for place in range(len(chunk)):
+                reaches = reaches | (chunk[place] >= 0) | (chunk[place] <= bound)
+        if reaches:
+            return begin
+        begin += _CHUNK
+    return len(products)
 
 
 @njit(nogil=True)
@@ -121,21 +133,22 @@ def _keep(
 ) -> int:  # fmt: skip
     """Take what is large enough of a chunk of one user's products; gives the least key from there on."""
     row, least, slack = asked
-    room, last = item.shape[1], best.shape[1] - 1
+    room, last, kept = item.shape[1], best.shape[1] - 1, count[row]
     for place in range(len(chunk)):
         one = _key(chunk[place])
-        if one < least or count[row] > room:
+        if one < least or kept > room:
             continue
-        if count[row] == room:
-            count[row] = _drop_below(least, item[row], key[row], room)
-        if count[row] == room:
-            count[row] = room + 1
-            continue
-        item[row, count[row]], key[row, count[row]] = first_item + place, one
-        count[row] += 1
+        if kept == room:
+            kept = _drop_below(least, item[row], key[row], room)
+            if kept == room:
+                kept = room + 1
+                continue
+        item[row, kept], key[row, kept] = first_item + place, one
+        kept += 1
         if one > best[row, last]:
             _insert_key(best[row], one)
             least = _least_key(best[row, last], slack)
+    count[row] = kept
     return least
 
 
