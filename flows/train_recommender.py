@@ -57,7 +57,9 @@ def train_recommender(scheduler: str | None = None) -> Training:
 def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, scheduler: str) -> Path:
     """The folder of histories and next baskets at both as-ofs; they are computed when they are not there."""
     horizon = settings.recommender.horizon_days
+    segment_by, with_ratings = settings.recommender.segment_by, "rating_factors" in settings.recommender.candidates
     named = f"{snapshot.data_version}-{as_of:%Y%m%d}-{horizon}"
+    named += (f"-{segment_by}" if segment_by else "") + ("-ratings" if with_ratings else "")
     folder = runtime.work_folder(settings, "recommender", named, "rows_and_items")
     if folder.exists():
         return folder
@@ -69,11 +71,12 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
             known_at,
             runtime.parts_folder(settings, f"baskets-{moment:%Y%m%d}"),
             scheduler,
+            with_ratings=with_ratings,
         )
         # what is chosen on validation must not depend on what was recorded after the test's as-of
         for moment, known_at in ((as_of - timedelta(days=horizon), as_of), (as_of, snapshot.recorded_until))
     )
-    return tasks.prepare_recommender_rows(snapshot, validation, test, folder)
+    return tasks.prepare_recommender_rows(snapshot, validation, test, folder, segment_by)
 
 
 def _example(rows: Path) -> pl.DataFrame:

@@ -1,10 +1,10 @@
 """What can be set of lists and of the models that make them: the section `[recommender]`."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from everstay.source_settings import Days, Names, Section
+from everstay.source_settings import Days, Names, Section, UserAttribute
 
 AlreadyBought = Literal["keep", "after_gap", "remove"]
 """A list may repeat what the user bought: always; once the item's usual gap between purchases has passed; never."""
@@ -26,9 +26,9 @@ class Lists(Section):
 
 
 RecommenderCandidate = Literal[
-    "popularity", "category_popularity", "personal_frequency", "item_neighbours", "user_neighbours",
-    "association_rules", "content", "network", "hybrid",
-    "item_item", "ease", "transitions", "ials", "sequential", "blend",
+    "popularity", "segment_popularity", "category_popularity", "personal_frequency", "item_neighbours",
+    "user_neighbours", "association_rules", "content", "network", "hybrid",
+    "item_item", "ease", "transitions", "ials", "rating_factors", "sequential", "gru", "blend",
 ]  # fmt: skip
 
 
@@ -45,7 +45,16 @@ class Recommender(Section):
     """An item enters the vocabulary when this many users bought it before the as-of."""
     already_bought: AlreadyBought = "keep"
     """Whether a list may repeat what the user bought before; models are chosen and judged under it."""
+    segment_by: UserAttribute | None = None
+    """A declared attribute of `users`: whoever bought nothing yet gets what is popular among users with the same value,
+    from every candidate; none: what is popular among all, and no attribute is read."""
     lists: Lists = Lists()
+
+    @model_validator(mode="after")
+    def _segments_are_named(self) -> Self:
+        if "segment_popularity" in self.candidates and self.segment_by is None:
+            raise ValueError("candidates name segment_popularity: set segment_by to an attribute of users")
+        return self
 
     @property
     def list_rules(self) -> str:

@@ -23,6 +23,7 @@ from everstay.source_settings import (
     Section,
     Source,
     StoreTwinSource,
+    UserAttribute,
 )
 from everstay.value_settings import Fairness, Value
 
@@ -48,6 +49,7 @@ __all__ = [
     "Source",
     "StoreTwinSource",
     "Training",
+    "UserAttribute",
     "Value",
     "load_settings",
 ]

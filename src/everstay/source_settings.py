@@ -18,6 +18,9 @@ def _each_once(names: tuple[Name, ...]) -> tuple[Name, ...]:
 Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
 """Some names, each once."""
 
+UserAttribute = Literal["age_band", "income_band", "household_size"]
+"""What users may declare of themselves; no model reads it unless a setting names it."""
+
 
 class Section(BaseModel):
     """A section of the settings: unknown keys are errors, nothing changes later."""

@@ -1,10 +1,8 @@
 """What can be set of money and of fairness: the sections `[value]` and `[fairness]`."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from everstay.source_settings import Days, Section
+from everstay.source_settings import Days, Section, UserAttribute
 
 
 class Value(Section):
@@ -33,11 +31,9 @@ class Value(Section):
 class Fairness(Section):
     """Which groups of users a model is looked at for, and whether warnings are evened out between them."""
 
-    attributes: tuple[Literal["age_band", "income_band", "household_size"], ...] = (
-        "age_band", "income_band", "household_size",
-    )  # fmt: skip
-    """Declared attributes of `users`; they are judged by, and never inputs of a model."""
+    attributes: tuple[UserAttribute, ...] = ("age_band", "income_band", "household_size")
+    """Declared attributes of `users`; churn models are judged by them, and never read them."""
     min_users: int = Field(default=50, ge=10)
     """Smaller groups are named and not judged: their figures would be noise, and could point at persons."""
-    mitigate: Literal["age_band", "income_band", "household_size"] | None = None
+    mitigate: UserAttribute | None = None
     """Warn about the same share of every group of this attribute; none: the riskiest users, whoever they are."""

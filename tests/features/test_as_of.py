@@ -16,6 +16,7 @@ from everstay.features.buckets import bucket_labels, compute_features
 from everstay.features.churn_labels import churn_labels
 from everstay.features.ledger import code_events
 from everstay.features.population import merge_population, population_slices
+from everstay.features.ratings import latest_ratings
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.lake import assign_bucket
 from everstay.partitions import IN_PROCESS
@@ -29,6 +30,7 @@ BEFORE = {
     "activity": lambda events: activity_features(events, ITEMS, AS_OF),
     "tokens": lambda events: day_tokens(events, AS_OF, 3),
     "history": lambda events: purchase_history(events, AS_OF),
+    "ratings": lambda events: latest_ratings(events, AS_OF),
 }
 AFTER = {
     "labels": lambda events: churn_labels(events, AS_OF, Churn(), KNOWN_AT),
@@ -75,7 +77,8 @@ def test_one_bucket_or_many_give_the_same_table(table_of: TableOf, events):
 
 @every
 def test_without_events_the_table_is_empty_but_has_its_columns(table_of: TableOf):
-    empty, filled = table_of(t.EVENTS.empty()), table_of(frame_of([_purchase(-1, 0), _purchase(1, 0)]))
+    rating = {**event("u0", t.RATE, -1), t.RATING: 4.0}
+    empty, filled = table_of(t.EVENTS.empty()), table_of(frame_of([_purchase(-1, 0), _purchase(1, 0), rating]))
     assert empty.height == 0
     assert filled.height == 1
     assert empty.schema == filled.schema

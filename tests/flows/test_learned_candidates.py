@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 TWIN = "{users = 600, items = 60, days = 260, seed = 3}"
 CHURN = ("recency", "boosting", "network", "blend")
-RECOMMENDER = ("popularity", "personal_frequency", "network")
+RECOMMENDER = ("popularity", "segment_popularity", "personal_frequency", "rating_factors", "network")
 AS_OF = datetime(2023, 8, 20, tzinfo=UTC)  # the last one whose window the simulated clock covers
 PUBLISHED = (t.CHURN_SCORES, t.RECOMMENDATIONS)
 
@@ -41,6 +41,7 @@ def write_shop(folder: Path, **replaced: str) -> Path:
     text = settings.read_text()
     for now, then in (('["recency", "logistic"]', CHURN), ('["popularity", "personal_frequency"]', RECOMMENDER)):
         text = text.replace(now, str(list(then)))
+    text = text.replace("[recommender]", f'[recommender]\nsegment_by = "{t.AGE_BAND}"')
     settings.write_text(f"score_as_of = {AS_OF:%Y-%m-%d}\n{text}[training]\nmax_epochs = 2\n")
     return settings
 
@@ -146,7 +147,8 @@ def otherwise(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in files:
             file.unlink()
         changed.write_parquet(exports / "events-0001.parquet")
-        named = f'{{events = "{exports}/events-*.parquet", items = "{exports}/items.parquet"}}'
+        entities = ", ".join(f'{table} = "{exports}/{table}.parquet"' for table in ("items", "users"))
+        named = f'{{events = "{exports}/events-*.parquet", {entities}}}'
         registry = {"tracking_uri": f'"sqlite:///{trained}/mlflow.db"', "artifacts": f'"{trained}/artifacts"'}
         settings = write_shop(folder, kind='"files"', store_twin=f"{{}}\nfiles = {named}", **registry)
         patch.setenv("EVERSTAY_SETTINGS", str(settings))

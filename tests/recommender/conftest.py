@@ -58,6 +58,14 @@ def shop(users: int, seed: int) -> pl.DataFrame:
     return basket_rows(orders, targets)
 
 
+def rate(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ratings: users like what they bought, all like staples more, and one item that the shop does not sell."""
+    item, stars = pl.col("history_item").list.unique(maintain_order=True), pl.when(pl.element().str.contains("staple"))
+    rated = rows.with_columns(item.list.concat(pl.lit(["never-sold"])).alias("rated_item"))
+    values = pl.col("rated_item").list.eval(stars.then(5.0).otherwise(3.0).cast(pl.Float32))
+    return rated.with_columns(values.alias("rated_value"))
+
+
 @pytest.fixture(scope="session")
 def rows() -> pl.DataFrame:
     """Sixty users."""

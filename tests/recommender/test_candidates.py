@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import get_args
@@ -22,14 +23,15 @@ from everstay.recommender import (
 )
 from everstay.recommender.baselines import PersonalFrequencyRanker
 from everstay.recommender.blend import BlendRanker
-from everstay.recommender.choose import BLEND_WEIGHTS, choose_config
+from everstay.recommender.choose import BLEND_WEIGHTS, choose_config, mean_ndcg
 from everstay.recommender.config import NetworkConfig, PersonalFrequencyConfig
 from everstay.recommender.model import ListModel
+from everstay.recommender.rows import with_targets
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Promotion, Recommender, RecommenderCandidate, Settings, Training
 
-from .conftest import AS_OF, basket_rows, shop
+from .conftest import AS_OF, basket_rows, rate, shop
 
 SETTINGS = Settings(
     recommender=Recommender(min_item_users=2, list_length=5),
@@ -42,7 +44,9 @@ NAMES = get_args(RecommenderCandidate)
 @pytest.fixture(scope="module")
 def rows_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     validation = shop(40, 1).with_columns(pl.lit(AS_OF - timedelta(days=28), t.TIME).alias(t.AS_OF))
-    return BasketRows(validation, shop(40, 2)).write(tmp_path_factory.mktemp("rows"))
+    declared = pl.lit("young").alias(t.AGE_BAND)  # one candidate looks at it, and one at ratings
+    parts = (rate(part.with_columns(declared)) for part in (validation, shop(40, 2)))
+    return BasketRows(*parts).write(tmp_path_factory.mktemp("rows"))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,22 @@ def test_the_blend_is_made_of_its_parts(homes: dict[str, Path]) -> None:
     assert isinstance(blend, BlendRanker)
     assert isinstance(network, SequentialRanker)
     assert all(map(torch.equal, blend.sequential.network.parameters(), network.network.parameters()))
-    assert (blend.config.together_weight, blend.config.follows_weight) in BLEND_WEIGHTS
+    config = blend.config
+    assert {config.follows_weight, config.alike_weight, config.together_weight} <= set(BLEND_WEIGHTS)
+    assert (config.follows.learns, config.alike.learns, config.together.learns) == ("next", "alike", "together")
+
+
+def test_no_single_weight_of_the_blend_is_better_on_validation(homes: dict[str, Path], rows_folder: Path) -> None:
+    early, asked = load_artifact(homes["blend"] / "early"), with_targets(BasketRows.read(rows_folder).validation)
+    blend, k = early.ranker, SETTINGS.recommender.list_length
+    assert isinstance(blend, BlendRanker)
+
+    def ndcg(**weights: float) -> float:
+        varied = replace(blend, config=blend.config.model_copy(update=weights))
+        return mean_ndcg(replace(early, ranker=varied), asked, k)
+
+    for name in ("follows_weight", "alike_weight", "together_weight"):
+        assert all(ndcg(**{name: weight}) <= ndcg() for weight in BLEND_WEIGHTS)
 
 
 @pytest.mark.parametrize("name", ["personal_frequency", "network"])

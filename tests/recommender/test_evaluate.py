@@ -99,4 +99,13 @@ def test_what_is_left_to_fallbacks(rows: pl.DataFrame, vocabulary: Vocabulary) -
     }
     asked = basket_rows(orders, {user: ["staple-0-1", "unheard-of"] for user in orders})
     asked = asked.with_columns(pl.when(pl.col(t.USER_ID) != "none").then("history_item"))
-    assert fallback_shares(model, asked) == {"cold_user_share": 3 / 4, "cold_item_share": 1 / 2}
+    assert fallback_shares(model, asked, 2) == {
+        "cold_user_share": 3 / 4,
+        "cold_user_segment_share": 0.0,
+        "cold_item_share": 1 / 2,
+        "cold_item_content_share": 0.0,
+    }
+    catalogue = pl.DataFrame({t.ITEM_ID: ["unheard-of"], t.CATEGORY: ["staple-0"], t.SUBCATEGORY: [None]})
+    known = Vocabulary.learn(rows, 2, catalogue, with_unsold=True)
+    shares = fallback_shares(ListModel("content", ranker, known, "keep"), asked, 2)
+    assert (shares["cold_item_share"], shares["cold_item_content_share"]) == (0.0, 1 / 2)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,8 @@ from everstay.recommender.config import (
     NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
+    RatingFactorsConfig,
+    SegmentPopularityConfig,
     SequentialConfig,
 )
 from everstay.recommender.families import FAMILIES
@@ -41,13 +43,15 @@ from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.ranker import NetworkRanker
+from everstay.recommender.rating_factors import RatingFactorsRanker
+from everstay.recommender.segment_popularity import SegmentPopularityRanker
 from everstay.recommender.sequences import Sequences
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_fit import fit_sequential
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Training
 
-from .conftest import AS_OF
+from .conftest import AS_OF, rate
 
 K = 10
 
@@ -254,6 +258,41 @@ class TestCategoryPopularity(FamilyContract):
         assert lists[0] == lists[1]
 
 
+class TestSegmentPopularity(FamilyContract):
+    """Its rows have no attribute: everybody's segment is unknown. What segments do is in test_segment_popularity."""
+
+    name = "segment_popularity"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        taste = pl.col(t.USER_ID).str.slice(5).cast(pl.Int32) % 2
+        declared = rows.with_columns(taste.cast(pl.String).alias(t.AGE_BAND))
+        return SegmentPopularityRanker.fit(declared, vocabulary, SegmentPopularityConfig(min_users=20))
+
+    def test_unknown_segments_get_popularity(self, model: ListModel, few: pl.DataFrame) -> None:
+        popular = ListModel("p", PopularityRanker.fit(model.vocabulary, PopularityConfig()), model.vocabulary, "keep")
+        lists = [each.recommend(few, K).select(t.USER_ID, t.ITEM_ID, t.REASON) for each in (model, popular)]
+        assert lists[0].equals(lists[1])
+
+
+class TestRatingFactors(FactorContract):
+    """Its rows have no ratings but those it learned from: everybody gets what others rate best."""
+
+    name = "rating_factors"
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
+        return RatingFactorsRanker.fit(rate(rows), vocabulary, RatingFactorsConfig(factors=4, regularization=1.0))
+
+    def test_an_artifact_gives_raters_the_same_lists(
+        self, model: ListModel, rows: pl.DataFrame, tmp_path: Path
+    ) -> None:
+        folder = save_artifact(model, tmp_path / "a", as_of=AS_OF, data_version="events-1", params={})
+        lists = load_artifact(folder).recommend(rate(rows), K)
+        assert lists.equals(model.recommend(rate(rows), K))
+        assert lists[t.REASON].str.starts_with("you may rate it").all()
+
+
 class TestUserNeighbours(FamilyContract):
     name = "user_neighbours"
 
@@ -365,10 +404,11 @@ class TestIals(FactorContract):
 
 class TestSequential(FactorContract):
     name = "sequential"
+    encoder: ClassVar[Literal["attention", "gru"]] = "attention"
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
-        config = SequentialConfig(dimensions=16, batch_items=256, learning_rate=0.01)
+        config = SequentialConfig(encoder=cls.encoder, dimensions=16, batch_items=256, learning_rate=0.01)
         sequences = Sequences.of(read_histories(rows, vocabulary))
         training = Training(seed=3, accelerator="cpu")
         network = fit_sequential(sequences, vocabulary.size, config, training, folder, epochs=4).network
@@ -382,29 +422,30 @@ class TestSequential(FactorContract):
         assert linked.height >= 5
 
 
+class TestGru(TestSequential):
+    name = "gru"
+    encoder = "gru"
+
+
 class TestBlend(ModelContract):
     name = "blend"
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
         sequential = TestSequential.fit(rows, vocabulary, folder)
-        together = TestEase.fit(rows, vocabulary, folder)
-        follows = TestTransitions.fit(rows, vocabulary, folder)
-        config = BlendConfig(
-            sequential=sequential.config,  # type: ignore[arg-type]
-            together=together.config,  # type: ignore[arg-type]
-            follows=follows.config,  # type: ignore[arg-type]
-            together_weight=0.5,
-            follows_weight=0.25,
-        )
-        return BlendRanker(config, sequential, together, follows)  # type: ignore[arg-type]
+        linear = [family.fit(rows, vocabulary, folder) for family in (TestTransitions, TestItemItem, TestEase)]
+        configs = dict(zip(("follows", "alike", "together"), (part.config for part in linear), strict=True))
+        weights = {"follows_weight": 0.25, "alike_weight": 0.125, "together_weight": 0.5}
+        config = BlendConfig(sequential=sequential.config, **configs, **weights)  # type: ignore[arg-type]
+        return BlendRanker(config, sequential, *linear)  # type: ignore[arg-type]
 
     def test_scores_are_a_weighted_sum(self, model: ListModel, rows: pl.DataFrame) -> None:
         histories, blend = read_histories(rows, model.vocabulary), model.ranker
         assert isinstance(blend, BlendRanker)
-        parts = [member.scores(histories) for member in (blend.sequential, blend.together, blend.follows)]
+        members = (blend.sequential, blend.follows, blend.alike, blend.together)
+        parts = [member.scores(histories) for member in members]
         scaled = [(part - part.mean(axis=1)[:, None]) / part.std(axis=1)[:, None] for part in parts]
-        expected = scaled[0] + 0.5 * scaled[1] + 0.25 * scaled[2]
+        expected = scaled[0] + 0.25 * scaled[1] + 0.125 * scaled[2] + 0.5 * scaled[3]
         np.testing.assert_allclose(blend.scores(histories), expected, atol=1e-4)
 
     def test_a_reason_is_that_of_the_strongest_part(self, model: ListModel, few: pl.DataFrame) -> None:

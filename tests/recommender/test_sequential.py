@@ -31,10 +31,10 @@ def parts(sequences: Sequences) -> list[list[int]]:
     return [sequences.item[a:b].tolist() for a, b in zip(sequences.start[:-1], sequences.start[1:], strict=True)]
 
 
-@pytest.fixture
-def network() -> SequentialNetwork:
+@pytest.fixture(params=["attention", "gru"])
+def network(request: pytest.FixtureRequest) -> SequentialNetwork:
     torch.manual_seed(1)
-    return SequentialNetwork(CONFIG, ITEMS).eval()
+    return SequentialNetwork(CONFIG.model_copy(update={"encoder": request.param}), ITEMS).eval()
 
 
 def walks(count: int, seed: int) -> Sequences:
@@ -61,10 +61,12 @@ def test_company_and_what_lies_behind_the_end_change_nothing(network: Sequential
     torch.testing.assert_close(network.last(rubbish)[0], alone[-1])
 
 
-def test_only_the_distance_from_the_end_is_told(network: SequentialNetwork) -> None:
-    """So what a place expects in the middle of a sequence differs from what it expects at an end."""
+def test_attention_is_told_the_distance_from_the_end(network: SequentialNetwork) -> None:
+    """So what a place expects in the middle of a sequence differs from what it expects at an end; recurrence counts."""
     short, long = network(lay_out(sequences_of([4, 5]))), network(lay_out(sequences_of([4, 5, 6])))
-    assert not torch.allclose(short, long[:2])
+    assert torch.allclose(short, long[:2], atol=1e-6) == (network.distance is None)
+    turned = network(lay_out(sequences_of([5, 4])))
+    assert not torch.allclose(turned[1], network(lay_out(sequences_of([4]))), atol=1e-3)
 
 
 @given(st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=20), min_size=1, max_size=8), st.integers(1, 6))

@@ -61,6 +61,9 @@ class ToyChurn:
 class ToyRecommender:
     """What was bought, the latest first, then best sellers."""
 
+    segment_by = None
+    reads_ratings = False
+
     def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         own = pl.col("history_item").fill_null([]).list.reverse()
         lists = rows.select(t.USER_ID, own.list.concat(pl.lit(["i0", "i1", "i2"])).alias(t.ITEM_ID))

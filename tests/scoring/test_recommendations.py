@@ -2,13 +2,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, compute_recommendations, history_rows
+from everstay.scoring.recommendations import list_rows
 from everstay.settings import Recommender
 from everstay.storage import Folder
+
+from .conftest import USERS, ToyRecommender
 
 Make = Callable[..., Work]
 
@@ -35,6 +39,17 @@ def test_every_user_with_an_event_gets_a_list(make_work: Make, events: pl.DataFr
 def test_who_never_bought_gets_best_sellers(make_work: Make, tmp_path: Path):
     table = lists(make_work("recommender"), tmp_path)
     assert table.filter(pl.col(t.USER_ID) == "u55")[t.ITEM_ID].to_list() == ["i0", "i1", "i2"]
+
+
+def test_rows_have_the_attribute_that_the_model_goes_by_and_no_other(make_work: Make, monkeypatch: pytest.MonkeyPatch):
+    work = make_work("recommender", 1)
+    plain = list_rows(0, work)
+    assert not set(plain.columns) & {t.AGE_BAND, t.INCOME_BAND, t.HOUSEHOLD_SIZE}
+    monkeypatch.setattr(ToyRecommender, "segment_by", t.AGE_BAND)
+    rows = list_rows(0, work)
+    assert rows.drop(t.AGE_BAND).equals(plain)
+    declared = dict(USERS.select(t.USER_ID, t.AGE_BAND).iter_rows())
+    assert rows[t.AGE_BAND].to_list() == [declared.get(user) for user in rows[t.USER_ID]]
 
 
 def test_one_bucket_gives_what_many_give(make_work: Make, tmp_path: Path):

@@ -5,6 +5,7 @@ from everstay.features.buckets import EventReader, compute_features, compute_lab
 from everstay.features.churn_labels import churn_labels
 from everstay.features.feature import Feature
 from everstay.features.orders import net_purchases
+from everstay.features.ratings import latest_ratings
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.features.slices import TimeSplit, last_mature_as_of, midnight_before, time_split
 
@@ -21,6 +22,7 @@ __all__ = [
     "day_tokens",
     "declare_features",
     "last_mature_as_of",
+    "latest_ratings",
     "midnight_before",
     "net_purchases",
     "next_basket",

@@ -13,6 +13,7 @@ from everstay.features.activity import FEATURES, activity_slices, needed_columns
 from everstay.features.churn_labels import churn_labels
 from everstay.features.feature import Feature
 from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
+from everstay.features.ratings import latest_ratings
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.features.slices import label_delay
 from everstay.partitions import Parts, compute_parts
@@ -130,17 +131,44 @@ def compute_tokens(
 
 
 def bucket_baskets(
-    bucket: int, *, reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime
+    bucket: int,
+    *,
+    reader: EventReader,
+    as_of: datetime,
+    horizon_days: int,
+    known_at: datetime,
+    with_ratings: bool = False,
 ) -> pl.DataFrame:
-    """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one."""
-    history = purchase_history(reader.read_events(bucket, as_of, with_anonymous=True), as_of)
+    """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one.
+
+    And beside what they rated, if that is wanted.
+    """
+    events = reader.read_events(bucket, as_of, with_anonymous=True)
     baskets = next_basket(reader.read_events(bucket, known_at), as_of, horizon_days, known_at)
-    return history.join(baskets, on=[t.USER_ID, t.AS_OF], how="full", coalesce=True).sort(t.USER_ID)
+    beside = [latest_ratings(events, as_of), baskets] if with_ratings else [baskets]
+    rows = purchase_history(events, as_of)
+    for table in beside:
+        rows = rows.join(table, on=[t.USER_ID, t.AS_OF], how="full", coalesce=True)
+    return rows.sort(t.USER_ID)
 
 
 def compute_baskets(
-    reader: EventReader, as_of: datetime, horizon_days: int, known_at: datetime, folder: Folder, scheduler: str
+    reader: EventReader,
+    as_of: datetime,
+    horizon_days: int,
+    known_at: datetime,
+    folder: Folder,
+    scheduler: str,
+    *,
+    with_ratings: bool = False,
 ) -> Parts:
-    """Histories and next baskets of all buckets, written to `folder`."""
-    function = partial(bucket_baskets, reader=reader, as_of=as_of, horizon_days=horizon_days, known_at=known_at)
+    """Histories and next baskets of all buckets, and ratings if they are wanted, written to `folder`."""
+    function = partial(
+        bucket_baskets,
+        reader=reader,
+        as_of=as_of,
+        horizon_days=horizon_days,
+        known_at=known_at,
+        with_ratings=with_ratings,
+    )
     return compute_parts(function, reader.buckets, folder, scheduler)

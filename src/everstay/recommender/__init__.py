@@ -9,7 +9,7 @@ from everstay.recommender.candidates import candidate_key, evaluate_candidate, t
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
 from everstay.recommender.prepare import compare_models, prepare_rows
-from everstay.recommender.rows import BasketRows
+from everstay.recommender.rows import BasketRows, with_attribute
 from everstay.recommender.rules import ListRules
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "prepare_rows",
     "save_artifact",
     "train_candidate",
+    "with_attribute",
 ]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
@@ -16,6 +17,7 @@ from scipy import sparse
 from everstay.errors import EverstayError
 from everstay.recommender.baselines import ItemNeighboursRanker, PersonalFrequencyRanker, PopularityRanker
 from everstay.recommender.blend import BlendRanker
+from everstay.recommender.cold_users import ColdUserRanker, with_segments, without_segments
 from everstay.recommender.config import (
     BlendConfig,
     IalsConfig,
@@ -34,6 +36,7 @@ from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.ranker import NetworkRanker
+from everstay.recommender.segment_popularity import SegmentPopularityRanker
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.trends import current_trends
@@ -46,6 +49,7 @@ LOADER = "everstay.recommender.artifact:load_artifact"
 
 _VOCABULARY = "vocabulary.parquet"
 _ARRAYS = "arrays.safetensors"
+_LINEAR_PARTS = ("follows", "alike", "together")  # of a blend
 _WEIGHTS = "weights.safetensors"
 
 
@@ -62,9 +66,12 @@ def save_artifact(
         params: choices, for people.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind, save = next((kind, save) for kind, (owner, save, _) in _KINDS.items() if type(model.ranker) is owner)
+    ranker = without_segments(model.ranker)
+    kind, save = next((kind, save) for kind, (owner, save, _) in _KINDS.items() if type(ranker) is owner)
     model.vocabulary.items.write_parquet(folder / _VOCABULARY)
-    save(model.ranker, folder)
+    save(ranker, folder)
+    if isinstance(model.ranker, ColdUserRanker):
+        model.ranker.segments.save(folder)
     card = {
         "kind": kind,
         "model": "recommender",
@@ -72,10 +79,11 @@ def save_artifact(
         "loader": LOADER,
         "as_of": as_of.isoformat(),
         "data_version": data_version,
-        "config": model.ranker.config.model_dump(mode="json"),
+        "config": ranker.config.model_dump(mode="json"),
         "params": dict(params),
         "vocabulary": _VOCABULARY,
         "already_bought": model.already_bought,
+        "segment_by": model.segment_by,
     }
     (folder / CARD).write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
     return folder
@@ -97,7 +105,10 @@ def load_artifact(folder: Path) -> ListModel:
             f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(AlreadyBought))}"
         )
     vocabulary = Vocabulary(Folder(str(folder)).read_parquet(_VOCABULARY))
-    return ListModel(card["name"], load(folder, card["config"], vocabulary), vocabulary, policy)
+    ranker = load(folder, card["config"], vocabulary)
+    if card.get("segment_by") and not isinstance(ranker, SegmentPopularityRanker):
+        ranker = with_segments(ranker, SegmentPopularityRanker.load(folder, vocabulary))
+    return ListModel(card["name"], ranker, vocabulary, policy)
 
 
 def _save_nothing(ranker: Ranker, folder: Path) -> None:  # noqa: ARG001  # all is in the card and the vocabulary
@@ -179,18 +190,19 @@ def _load_network(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) 
 
 def _save_blend(ranker: BlendRanker, folder: Path) -> None:
     _save_sequential(ranker.sequential, folder)
-    together, follows = ranker.together.weights, ranker.follows.weights
-    save_file(_arrays(together, "together.") | _arrays(follows, "follows."), folder / _ARRAYS)
+    arrays: dict[str, NDArray[Any]] = {}
+    for part in _LINEAR_PARTS:
+        arrays |= _arrays(getattr(ranker, part).weights, f"{part}.")
+    save_file(arrays, folder / _ARRAYS)
 
 
 def _load_blend(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
     blend, arrays = BlendConfig(**config), load_file(folder / _ARRAYS)
-    return BlendRanker(
-        blend,
-        _load_sequential(folder, config["sequential"], vocabulary),
-        LinearRanker.build(vocabulary, blend.together, _cells(arrays, vocabulary, "together.")),
-        LinearRanker.build(vocabulary, blend.follows, _cells(arrays, vocabulary, "follows.")),
+    linear = (
+        LinearRanker.build(vocabulary, getattr(blend, part), _cells(arrays, vocabulary, f"{part}."))
+        for part in _LINEAR_PARTS
     )
+    return BlendRanker(blend, _load_sequential(folder, config["sequential"], vocabulary), *linear)
 
 
 _KINDS: dict[

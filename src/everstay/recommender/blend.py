@@ -20,14 +20,16 @@ class BlendRanker:
     Attributes:
         config: of the members, and their weights.
         sequential: its weight is 1.
-        together: EASE.
         follows: SLIT.
+        alike: the cosine of items.
+        together: EASE.
     """
 
     config: BlendConfig
     sequential: SequentialRanker
-    together: LinearRanker
     follows: LinearRanker
+    alike: LinearRanker
+    together: LinearRanker
 
     def scores(self, histories: Histories) -> Scores:
         """Weighted sum of the members' standardised scores, (n, items)."""
@@ -52,8 +54,9 @@ class BlendRanker:
     def _members(self) -> list[tuple[float, Ranker]]:
         weighted: list[tuple[float, Ranker]] = [
             (1.0, self.sequential),
-            (self.config.together_weight, self.together),
             (self.config.follows_weight, self.follows),
+            (self.config.alike_weight, self.alike),
+            (self.config.together_weight, self.together),
         ]
         return [(weight, member) for weight, member in weighted if weight > 0]
 

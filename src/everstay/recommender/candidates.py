@@ -17,9 +17,10 @@ from everstay import tables as t
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
-from everstay.recommender.config import HybridConfig, NetworkConfig, SequentialConfig
+from everstay.recommender.cold_users_fit import answer_cold_users
+from everstay.recommender.config import HybridConfig, NetworkConfig
 from everstay.recommender.evaluate import report_candidate
-from everstay.recommender.fit import BLENDED, Fitted, fit_blend, fit_candidate
+from everstay.recommender.fit import BLENDED, SEQUENTIAL, Fitted, fit_blend, fit_candidate
 from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
@@ -28,8 +29,8 @@ CONFIGS: dict[str, Sequence[BaseModel]] = {
     **GRIDS,
     "network": (NetworkConfig(),),
     "hybrid": (HybridConfig(),),
-    "sequential": (SequentialConfig(),),
-    "blend": (SequentialConfig(), *GRIDS["ease"], *GRIDS["transitions"]),
+    **{name: (config,) for name, config in SEQUENTIAL.items()},
+    "blend": (SEQUENTIAL["sequential"], *GRIDS["transitions"], *GRIDS["item_item"], *GRIDS["ease"]),
 }
 
 
@@ -76,7 +77,7 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
         fitted = fit_blend({part: load_candidate(home) for part, home in homes.items()}, rows, settings)
     else:
         fitted = fit_candidate(name, rows, settings, work)
-    _store(fitted, home, key, rows, data_version)
+    _store(answer_cold_users(fitted, rows, settings), home, key, rows, data_version)
     shutil.rmtree(work, ignore_errors=True)
     return home
 

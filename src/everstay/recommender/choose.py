@@ -1,12 +1,14 @@
 """Settings of the baselines, chosen by NDCG on the validation baskets: the network's rivals are tuned too."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from pydantic import BaseModel
 
+from everstay import tables as t
 from everstay.recommender.config import (
     IalsConfig,
     ItemNeighboursConfig,
@@ -33,6 +35,7 @@ ITEM_NEIGHBOURS = tuple(
     for prior in (30.0, 100.0)
     for weight in (0.1, 0.3, 1.0)
 )
+_WEIGHED_USERS = 5_000
 _RECENCIES = (0.4, 0.6, 0.8, 0.95)
 ITEM_ITEM = tuple(LinearConfig(learns="alike", recency=recency) for recency in _RECENCIES)
 EASE = tuple(LinearConfig(learns="together", recency=recency) for recency in _RECENCIES)
@@ -42,11 +45,8 @@ IALS = tuple(
     for factors in (64, 128)
     for regularization in (1.0, 30.0)
 )
-BLEND_WEIGHTS = (
-    (0.0, 0.0), (0.0, 0.025), (0.0, 0.05), (0.0, 0.1),
-    (0.05, 0.0), (0.025, 0.025), (0.05, 0.05), (0.1, 0.1), (0.3, 0.3),
-)  # fmt: skip
-"""Of EASE and of SLIT, beside the network's 1."""
+BLEND_WEIGHTS = (0.0, 0.025, 0.05, 0.1, 0.3)
+"""Of each linear model, beside the network's 1."""
 GRIDS: dict[str, Sequence[BaseModel]] = {
     **{name: family.configs for name, family in FAMILIES.items()},
     "popularity": POPULARITY,
@@ -75,6 +75,33 @@ def choose_config(
     means = [mean_ndcg(make(config), asked, k) for config in configs]
     best = int(np.argmax(means))
     return configs[best], means[best]
+
+
+def choose_weights(
+    start: Config, weights: Sequence[str], make: Callable[[Config], ListModel], rows: pl.DataFrame, k: int
+) -> Config:
+    """Choose `BLEND_WEIGHTS` one weight after another, the best of each beside the others, until none changes.
+
+    Args:
+        start: the configuration to vary.
+        weights: names of its weights, in the order in which they are chosen.
+        make: a configuration to the model fitted as of `rows`.
+        rows: histories and next baskets of the validation part; of many users some are looked at.
+        k: length of the lists.
+    """
+    asked = with_targets(rows)
+    asked = asked.sample(min(_WEIGHED_USERS, asked.height), seed=0).sort(t.USER_ID)
+
+    def weighed(chosen: tuple[float, ...]) -> Config:
+        return start.model_copy(update=dict(zip(weights, chosen, strict=True)))
+
+    judge = cache(lambda chosen: mean_ndcg(make(weighed(chosen)), asked, k))
+    chosen, before = tuple(0.0 for _ in weights), None
+    while chosen != before:
+        before = chosen
+        for place in range(len(weights)):
+            chosen = max(((*chosen[:place], weight, *chosen[place + 1 :]) for weight in BLEND_WEIGHTS), key=judge)
+    return weighed(chosen)
 
 
 def mean_ndcg(model: ListModel, asked: pl.DataFrame, k: int) -> float:

@@ -59,6 +59,15 @@ class CategoryPopularityConfig(PersonalFrequencyConfig):
     """What is popular in the categories the user buys from."""
 
 
+class SegmentPopularityConfig(PopularityConfig):
+    """What users with the same declared attribute bought lately, shrunk to what everybody bought."""
+
+    prior_orders: float = Field(default=10_000.0, gt=0)
+    """Orders with an item, of all users, that are added to a segment's own: how much everybody weighs."""
+    min_users: int = Field(default=50, gt=0)
+    """Buyers that make a segment; the users of a smaller one get what everybody bought."""
+
+
 class UserNeighboursConfig(PopularityConfig):
     """What users with the same items bought in their last orders."""
 
@@ -172,7 +181,7 @@ class HybridConfig(PopularityConfig):
 
 
 class SequentialConfig(_Config):
-    """Causal self-attention over the user's items, one after another; scores are cosines divided by a temperature."""
+    """A causal network over the user's items, one after another; scores are cosines divided by a temperature."""
 
     SEARCH: ClassVar[Space] = {
         "dimensions": (32, 64, 128, 256),
@@ -185,18 +194,20 @@ class SequentialConfig(_Config):
     }
     """What `make tune` varies."""
 
+    encoder: Literal["attention", "gru"] = "attention"
+    """What the blocks are: self-attention (SASRec) or gated recurrent units (GRU4Rec)."""
     dimensions: int = Field(default=64, gt=0)
     """Width of the item embeddings."""
     blocks: int = Field(default=1, ge=0)
-    """Self-attention blocks."""
+    """Blocks of the encoder."""
     heads: int = Field(default=1, gt=0)
-    """Attention heads; divides `dimensions`."""
+    """Attention heads; divides `dimensions`. Of no meaning to `gru`."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of activations that are dropped in the blocks, in training."""
     input_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of the embeddings' cells that are dropped where they enter the blocks, in training."""
     max_items: int = Field(default=50, gt=0)
-    """Latest items the attention sees."""
+    """Latest items the blocks see."""
     temperature: float = Field(default=0.07, gt=0)
     """What cosines are divided by before the softmax: the smaller, the more the nearest wrong items weigh."""
     candidates: int = Field(default=2_048, gt=0)
@@ -268,13 +279,35 @@ class IalsConfig(_Config):
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
 
 
+class RatingFactorsConfig(_Config):
+    """Matrix factorisation of explicit ratings with biases, by alternating least squares."""
+
+    SEARCH: ClassVar[Space] = {
+        "factors": (4, 8, 16, 32),
+        "regularization": Range(3.0, 50.0, log=True),
+        "bias_regularization": Range(1.0, 20.0, log=True),
+    }
+    """What `make tune` varies."""
+
+    factors: int = Field(default=8, gt=0)
+    regularization: float = Field(default=12.0, gt=0)
+    """Penalty of the factors' squares, in squared errors of a rating."""
+    bias_regularization: float = Field(default=3.0, gt=0)
+    """Penalty of the biases' squares."""
+    iterations: int = Field(default=10, gt=0)
+    """How often users and items are solved for in turn."""
+
+
 class BlendConfig(_Config):
-    """The sequential network, EASE and SLIT, added up in standard deviations over a user's items."""
+    """The sequential network, SLIT, the cosine and EASE, added up in standard deviations over a user's items."""
 
     sequential: SequentialConfig
-    together: LinearConfig
     follows: LinearConfig
-    together_weight: float = Field(default=0.0, ge=0)
-    """Of EASE; the network's weight is 1."""
+    alike: LinearConfig
+    together: LinearConfig
     follows_weight: float = Field(default=0.0, ge=0)
-    """Of SLIT."""
+    """Of SLIT; the network's weight is 1."""
+    alike_weight: float = Field(default=0.0, ge=0)
+    """Of the cosine, which alone knows every item of a large catalogue."""
+    together_weight: float = Field(default=0.0, ge=0)
+    """Of EASE."""

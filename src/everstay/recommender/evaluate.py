@@ -17,9 +17,11 @@ from everstay.features.sequences import HISTORY_ITEM, HISTORY_ORDER, TARGET_ITEM
 from everstay.metrics import ranking
 from everstay.metrics.comparison import Interval, mean_interval
 from everstay.metrics.report import CandidateReport
-from everstay.recommender.model import ListModel
+from everstay.recommender.histories import read_histories
+from everstay.recommender.model import ListModel, SegmentRanker
 from everstay.recommender.plots import draw_recall
 from everstay.recommender.rows import BasketRows, with_targets
+from everstay.recommender.vocabulary import ITEM_INDEX
 from everstay.settings import Settings
 
 METRICS = {
@@ -155,27 +157,37 @@ def _judge(
     for label, users in length_slices(judged):
         metrics.update(_means(part, f"_orders_{label.replace('-', '_').replace('+', '_up')}", users, settings, METRICS))
     covered = ranking.coverage(lists[t.ITEM_ID].to_numpy(), model.vocabulary.size)
-    shares = {"coverage": covered, **fallback_shares(model, asked)}
+    shares = {"coverage": covered, **fallback_shares(model, asked, settings.recommender.min_item_users)}
     metrics.update({f"{part}_{name}": Interval(share, share, share) for name, share in shares.items()})
     return judged, metrics
 
 
-def fallback_shares(model: ListModel, asked: pl.DataFrame) -> dict[str, float]:
-    """How much is left to fallbacks.
+def fallback_shares(model: ListModel, asked: pl.DataFrame, min_item_users: int) -> dict[str, float]:
+    """How much is left to fallbacks, each told apart.
 
     Args:
         model: whose vocabulary decides what is known.
         asked: users with a next basket.
+        min_item_users: an item that fewer users bought is cold.
 
     Returns:
         `cold_user_share`: users who bought no known item, whose list is what the model gives to everybody new: what is
-        popular. `cold_item_share`: next-basket items that are not in the vocabulary and cannot be recommended.
+        popular. `cold_user_segment_share`: those of them for whom it is what is popular in their segment.
+        `cold_item_share`: next-basket items that are not in the vocabulary and cannot be recommended.
+        `cold_item_content_share`: those that too few users bought and whose words in the catalogue are known.
     """
-    is_known = pl.element().is_in(model.vocabulary.items[t.ITEM_ID].implode())
-    warm = asked.select(pl.col(HISTORY_ITEM).list.eval(is_known).list.any().fill_null(False))[HISTORY_ITEM]
-    targets = asked.select(pl.col(TARGET_ITEM).explode())[TARGET_ITEM]
-    cold = ~targets.is_in(model.vocabulary.items[t.ITEM_ID].implode())
-    return {"cold_user_share": float((~warm).sum() / len(warm)), "cold_item_share": float(cold.sum() / len(cold))}
+    histories, ranker = read_histories(asked, model.vocabulary), model.ranker
+    cold = histories.order_counts == 0
+    by_segment = cold & ranker.is_served(histories) if isinstance(ranker, SegmentRanker) else np.zeros_like(cold)
+    targets = asked.select(pl.col(TARGET_ITEM).explode())
+    item = model.vocabulary.with_index(targets, TARGET_ITEM)[ITEM_INDEX]
+    buyers = model.vocabulary.buyers[item.drop_nulls().to_numpy()]
+    return {
+        "cold_user_share": float(cold.mean()),
+        "cold_user_segment_share": float(by_segment.mean()),
+        "cold_item_share": item.null_count() / len(item),
+        "cold_item_content_share": float((buyers < min_item_users).sum() / len(item)),
+    }
 
 
 def _means(

@@ -18,11 +18,15 @@ from everstay.recommender.config import (
     AssociationRulesConfig,
     CategoryPopularityConfig,
     ContentConfig,
+    RatingFactorsConfig,
+    SegmentPopularityConfig,
     UserNeighboursConfig,
 )
 from everstay.recommender.content import ContentRanker, read_words
 from everstay.recommender.histories import read_histories
 from everstay.recommender.model import Ranker
+from everstay.recommender.rating_factors import RatingFactorsRanker
+from everstay.recommender.segment_popularity import SegmentPopularityRanker
 from everstay.recommender.user_neighbours import UserNeighboursRanker
 from everstay.recommender.vocabulary import Vocabulary
 
@@ -80,6 +84,30 @@ def _load_category(folder: Path, config: dict[str, Any], vocabulary: Vocabulary)
     return CategoryPopularityRanker.fit(vocabulary, CategoryPopularityConfig(**config))
 
 
+def _segments_maker(rows: pl.DataFrame, vocabulary: Vocabulary) -> Make:
+    return partial(SegmentPopularityRanker.fit, rows, vocabulary)
+
+
+def _save_segments(ranker: SegmentPopularityRanker, folder: Path) -> None:
+    ranker.save(folder)
+
+
+def _load_segments(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:  # noqa: ARG001
+    return SegmentPopularityRanker.load(folder, vocabulary)
+
+
+def _ratings_maker(rows: pl.DataFrame, vocabulary: Vocabulary) -> Make:
+    return partial(RatingFactorsRanker.fit, rows, vocabulary)
+
+
+def _save_ratings(ranker: RatingFactorsRanker, folder: Path) -> None:
+    ranker.save(folder)
+
+
+def _load_ratings(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
+    return RatingFactorsRanker.load(folder, vocabulary, RatingFactorsConfig(**config))
+
+
 def _users_maker(rows: pl.DataFrame, vocabulary: Vocabulary) -> Make:
     return partial(UserNeighboursRanker.fit, read_histories(rows, vocabulary), vocabulary)
 
@@ -130,6 +158,24 @@ FAMILIES: Mapping[str, Family] = {
         _category_maker,
         _save_nothing,
         _load_category,
+    ),
+    "segment_popularity": Family(
+        SegmentPopularityRanker,
+        [
+            SegmentPopularityConfig(window_days=days, prior_orders=prior)
+            for days in (28, 7, 112)
+            for prior in (1_000_000.0, 100_000.0, 10_000.0, 1_000.0)
+        ],
+        _segments_maker,
+        _save_segments,
+        _load_segments,
+    ),
+    "rating_factors": Family(
+        RatingFactorsRanker,
+        [RatingFactorsConfig()],
+        _ratings_maker,
+        _save_ratings,
+        _load_ratings,
     ),
     "user_neighbours": Family(
         UserNeighboursRanker,

@@ -18,7 +18,8 @@ from everstay.recommender.baselines import (
     find_neighbours,
 )
 from everstay.recommender.blend import BlendRanker
-from everstay.recommender.choose import BLEND_WEIGHTS, GRIDS, choose_config
+from everstay.recommender.choose import GRIDS, choose_config, choose_weights
+from everstay.recommender.cold_users import without_segments
 from everstay.recommender.config import (
     BlendConfig,
     HybridConfig,
@@ -44,6 +45,9 @@ from everstay.settings import Settings
 from everstay.training import count_parameters
 
 Make = Callable[[Any], Ranker]
+
+SEQUENTIAL = {"sequential": SequentialConfig(), "gru": SequentialConfig(encoder="gru")}
+"""The sequential networks, by the candidate's name."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
         return _fit_network(rows, settings, folder)
     if name == "hybrid":
         return _fit_hybrid(rows, settings)
-    if name == "sequential":
-        return _fit_sequential(rows, settings, folder)
+    if name in SEQUENTIAL:
+        return _fit_sequential(name, rows, settings, folder)
     is_content = name in FAMILIES and FAMILIES[name].knows_unsold
     early_vocabulary, vocabulary = vocabularies(rows, settings, with_unsold=is_content)
     make = partial(list_model, name, settings)
@@ -96,8 +100,9 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
 
 
-BLENDED = ("sequential", "ease", "transitions")
+BLENDED = ("sequential", "transitions", "item_item", "ease")
 """Candidates that the blend is made of."""
+_WEIGHTS = ("follows_weight", "alike_weight", "together_weight")
 
 
 def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
@@ -108,23 +113,19 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
         rows: that they were fitted on.
         settings: length of the lists and policy.
     """
-    early, final = ([getattr(fitted[name], part).ranker for name in BLENDED] for part in ("early", "model"))
-    configs = [rank.config for rank in early]
-    grid = [
-        BlendConfig(
-            sequential=configs[0], together=configs[1], follows=configs[2], together_weight=left, follows_weight=right
-        )
-        for left, right in BLEND_WEIGHTS
-    ]
+    early, final = (
+        [without_segments(getattr(fitted[name], part).ranker) for name in BLENDED] for part in ("early", "model")
+    )
+    sequential, follows, alike, together = (rank.config for rank in early)
+    start = BlendConfig(sequential=sequential, follows=follows, alike=alike, together=together)
     vocabulary, early_vocabulary = (fitted["ease"].model.vocabulary, fitted["ease"].early.vocabulary)
 
     def make(config: BlendConfig) -> ListModel:
         return list_model("blend", settings, BlendRanker(config, *early), early_vocabulary)
 
-    chosen, _ = choose_config(grid, make, rows.validation, settings.recommender.list_length)
+    chosen = choose_weights(start, _WEIGHTS, make, rows.validation, settings.recommender.list_length)
     params = {
-        "together_weight": chosen.together_weight,
-        "follows_weight": chosen.follows_weight,
+        **{weight: getattr(chosen, weight) for weight in _WEIGHTS},
         **{f"sequential_{key}": value for key, value in fitted["sequential"].params.items()},
     }
     model = list_model("blend", settings, BlendRanker(chosen, *final), vocabulary)
@@ -203,9 +204,9 @@ def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
     )
 
 
-def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
+def _fit_sequential(name: str, rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
-    policy, training, config = settings.recommender.already_bought, settings.training, SequentialConfig()
+    policy, training, config = settings.recommender.already_bought, settings.training, SEQUENTIAL[name]
     early_vocabulary, vocabulary = vocabularies(rows, settings)
     asked = next_items(rows.validation, early_vocabulary, policy)
     early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
@@ -218,10 +219,8 @@ def _fit_sequential(rows: BasketRows, settings: Settings, folder: Path) -> Fitte
         "seed": training.seed,
     }
     return Fitted(
-        list_model("sequential", settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
-        list_model(
-            "sequential", settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary
-        ),
+        list_model(name, settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
+        list_model(name, settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary),
         params,
         early.curves,
     )

@@ -1,16 +1,36 @@
 """Purchase histories as flat arrays: lines inside orders inside users, each sorted from old to new."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everstay.features.ratings import RATED_ITEM, RATED_VALUE
 from everstay.features.sequences import HISTORY_DAYS_AGO, HISTORY_ITEM, HISTORY_ORDER
 from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
+from everstay.settings import UserAttribute
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """What users think of items.
+
+    Attributes:
+        user: (R,) row of the histories.
+        item: (R,) item index.
+        value: (R,) 1 to 5.
+        user_count: users, those without a rating included.
+    """
+
+    user: IntArray
+    item: IntArray
+    value: FloatArray
+    user_count: int
 
 
 @dataclass(frozen=True)
@@ -24,6 +44,8 @@ class Histories:
         order_days_ago: (orders,) days before the as-of, falling within a user.
         order_start: (orders + 1,) first line of each order.
         user_start: (users + 1,) first order of each user.
+        segment: (users,) the declared attribute that the rows have, under its name; none: they have no attribute.
+        ratings: of items of the vocabulary; none: the rows have none.
     """
 
     line_item: IntArray
@@ -32,6 +54,8 @@ class Histories:
     order_days_ago: FloatArray
     order_start: IntArray
     user_start: IntArray
+    segment: pl.Series | None = None
+    ratings: Ratings | None = None
 
     @property
     def user_count(self) -> int:
@@ -58,7 +82,8 @@ def read_histories(rows: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
     """Flatten the list columns of `features.purchase_history`; row number = user.
 
     Args:
-        rows: one per user, all at one as-of; null lists are empty histories.
+        rows: one per user, all at one as-of; null lists are empty histories. They have one declared attribute, or none,
+            and the list columns of `features.latest_ratings`, or none.
         vocabulary: gives the item indices.
     """
     lists = rows.select(pl.col(HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER)).with_row_index("user")
@@ -74,7 +99,17 @@ def read_histories(rows: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
         order_days_ago=orders[HISTORY_DAYS_AGO].to_numpy().astype(np.float64),
         order_start=_starts(orders["len"].to_numpy().astype(np.int64)),
         user_start=_starts(np.bincount(users, minlength=rows.height)),
+        segment=next((rows[name] for name in get_args(UserAttribute) if name in rows.columns), None),
+        ratings=_read_ratings(rows, vocabulary) if RATED_ITEM in rows.columns else None,
     )
+
+
+def _read_ratings(rows: pl.DataFrame, vocabulary: Vocabulary) -> Ratings:
+    """Flatten the list columns of `features.latest_ratings`."""
+    lists = rows.select(RATED_ITEM, RATED_VALUE).with_row_index("user").filter(pl.col(RATED_ITEM).list.len() > 0)
+    known = vocabulary.with_index(lists.explode(RATED_ITEM, RATED_VALUE), RATED_ITEM).drop_nulls(ITEM_INDEX)
+    user, item = (known[name].to_numpy().astype(np.int64) for name in ("user", ITEM_INDEX))
+    return Ratings(user, item, known[RATED_VALUE].to_numpy().astype(np.float64), rows.height)
 
 
 def spread(starts: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:

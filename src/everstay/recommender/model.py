@@ -6,9 +6,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from everstay import tables as t
+from everstay.recommender.config import RatingFactorsConfig
 from everstay.recommender.histories import Histories, IntArray, read_histories
 from everstay.recommender.reorder import POOL, reorder
 from everstay.recommender.rules import ItemRules, ListRules
@@ -44,12 +46,32 @@ class FactorRanker(Protocol):
         """Vectors of n users (n, d) and of all items (items, d), whose products are the scores."""
 
 
+@runtime_checkable
+class SegmentRanker(Protocol):
+    """A ranker that gives some users what is popular in their segment, the value of an attribute that they declared."""
+
+    @property
+    def attribute(self) -> str:
+        """The column of the rows with it; users of whom it is not known are served as if there were no segments."""
+
+    def is_served(self, histories: Histories) -> NDArray[np.bool_]:
+        """Users (n,) who get what is popular in their segment."""
+
+
 class RecommenderModel(Protocol):
     """What `load_artifact` gives."""
 
     @property
     def name(self) -> str:
         """Of the candidate."""
+
+    @property
+    def segment_by(self) -> str | None:
+        """The attribute of users that rows should have as a column; none: no attribute is looked at."""
+
+    @property
+    def reads_ratings(self) -> bool:
+        """Whether rows should have the list columns of `features.latest_ratings`."""
 
     def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         """One ranked list per row: `USER_ID`, `RANK` (1..k), `ITEM_ID`, `SCORE`, `REASON`."""
@@ -64,12 +86,23 @@ class ListModel:
     vocabulary: Vocabulary
     already_bought: AlreadyBought
 
+    @property
+    def segment_by(self) -> str | None:
+        """The attribute of users that rows should have as a column; none: no attribute is looked at."""
+        return self.ranker.attribute if isinstance(self.ranker, SegmentRanker) else None
+
+    @property
+    def reads_ratings(self) -> bool:
+        """Whether rows should have the list columns of `features.latest_ratings`."""
+        return isinstance(self.ranker.config, RatingFactorsConfig)
+
     def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         """Rank the items for every user, with reasons.
 
         Args:
-            rows: one per user, at one as-of: `USER_ID` and the list columns of `features.purchase_history`; the lists
-                of a user without purchases are empty or null.
+            rows: one per user, at one as-of: `USER_ID` and the list columns of `features.purchase_history`, and
+                `segment_by` and ratings where the model goes by them; the lists of a user without purchases are empty
+                or null.
             k: length of each list; shorter only where fewer items are left to recommend.
             rules: the shop's; none: all items, by the policy that the model was judged under.
 

@@ -7,13 +7,14 @@ from typing import Protocol
 import polars as pl
 
 from everstay import tables as t
+from everstay.errors import SettingsError
 from everstay.features.sequences import TARGET_ITEM
 from everstay.metrics.comparison import Interval, paired_mean_difference
 from everstay.partitions import Parts
 from everstay.recommender.artifact import load_artifact
 from everstay.recommender.evaluate import per_user_metrics
-from everstay.recommender.rows import CATALOGUE, BasketRows
-from everstay.settings import Settings
+from everstay.recommender.rows import CATALOGUE, BasketRows, with_attribute
+from everstay.settings import Settings, UserAttribute
 
 
 class TableReader(Protocol):
@@ -23,14 +24,35 @@ class TableReader(Protocol):
         """A small table; no rows when it was never written."""
 
 
-def prepare_rows(tables: TableReader, validation: Parts, test: Parts, folder: Path) -> Path:
+def prepare_rows(
+    tables: TableReader, validation: Parts, test: Parts, folder: Path, segment_by: UserAttribute | None = None
+) -> Path:
     """Put the baskets of both as-ofs and the catalogue together in `folder`.
+
+    Args:
+        tables: the lake's small tables.
+        validation: baskets of the earlier as-of.
+        test: baskets of the later one.
+        folder: is made.
+        segment_by: the attribute of users that the rows get as a column; no other one is read.
 
     Raises:
         NotReady: nothing can be learned from them, or judged by them.
+        SettingsError: no user declares the attribute.
     """
     catalogue = tables.read(t.ITEMS).select(CATALOGUE)
     rows = BasketRows(validation.read_all(), test.read_all(), catalogue)
+    if segment_by:
+        users = tables.read(t.USERS)
+        if users[segment_by].null_count() == users.height:
+            raise SettingsError(
+                f"recommender.segment_by: the shop declares no {segment_by} of any user; map it, or delete the setting"
+            )
+        rows = replace(
+            rows,
+            validation=with_attribute(rows.validation, users, segment_by),
+            test=with_attribute(rows.test, users, segment_by),
+        )
     rows.check()
     rows.write(folder.with_name(f"{folder.name}.partial")).rename(folder)  # a folder that exists is complete
     validation.remove()

@@ -9,6 +9,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
+from everstay.settings import UserAttribute
 
 CATALOGUE = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
 """Columns of the items that models may learn from; what changes from day to day, as a price does, is not among them."""
@@ -58,3 +59,14 @@ class BasketRows:
 def with_targets(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of users who have a next basket, cold users included."""
     return rows.filter(pl.col(TARGET_ITEM).list.len() > 0)
+
+
+def with_attribute(rows: pl.DataFrame, users: pl.DataFrame, attribute: UserAttribute) -> pl.DataFrame:
+    """Add what each user declared, null where nothing is known; the rows' order is kept.
+
+    Args:
+        rows: one per user.
+        users: `tables.USERS`.
+        attribute: the only one that is taken.
+    """
+    return rows.join(users.select(t.USER_ID, attribute), on=t.USER_ID, how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""Which item comes next, from the items before: SASRec (Kang and McAuley, 2018) with cosine scores.
+"""Which item comes next, from the items before: SASRec (Kang and McAuley, 2018) or GRU4Rec, with cosine scores.
 
 Shapes: S = sequences, T = places, M = places that predict, D = dimensions, V = items.
 """
@@ -9,11 +9,12 @@ from torch.nn import functional as F  # noqa: N812  # the name every PyTorch rea
 
 from everstay.recommender.attention import CausalBlock
 from everstay.recommender.config import SequentialConfig
+from everstay.recommender.recurrence import RecurrentBlock
 from everstay.recommender.sequences import SequenceBatch
 
 
 class SequentialNetwork(nn.Module):
-    """Item embeddings, the distance of each from the sequence's end, causal blocks.
+    """Item embeddings, for attention the distance of each from the sequence's end, causal blocks.
 
     Args:
         config: sizes.
@@ -23,20 +24,20 @@ class SequentialNetwork(nn.Module):
     def __init__(self, config: SequentialConfig, items: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(items, config.dimensions)
-        self.distance = nn.Embedding(config.max_items, config.dimensions)
+        self.distance = nn.Embedding(config.max_items, config.dimensions) if config.encoder == "attention" else None
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.blocks = nn.ModuleList(
-            CausalBlock(config.dimensions, config.heads, config.dropout) for _ in range(config.blocks)
-        )
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dimensions)
         self.apply(_start_small)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """What is expected after each place: unit vectors (M, D), all places of the first sequence first."""
         items, lengths = batch
-        place = torch.arange(items.shape[1], device=items.device)
-        distance = (lengths[:, None] - 1 - place).clamp(0, self.distance.num_embeddings - 1)
-        hidden = self.input_dropout(self.embedding(items) + self.distance(distance))
+        place, hidden = torch.arange(items.shape[1], device=items.device), self.embedding(items)
+        if self.distance is not None:
+            distance = (lengths[:, None] - 1 - place).clamp(0, self.distance.num_embeddings - 1)
+            hidden = hidden + self.distance(distance)
+        hidden = self.input_dropout(hidden)
         for block in self.blocks:
             hidden = block(hidden)
         return F.normalize(self.norm(hidden[place < lengths[:, None]]), dim=-1)
@@ -49,6 +50,12 @@ class SequentialNetwork(nn.Module):
     def unit_items(self, item: Tensor | None = None) -> Tensor:
         """Unit vectors of some items (C, D), or of all (V, D)."""
         return F.normalize(self.embedding.weight if item is None else self.embedding(item), dim=-1)
+
+
+def _block(config: SequentialConfig) -> nn.Module:
+    if config.encoder == "gru":
+        return RecurrentBlock(config.dimensions, config.dropout)
+    return CausalBlock(config.dimensions, config.heads, config.dropout)
 
 
 def _start_small(part: nn.Module) -> None:

@@ -100,6 +100,11 @@ class Vocabulary:
         return self.items[_window_column(days)].to_numpy()
 
     @property
+    def buyers(self) -> NDArray[np.int64]:
+        """Users who bought each item (n_items,)."""
+        return self.items[_BUYERS].to_numpy()
+
+    @property
     def usual_gap_days(self) -> NDArray[np.float64]:
         """Median days between two purchases of an item by the same user (n_items,); infinite when nobody came back."""
         return self._learned(_USUAL_GAP).fill_null(np.inf).to_numpy().astype(np.float64)

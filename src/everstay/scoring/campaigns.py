@@ -8,8 +8,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.partitions import compute_parts
-from everstay.scoring.recommendations import list_rules
-from everstay.scoring.rows import history_rows
+from everstay.scoring.recommendations import list_rows, list_rules
 from everstay.scoring.work import Work
 from everstay.settings import Recommender
 from everstay.storage import Folder
@@ -64,7 +63,7 @@ def users_of_bucket(
     bucket: int, *, work: Work, recommender: Recommender, items: Sequence[str], users: int
 ) -> pl.DataFrame:
     """The same for one bucket's users."""
-    rows = history_rows(work.reader.read_events(bucket, work.as_of), work.as_of)
+    rows = list_rows(bucket, work)
     refused = work.reader.read(t.USERS).filter(~pl.col(t.HAS_MARKETING_CONSENT))
     asked = rows.join(refused, on=t.USER_ID, how="anti", maintain_order="left")
     return work.load_model().find_users(asked, items, users, list_rules(work, recommender)).select(COLUMNS)

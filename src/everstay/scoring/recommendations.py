@@ -6,16 +6,25 @@ from typing import Protocol
 import polars as pl
 
 from everstay import tables as t
+from everstay.features import latest_ratings
 from everstay.partitions import Parts, compute_parts
-from everstay.recommender import ListRules
+from everstay.recommender import ListRules, with_attribute
 from everstay.scoring.rows import history_rows
 from everstay.scoring.work import Work
-from everstay.settings import Recommender
+from everstay.settings import Recommender, UserAttribute
 from everstay.storage import Folder
 
 
 class RecommenderModel(Protocol):
     """What is asked of a recommender champion."""
+
+    @property
+    def segment_by(self) -> UserAttribute | None:
+        """The declared attribute that rows should have; none: none is read."""
+
+    @property
+    def reads_ratings(self) -> bool:
+        """Whether rows should have ratings."""
 
     def recommend(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
         """`USER_ID`, `RANK` from 1, `ITEM_ID`, `SCORE` and `REASON`: at most k items for every row."""
@@ -28,7 +37,7 @@ def recommendations(
 
     Args:
         model: the champion.
-        rows: one per user, as `history_rows` gives them.
+        rows: one per user, as `list_rows` gives them.
         rules: the shop's, with the length of each list.
         stamp: model and data version, from `Work.stamp`.
     """
@@ -40,10 +49,20 @@ def recommendations(
 
 def recommend_bucket(bucket: int, *, work: Work, recommender: Recommender) -> pl.DataFrame:
     """`tables.RECOMMENDATIONS` of one bucket's users."""
-    rows = history_rows(work.reader.read_events(bucket, work.as_of), work.as_of)
+    rows = list_rows(bucket, work)
     if rows.is_empty():
         return t.RECOMMENDATIONS.empty()
     return recommendations(work.load_model(), rows, list_rules(work, recommender), work.stamp())
+
+
+def list_rows(bucket: int, work: Work) -> pl.DataFrame:
+    """`history_rows` of one bucket's users, with their ratings and declared attribute where the champion reads them."""
+    model, events = work.load_model(), work.reader.read_events(bucket, work.as_of)
+    rows = history_rows(events, work.as_of)
+    if model.reads_ratings:
+        ratings = latest_ratings(events, work.as_of)
+        rows = rows.join(ratings, on=[t.USER_ID, t.AS_OF], how="left", maintain_order="left")
+    return with_attribute(rows, work.reader.read(t.USERS), model.segment_by) if model.segment_by else rows
 
 
 def list_rules(work: Work, recommender: Recommender) -> ListRules:

@@ -1,0 +1,100 @@
+"""Users of whom no purchase is known get what is popular in their segment, whatever the model is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from everstay.recommender.config import RatingFactorsConfig
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.model import FactorRanker, Ranker, Scores
+from everstay.recommender.segment_popularity import SegmentPopularityRanker
+
+
+@dataclass(frozen=True)
+class ColdUserRanker:
+    """A ranker for users with a known purchase (or rating, if it reads them); for others popularity in their segment.
+
+    Attributes:
+        ranker: of the model.
+        segments: what is popular where.
+    """
+
+    ranker: Ranker
+    segments: SegmentPopularityRanker
+
+    @property
+    def config(self) -> BaseModel:
+        """The model's."""
+        return self.ranker.config
+
+    @property
+    def attribute(self) -> str:
+        """That segments are values of."""
+        return self.segments.attribute
+
+    def is_served(self, histories: Histories) -> NDArray[np.bool_]:
+        """Users (n,) who get what is popular in their segment."""
+        is_cold = histories.order_counts == 0
+        if histories.ratings is not None and isinstance(self.config, RatingFactorsConfig):
+            is_cold &= np.bincount(histories.ratings.user, minlength=histories.user_count) == 0
+        return is_cold & self.segments.is_served(histories)
+
+    def scores(self, histories: Histories) -> Scores:
+        """The ranker's, but for those who are served here, (n, items)."""
+        scores, served = self.ranker.scores(histories), self.is_served(histories)
+        if served.any():
+            place = self.segments.place(histories)[served]
+            scores[served] = self._stretched(scores[served.argmax()], np.arange(len(self.segments.names)))[place]
+        return scores
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The ranker's reasons, but for those who are served here."""
+        served, reasons = self.is_served(histories)[user], self.ranker.explain(histories, user, item)
+        pairs = np.flatnonzero(served)
+        for pair, there in zip(pairs, self.segments.explain(histories, user[pairs], item[pairs]), strict=True):
+            reasons[pair] = there
+        return reasons
+
+    def _stretched(self, own: Scores, place: IntArray) -> Scores:
+        """Shares of segments (n, items) in the range of the ranker's own scores of a cold user (items,).
+
+        So that users can be compared by their scores: one ranker's are probabilities, another one's their logarithms.
+        """
+        shares, low = self.segments.shares(place), own.min()
+        stretched: Scores = low + (own.max() - low) * shares / shares.max(axis=1, keepdims=True)
+        return stretched
+
+
+@dataclass(frozen=True)
+class ColdUserFactorRanker(ColdUserRanker):
+    """The same for a ranker whose scores are products: a segment is one more factor."""
+
+    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+        """User (n, d + S) and item (items, d + S) vectors; (n, d) and (items, d) where nobody is served here."""
+        assert isinstance(self.ranker, FactorRanker)
+        users, items = self.ranker.factors(histories)
+        served = self.is_served(histories)
+        if not served.any():
+            return users, items
+        place = np.arange(len(self.segments.names))
+        is_there = served[:, None] & (self.segments.place(histories)[:, None] == place)
+        there = self._stretched(users[served.argmax()] @ items.T, place)
+        users = np.where(served[:, None], 0.0, users)
+        return (
+            np.column_stack([users, is_there]).astype(np.float32),
+            np.column_stack([items, there.T]).astype(np.float32),
+        )
+
+
+def with_segments(ranker: Ranker, segments: SegmentPopularityRanker) -> Ranker:
+    """Let a ranker answer cold users by their segment."""
+    kind = ColdUserFactorRanker if isinstance(ranker, FactorRanker) else ColdUserRanker
+    return kind(ranker, segments)
+
+
+def without_segments(ranker: Ranker) -> Any:
+    """The ranker itself, as it was fitted."""
+    return ranker.ranker if isinstance(ranker, ColdUserRanker) else ranker

@@ -1,0 +1,102 @@
+"""Lists by predicted rating, for shops whose users rate what they bought.
+
+It is no champion for a shop without ratings, and seldom one with them: what a user would like best is not what they buy
+next, and whoever rated nothing gets what is rated best by everybody.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from everstay.errors import NotReady
+from everstay.recommender.baselines import popularity
+from everstay.recommender.config import RatingFactorsConfig
+from everstay.recommender.histories import FloatArray, Histories, IntArray, read_histories
+from everstay.recommender.model import Scores
+from everstay.recommender.rating_fit import RatingFactors, fit_ratings, predict, solve_users
+from everstay.recommender.reasons import POPULAR
+from everstay.recommender.vocabulary import Vocabulary
+
+OWN = "you may rate it {:.1f} of 5"
+OTHERS = "others rate it about {:.1f} of 5"
+
+_ARRAYS = "ratings.safetensors"
+_SEED = 1  # of the factors to begin with
+_UNRATED = -10.0  # below whatever is rated; among themselves by popularity
+_TIE = 1e-3  # of popularity, where ratings are the same
+
+
+@dataclass(frozen=True)
+class RatingFactorsRanker:
+    """Mean + biases + product of factors; a user's are solved for when a list is wanted, from the ratings as of then.
+
+    Attributes:
+        config: how the items' were made.
+        known: what items' ratings are made of.
+        share: (V,) popularity.
+    """
+
+    config: RatingFactorsConfig
+    known: RatingFactors
+    share: Scores
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, config: RatingFactorsConfig) -> Self:
+        """Learn from all ratings of the rows.
+
+        Raises:
+            NotReady: nobody rated an item that the vocabulary knows.
+        """
+        ratings = read_histories(rows, vocabulary).ratings
+        if ratings is None or not len(ratings.value):
+            raise NotReady("nobody rated an item that the model knows: rating_factors needs events with a rating")
+        return cls(config, fit_ratings(ratings, vocabulary.size, config, _SEED), popularity(vocabulary, 364))
+
+    def scores(self, histories: Histories) -> Scores:
+        """Predicted ratings, (n, V), not cut to the scale; negative for items that nobody rated."""
+        users, items = self.factors(histories)
+        scores: Scores = users @ items.T
+        return scores
+
+    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+        """User (n, d + 2) and item (V, d + 2) vectors: factors, then the users' biases, then the items'."""
+        users, items = self._users(histories), self.known.of_items
+        level = np.where(self.known.rated > 0, self.known.mean + items[:, 0], _UNRATED) + _TIE * self.share
+        ones = np.ones(len(users)), np.ones(len(items))
+        return (
+            np.column_stack([users[:, 1:], users[:, 0], ones[0]]).astype(np.float32),
+            np.column_stack([items[:, 1:], ones[1], level]).astype(np.float32),
+        )
+
+    def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
+        """The predicted rating, of the user's own where they rated anything; that it is popular, where nobody did."""
+        of_users = self._users(histories)
+        words = np.where(of_users[user].any(axis=1), OWN, OTHERS)
+        stars, is_rated = predict(self.known, of_users, user, item), self.known.rated[item] > 0
+        return [
+            str(text).format(value) if rated else POPULAR
+            for text, value, rated in zip(words, stars, is_rated, strict=True)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` reads."""
+        known = self.known
+        arrays = {"of_items": known.of_items, "rated": known.rated, "mean": np.array([known.mean])}
+        save_file(arrays, folder / _ARRAYS)
+
+    @classmethod
+    def load(cls, folder: Path, vocabulary: Vocabulary, config: RatingFactorsConfig) -> Self:
+        """Read what `save` wrote."""
+        arrays = load_file(folder / _ARRAYS)
+        known = RatingFactors(float(arrays["mean"][0]), arrays["of_items"], arrays["rated"])
+        return cls(config, known, popularity(vocabulary, 364))
+
+    def _users(self, histories: Histories) -> FloatArray:
+        """Bias and factors of each user (n, d + 1), zeros without a rating."""
+        if histories.ratings is None:
+            return np.zeros((histories.user_count, self.config.factors + 1))
+        return solve_users(histories.ratings, self.known.of_items, self.known.mean, self.config)
