@@ -80,7 +80,7 @@ def choose_config(
 def choose_weights(
     start: Config, weights: Sequence[str], make: Callable[[Config], ListModel], rows: pl.DataFrame, k: int
 ) -> Config:
-    """Choose `BLEND_WEIGHTS` one after another, then all a step up or down, until nothing does better.
+    """Choose `BLEND_WEIGHTS` one weight after another, the best of each beside the others, until none changes.
 
     Args:
         start: the configuration to vary.
@@ -101,15 +101,7 @@ def choose_weights(
         before = chosen
         for place in range(len(weights)):
             chosen = max(((*chosen[:place], weight, *chosen[place + 1 :]) for weight in BLEND_WEIGHTS), key=judge)
-        chosen = max((chosen, *(_moved(chosen, steps) for steps in (1, -1))), key=judge)
     return weighed(chosen)
-
-
-def _moved(weights: tuple[float, ...], steps: int) -> tuple[float, ...]:
-    """All weights but zeros so many places further in `BLEND_WEIGHTS`, as far as there are any."""
-    last = len(BLEND_WEIGHTS) - 1
-    places = (BLEND_WEIGHTS.index(weight) for weight in weights)
-    return tuple(BLEND_WEIGHTS[min(max(place + steps, 1), last)] if place else 0.0 for place in places)
 
 
 def mean_ndcg(model: ListModel, asked: pl.DataFrame, k: int) -> float:
