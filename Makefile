@@ -39,8 +39,8 @@ ingest: $(READY)  ## only read the source into the event lake
 features: $(READY)  ## only build the features and labels
 	$(BIN)/python -m flows.build_features
 
-tune: $(READY)  ## search better settings of MODEL=sequential in TRIALS=20, on validation; written down, not applied
-	$(BIN)/python -m flows.tune_recommender $(or $(MODEL),sequential) --trials $(or $(TRIALS),20)
+tune: $(READY)  ## search better settings of MODEL=sequential (or churn.network ...) in TRIALS=20, on validation; written, not applied
+	$(BIN)/python -m flows.tune_model $(or $(MODEL),sequential) --trials $(or $(TRIALS),20)
 
 deploy: $(READY)  ## Prefect server, deployments with their schedules, and a worker (Ctrl-C stops them)
 	$(BIN)/python -m flows.deployments

@@ -91,7 +91,7 @@ def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: P
         tokens = compute_tokens(snapshot, split.as_ofs, MAX_TOKENS, Folder(str(work / "tokens")), scheduler).read_all()
         folder = Folder(str(work / "labels"))
         labels = compute_labels(snapshot, split.as_ofs, settings.churn, known_at, folder, scheduler).read_all()
-    rows = ChurnRows.split(join_rows(features, tokens, labels), split)
+    rows = ChurnRows.split(join_rows(features, tokens, labels), split, join_rows(features, tokens))
     rows.check()
     return rows.write(work / "rows")
 

@@ -32,7 +32,8 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     for name in TABLE_CANDIDATES:
         probabilities[name] = cross_validate(table, folds, name, _SEED)
     ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
-    left_out = f", without {', '.join(table.ids)}" if table.ids else ""
+    left = (*table.ids, *table.constants)
+    left_out = f", without {', '.join(left)}" if left else ""
     together = f"{len(np.unique(table.groups)):,} groups"
     best = min(ours, key=lambda name: ours[name])
     return Scored(f"{file.name} in {_FOLDS} folds, {together}{left_out}", table.churned, probabilities, best)

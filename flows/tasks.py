@@ -6,10 +6,11 @@ Tasks that touch storage are retried, for an object store or a database may fail
 from prefect import task
 
 from everstay import churn, lake, recommender, report, retention, scoring
+from everstay.churn import tune as churn_tune
 from everstay.features import buckets
 from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
-from everstay.recommender import tune
+from everstay.recommender import tune as recommender_tune
 from everstay.registry import reports, rollout, searches, tracking, versions
 from everstay.scoring import campaigns, proof
 from everstay.validation import validate
@@ -34,7 +35,8 @@ prepare_churn_rows = task(name="prepare-churn-rows")(churn.prepare_rows)
 prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.prepare_rows)
 train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)
 train_recommender_candidate = task(name="train-recommender", task_run_name="train-{name}")(recommender.train_candidate)
-tune_recommender_candidate = task(name="tune-recommender", task_run_name="tune-{name}")(tune.tune_candidate)
+tune_churn_candidate = task(name="tune-churn", task_run_name="tune-{name}")(churn_tune.tune_candidate)
+tune_recommender_candidate = task(name="tune-recommender", task_run_name="tune-{name}")(recommender_tune.tune_candidate)
 judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
 judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
 compare_churn = task(name="compare-churn")(churn.compare_models)

@@ -61,7 +61,7 @@ def train_churn(scheduler: str | None = None) -> Training:
 
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
     """The folder of the training rows of a feature set; they are put together when they are not there."""
-    folder = runtime.work_folder(settings, "churn", f"{features.key[:16]}-{churn.MAX_TOKENS}", "rows")
+    folder = runtime.work_folder(settings, "churn", f"{features.key[:16]}-{churn.MAX_TOKENS}", "rows_and_unlabelled")
     if folder.exists():
         return folder
     tokens_folder = runtime.parts_folder(settings, "day_tokens")

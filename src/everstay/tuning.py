@@ -81,7 +81,7 @@ def search_settings(
 
     Args:
         default: the configuration that is varied.
-        space: of its fields.
+        space: of its fields; one that holds several values to choose from holds a single one in `default`.
         objective: fits a configuration and gives its figure on validation, larger is better.
         trials: how many, the default included.
         seed: of the sampler.
@@ -116,10 +116,17 @@ def search_settings(
     study = optuna.create_study(
         direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8), pruner=pruner
     )
-    study.enqueue_trial({name: getattr(default, name) for name in space})
+    study.enqueue_trial({name: _only(getattr(default, name)) for name in space})
     study.optimize(run, n_trials=trials)
     result = Search(default, tuple(done))
     return replace(result, config=_configured(default, result.best.values))
+
+
+def _only(value: Any) -> Value:
+    if not isinstance(value, tuple):
+        return cast(Value, value)
+    (single,) = value
+    return cast(Value, single)
 
 
 def _configured(default: BaseModel, values: Mapping[str, Value]) -> BaseModel:

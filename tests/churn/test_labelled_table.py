@@ -34,6 +34,25 @@ def test_numbers_categories_ids_and_labels_are_told_apart(tmp_path: Path) -> Non
     assert table.churned.tolist() == [1, 0, 0, 0]
 
 
+def test_what_tells_nothing_is_left_out_and_named(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        rownames=[1, 2, 3, 4],
+        CustomerID=[50001.0, 50002.0, 50003.0, 50004.0],
+        spend=[1.5, 2.0, 3.0, 4.0],
+        country=["x"] * 4,
+        paid=[1.0] * 4,
+        empty=[None] * 4,
+        seldom=[None, None, None, 2.0],
+        left=["True.", "False.", "False.", "True."],
+    )
+    table = read_labelled_table(file, "left")
+    assert table.ids == ("rownames", "CustomerID")
+    assert table.constants == ("country", "paid", "empty")
+    assert table.features.columns == ["spend", "seldom"]
+    assert table.churned.tolist() == [1, 0, 0, 1]
+
+
 def test_rows_alike_but_for_their_id_are_one_group_and_named_columns_group_instead(tmp_path: Path) -> None:
     file = write(
         tmp_path, id=[1, 2, 3, 4], home=["x", "x", "y", "x"], orders=[5, 5, 5, 6], left=[True, True, True, False]
@@ -62,8 +81,15 @@ def test_a_csv_file_reads_like_a_parquet_file(tmp_path: Path) -> None:
         ({"x": [1, 1], "left": [0, 2]}, "left", (), r"row 2: label 'left' is 2; every row needs 0 or 1"),
         ({"x": [1, 1], "left": [0, None]}, "left", (), r"row 2: label 'left' is None"),
         ({"x": [1, 1], "left": [1, 1]}, "left", (), r"the same in every row"),
+        ({"x": [1, 1], "left": [0, 1]}, "left", (), r"no column to learn from beside 'left' and x"),
+        ({"x": ["a", "b"], "left": ["gone", "here"]}, "left", (), r"row 1: label 'left' is 'gone'; every row needs"),
         ({"x": [1, 2], "left": [0, 1]}, "left", (), r"no column to learn from beside 'left' and x"),
-        ({"x": [[1], [1]], "left": [0, 1]}, "left", (), r"column 'x' is List\(Int64\), neither number nor category"),
+        (
+            {"x": [[1], [1], [2]], "left": [0, 1, 1]},
+            "left",
+            (),
+            r"column 'x' is List\(Int64\), neither number nor category",
+        ),
         ({"x": [*map(str, range(150)), "a", "a"], "left": [0, 1] * 76}, "left", (), r"'x' has 151 different texts"),
     ],
 )
@@ -93,6 +119,13 @@ def test_categories_are_those_of_training_and_unknown_ones_are_none_of_them() ->
     encoder = TableEncoder.fit(pl.DataFrame({"plan": ["a", "b", None], "orders": [1.0, None, 3.0]}))
     told = encoder.encode(pl.DataFrame({"plan": ["b", "c", None], "orders": [1.0, None, 3.0]}))
     np.testing.assert_array_equal(told, [[1, 0, 1], [np.nan, 0, 0], [3, 0, 0]])
+
+
+def test_a_number_that_no_training_row_has_is_left_out() -> None:
+    encoder = TableEncoder.fit(
+        pl.DataFrame({"orders": [1.0, 2.0], "seldom": pl.Series([None, None], dtype=pl.Float64)})
+    )
+    np.testing.assert_array_equal(encoder.encode(pl.DataFrame({"orders": [3.0], "seldom": [4.0]})), [[3.0]])
 
 
 @pytest.mark.parametrize("name", ["logistic", "lasso", "tree", "svm"])

@@ -10,14 +10,21 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.churn.encoding import TOKEN_COLUMNS
+from everstay.churn.pretraining import last_histories
 from everstay.churn.rows import LABEL_COLUMNS, PARTS, ChurnRows, join_rows
 from everstay.errors import NotReady
+from everstay.features import TimeSplit
+from tests.churn.conftest import BETWEEN, TEST, TRAIN, VALIDATION
 
 
 def test_parts_are_read_as_they_were_written(churn_rows: ChurnRows, tmp_path: Path) -> None:
     read = ChurnRows.read(churn_rows.write(tmp_path / "rows"))
     for part in PARTS:
         assert_frame_equal(getattr(read, part), getattr(churn_rows, part))
+    others = churn_rows.test.drop(LABEL_COLUMNS).head(3)
+    assert_frame_equal(
+        ChurnRows.read(replace(churn_rows, unlabelled=others).write(tmp_path / "rows")).unlabelled, others
+    )
 
 
 def test_refit_holds_every_row_but_the_test(churn_rows: ChurnRows) -> None:
@@ -48,3 +55,16 @@ def test_join_keeps_labelled_users_and_those_without_tokens(churn_rows: ChurnRow
     assert joined.height == 10
     assert joined[TOKEN_COLUMNS[0]].null_count() == 1
     assert join_rows(features, tokens).height == rows.height
+
+
+def test_users_without_a_label_are_kept_as_of_the_last_training_as_ofs_only(churn_rows: ChurnRows) -> None:
+    split = TimeSplit(TRAIN, BETWEEN, (VALIDATION,), TEST)
+    everybody = pl.concat([churn_rows.refit, churn_rows.test]).drop(LABEL_COLUMNS)
+    labelled = pl.concat([churn_rows.refit, churn_rows.test]).filter(pl.col(t.USER_ID) != "u7")
+    rows = ChurnRows.split(labelled, split, everybody)
+    assert rows.unlabelled.select(t.USER_ID, t.AS_OF).rows() == [("u7", TRAIN[-1]), ("u7", VALIDATION)]
+    for learned, as_of in ((rows.train, TRAIN[-1]), (rows.refit, VALIDATION)):
+        read = last_histories(learned, rows.unlabelled)
+        assert set(read[t.AS_OF]) == {as_of}
+        assert_frame_equal(read.sort(t.USER_ID), everybody.filter(pl.col(t.AS_OF) == as_of).sort(t.USER_ID))
+    assert last_histories(churn_rows.train, churn_rows.unlabelled).height == 400

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
@@ -26,7 +27,7 @@ from flows.churn_definition import churn_definition
 from flows.find_users import find_users
 from flows.retention_pipeline import retention_pipeline
 from flows.score_users import score_users
-from flows.tune_recommender import tune_recommender
+from flows.tune_model import tune_model
 from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
 
 PUBLISHED = (t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
@@ -228,11 +229,51 @@ def test_users_for_a_category_are_written_down(settings_of, trained: Path):
         find_users(items=["no-item"])
 
 
-def test_a_search_is_written_for_review_and_changes_no_champion(settings_of, trained: Path):
+@pytest.mark.parametrize(
+    ("model", "room", "fields", "figure"),
+    [
+        ("personal_frequency", "recommender", {"window_days", "half_life_days", "prior_orders"}, "validation NDCG"),
+        ("churn.logistic", "churn", {"penalties"}, "validation average precision"),
+    ],
+)
+def test_a_search_is_written_for_review_and_changes_no_champion(
+    settings_of, trained: Path, model: str, room: str, fields: set[str], figure: str
+):
     registry = Registry(settings_of.mlflow)
-    before = versions.champion(registry, "recommender")
-    file = tune_recommender("personal_frequency", trials=3)
-    told = tomllib.loads(file.read_text())["personal_frequency"]
-    assert set(told) == {"window_days", "half_life_days", "prior_orders"}
-    assert "validation NDCG" in file.read_text()
-    assert versions.champion(registry, "recommender") == before
+    before, candidate = versions.champion(registry, room), model.removeprefix("churn.")
+    file = tune_model(model, trials=3)
+    assert file == trained / "reports" / f"tuned-{room}-{candidate}.toml"
+    assert set(tomllib.loads(file.read_text())[room][candidate]) == fields
+    assert figure in file.read_text()
+    assert versions.champion(registry, room) == before
+    client = registry.client
+    runs = client.search_runs([client.get_experiment_by_name(f"{room}-tuning").experiment_id])
+    (search,) = (run for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags)
+    trials = [run for run in runs if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == search.info.run_id]
+    assert [len(trials), len(runs)] == [3, 4]
+    figures = [run.data.metrics["validation_figure"] for run in trials if run.info.status == "FINISHED"]
+    assert max(figures) == search.data.metrics["validation_figure"]
+
+
+def test_the_search_of_a_churn_candidate_starts_from_its_run_and_reads_no_test_row(settings_of, trained: Path):
+    (folder,) = (trained / "lake" / "_work" / "churn").glob("*/rows_and_unlabelled")
+    rows, hidden = folder / "test.parquet", folder / "test.hidden"
+    rows.rename(hidden)
+    try:
+        told = tune_model("lasso", trials=2).read_text()
+    finally:
+        hidden.rename(rows)
+    assert re.search(r"churn\.lasso: validation average precision 0\.\d{4} in trial [01] of 2", told)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("lightgmb", r"MODEL=lightgmb; there are churn\.logistic, .*churn\.lightgbm, recommender\..*sequential"),
+        ("churn", r"MODEL=churn; there are churn\.logistic"),
+        ("network", r"say MODEL=churn\.network or MODEL=recommender\.network"),
+    ],
+)
+def test_a_model_that_cannot_be_searched_is_told_with_those_that_can(shop: Path, model: str, message: str):
+    with pytest.raises(SettingsError, match=message):
+        tune_model(model)

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from everstay import tables as t
-from everstay.churn import config
 from everstay.churn.artifact import load_artifact, save_artifact
 from everstay.churn.blend import BLENDED
-from everstay.churn.config import MAX_TOKENS
+from everstay.churn.config import CONFIGS, MAX_TOKENS
 from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.evaluate import report_candidate
 from everstay.churn.fit import Fitted, fit_blend, fit_candidate
@@ -26,24 +25,12 @@ from everstay.settings import Settings
 BLEND = "blend"
 
 _DONE = "training.json"
-_CONFIGS = {
-    "logistic": config.LogisticConfig,
-    "boosting": config.BoostingConfig,
-    "network": config.NetworkConfig,
-    "hazard": config.HazardConfig,
-    "transformer": config.TransformerConfig,
-    "purchase_process": config.PurchaseProcessConfig,
-    "lasso": config.LassoConfig,
-    "tree": config.TreeConfig,
-    "svm": config.SvmConfig,
-    "lightgbm": config.LightGbmConfig,
-}
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
     """Name everything a candidate depends on: data, label, slices, configuration and seed; 64 hex digits."""
     names = settings.churn.candidates if name == BLEND else (name,)
-    configs = {part: _CONFIGS[part]().model_dump(mode="json") for part in names if part in _CONFIGS}
+    configs = {part: CONFIGS[part]().model_dump(mode="json") for part in names if part in CONFIGS}
     churn = settings.churn
     parts = {
         "name": name,

@@ -1,12 +1,13 @@
 """What choosing a candidate's setting on validation gives, and what settings are chosen by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from everstay.churn.calibration import Calibrator
 from everstay.churn.model import Scorer
@@ -25,30 +26,40 @@ class Choice:
         refit: learns a scorer with the same setting from other rows.
         params: what was set and what was chosen.
         curves: what it was chosen by.
+        config: the configuration with the chosen setting as its only one; None: there is none.
     """
 
     early: Scorer
     refit: Callable[[pl.DataFrame], Scorer]
     params: Mapping[str, Any]
     curves: Curves = field(default_factory=dict)
+    config: BaseModel | None = None
 
 
 def choose_setting(
-    name: str, settings: Sequence[Any], fit: Callable[[pl.DataFrame, Any], Scorer], rows: ChurnRows
+    name: str, config: BaseModel, settings: str, fit: Callable[[pl.DataFrame, Any], Scorer], rows: ChurnRows
 ) -> Choice:
     """Fit every setting on `train` and keep the one with the lowest calibrated log-loss on `validation`.
 
     Args:
         name: of what is set, for `params`.
-        settings: to choose from; the first of equals is taken.
+        config: of the candidate.
+        settings: its field with what to choose from; the first of equals is taken.
         fit: learns from rows with one of them.
         rows: the parts; `test` is not read.
     """
-    scorers = [fit(rows.train, setting) for setting in settings]
+    choices = getattr(config, settings)
+    scorers = [fit(rows.train, setting) for setting in choices]
     losses = calibrated_losses(np.stack([scorer.scores(rows.validation) for scorer in scorers]), rows.validation)
     best = int(np.argmin(losses))
-    setting = settings[best]
-    return Choice(scorers[best], lambda learned: fit(learned, setting), {name: setting}, {"validation_loss": losses})
+    setting = choices[best]
+    return Choice(
+        scorers[best],
+        lambda learned: fit(learned, setting),
+        {name: setting},
+        {"validation_loss": losses},
+        config.model_copy(update={settings: (setting,)}),
+    )
 
 
 def calibrated_losses(scores: NDArray[np.float64], rows: pl.DataFrame) -> list[float]:

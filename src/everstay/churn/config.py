@@ -1,25 +1,50 @@
 """What the churn candidates compute; where and for how long they are trained is in `everstay.settings.Training`."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from everstay.tuning import Range, Space
+
+
+def _several(value: object) -> object:
+    return value if isinstance(value, tuple | list) else (value,)
+
+
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_several)]
+"""One number, or several to choose from on the validation rows."""
+Counts = Annotated[tuple[int, ...], BeforeValidator(_several)]
+"""The same of whole numbers."""
 
 
 class _Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    SEARCH: ClassVar[Space] = {}
+    """What `make tune` varies."""
 
 
 class LogisticConfig(_Config):
     """Logistic regression on normalised features."""
 
-    penalties: tuple[float, ...] = (100.0, 300.0, 1000.0, 3000.0)
+    SEARCH: ClassVar[Space] = {"penalties": Range(1.0, 30_000.0, log=True)}
+
+    penalties: Numbers = (100.0, 300.0, 1000.0, 3000.0)
     """Weights of the squared coefficients to choose from on the validation rows."""
 
 
 class BoostingConfig(_Config):
     """Histogram gradient boosting, strongly regularised: few leaves, many rows in each, few features per split."""
 
-    rounds: tuple[int, ...] = (100, 150, 200)
+    SEARCH: ClassVar[Space] = {
+        "rounds": Range(50, 500, log=True),
+        "learning_rate": Range(0.01, 0.1, log=True),
+        "leaves": Range(3, 16),
+        "min_leaf_rows": Range(20, 600, log=True),
+        "feature_share": Range(0.05, 1.0),
+        "l2": Range(0.1, 100.0, log=True),
+    }
+
+    rounds: Counts = (100, 150, 200)
     """Numbers of trees to choose from on the validation rows; more gained nothing on earlier as-ofs."""
     learning_rate: float = Field(default=0.03, gt=0)
     leaves: int = Field(default=6, ge=2)
@@ -32,21 +57,27 @@ class BoostingConfig(_Config):
 class LassoConfig(_Config):
     """Logistic regression that selects features."""
 
-    penalties: tuple[float, ...] = (10.0, 30.0, 100.0)
+    SEARCH: ClassVar[Space] = {"penalties": Range(1.0, 1_000.0, log=True)}
+
+    penalties: Numbers = (10.0, 30.0, 100.0)
     """Weights of the absolute coefficients to choose from on the validation rows."""
 
 
 class TreeConfig(_Config):
     """One decision tree."""
 
-    leaf_shares: tuple[float, ...] = (0.005, 0.01, 0.02)
+    SEARCH: ClassVar[Space] = {"leaf_shares": Range(0.002, 0.05, log=True)}
+
+    leaf_shares: Numbers = (0.005, 0.01, 0.02)
     """Smallest share of the rows in a leaf, to choose from on the validation rows."""
 
 
 class SvmConfig(_Config):
     """A support vector machine with Gaussian kernel."""
 
-    costs: tuple[float, ...] = (0.3, 1.0)
+    SEARCH: ClassVar[Space] = {"costs": Range(0.03, 10.0, log=True), "width_scale": Range(0.03, 3.0, log=True)}
+
+    costs: Numbers = (0.3, 1.0)
     """Of a row on the wrong side, to choose from on the validation rows."""
     width_scale: float = Field(default=0.3, gt=0)
     """The kernel falls to 1/e at a squared distance of (encoded features) / this."""
@@ -67,6 +98,15 @@ class PurchaseProcessConfig(_Config):
 
 class NetworkConfig(_Config):
     """A network over day tokens, recurrent or a transformer, beside a small one over the activity features."""
+
+    SEARCH: ClassVar[Space] = {
+        "token_width": (16, 32, 64),
+        "state_width": (16, 32, 64),
+        "feature_width": (32, 64, 128),
+        "dropout": Range(0.1, 0.6),
+        "learning_rate": Range(5e-4, 5e-3, log=True),
+        "weight_decay": (0.0, 0.01, 0.05, 0.2),
+    }
 
     reader: Literal["gru", "transformer"] = "gru"
     """What reads the day tokens."""
@@ -107,6 +147,8 @@ class HazardConfig(NetworkConfig):
 class TransformerConfig(NetworkConfig):
     """A small causal transformer with survival curves, which first learns to foretell the next token."""
 
+    SEARCH: ClassVar[Space] = {**NetworkConfig.SEARCH, "layers": (1, 2, 3), "pretrain_epochs": (0, 5, 10, 20)}
+
     reader: Literal["gru", "transformer"] = "transformer"
     is_hazard: bool = True
     reads_weekdays: bool = True
@@ -115,3 +157,17 @@ class TransformerConfig(NetworkConfig):
 
 MAX_TOKENS = 128
 """Day tokens that rows need to hold at least: the cadence reads so many, the network the latest of them."""
+
+CONFIGS: dict[str, type[_Config]] = {
+    "logistic": LogisticConfig,
+    "boosting": BoostingConfig,
+    "network": NetworkConfig,
+    "hazard": HazardConfig,
+    "transformer": TransformerConfig,
+    "purchase_process": PurchaseProcessConfig,
+    "lasso": LassoConfig,
+    "tree": TreeConfig,
+    "svm": SvmConfig,
+    "lightgbm": LightGbmConfig,
+}
+"""Candidate to its configuration; the recency rule and the blend have none."""

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from everstay import tables as t
 from everstay.churn import config as c
@@ -23,7 +25,6 @@ from everstay.churn.baselines import BoostingScorer, LogisticScorer, RecencyScor
 from everstay.churn.blend import BlendScorer
 from everstay.churn.calibration import Calibration, calibrator_kind, choose_calibrator
 from everstay.churn.choice import Choice, Curves, calibrated_losses, choose_setting, losses
-from everstay.churn.config import BoostingConfig, LogisticConfig
 from everstay.churn.model import CalibratedModel, Scorer
 from everstay.churn.network_fit import choose_network
 from everstay.churn.purchase_process import PurchaseProcessScorer
@@ -32,6 +33,8 @@ from everstay.churn.rows import ChurnRows, outcomes
 from everstay.churn.svm import SvmScorer
 from everstay.churn.trees import LightGbmScorer, TreeScorer
 from everstay.settings import Training
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) ->
         training: where networks are trained; the seed of all candidates.
         work: for checkpoints, from which a killed run continues; emptied at the end.
     """
-    choice = _CHOOSE[name](rows, training, work)
+    choice = choose_candidate(name, rows, training, work)
     calibrator = _calibrate(choice.early, rows.validation)
     learned = rows.refit
     usual = usual_values(learned)
@@ -91,80 +94,97 @@ def fit_blend(members: Mapping[str, Fitted], rows: ChurnRows) -> Fitted:
     )
 
 
-def _choose_recency(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    return Choice(RecencyScorer(), lambda _: RecencyScorer(), {})
+def choose_candidate(
+    name: str, rows: ChurnRows, training: Training, work: Path, config: BaseModel | None = None
+) -> Choice:
+    """Step 1: learn from `train`, and choose on `validation` what the configuration leaves open; reads no other part.
+
+    Args:
+        name: of the candidate, not the blend.
+        rows: the parts.
+        training: where networks are trained; the seed.
+        work: for checkpoints.
+        config: of the candidate; None: the default.
+    """
+    if name == "recency":
+        return Choice(RecencyScorer(), lambda _: RecencyScorer(), {})
+    return _CHOOSE[name](rows, training, work, config or c.CONFIGS[name]())
 
 
-def _choose_logistic(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    config = LogisticConfig()
+def _choose_logistic(rows: ChurnRows, training: Training, work: Path, config: c.LogisticConfig) -> Choice:  # noqa: ARG001
     scorers = [LogisticScorer.fit(rows.train, penalty) for penalty in config.penalties]
     told = losses(np.stack([scorer.scores(rows.validation) for scorer in scorers]), rows.validation)
     best = int(np.argmin(told))
     penalty = config.penalties[best]
-    params = {"penalty": penalty, "features": len(scorers[best].encoder.columns)}
     return Choice(
-        scorers[best], lambda learned: LogisticScorer.fit(learned, penalty), params, {"validation_loss": told}
+        scorers[best],
+        lambda learned: LogisticScorer.fit(learned, penalty),
+        {"penalty": penalty, "features": len(scorers[best].encoder.columns)},
+        {"validation_loss": told},
+        config.model_copy(update={"penalties": (penalty,)}),
     )
 
 
-def _choose_boosting(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    config = BoostingConfig()
+def _choose_boosting(rows: ChurnRows, training: Training, work: Path, config: c.BoostingConfig) -> Choice:  # noqa: ARG001
     longest = BoostingScorer.fit(rows.train, config, max(config.rounds), training.seed)
     stages = longest.staged_scores(rows.validation)[np.array(config.rounds) - 1]
-    # the members' mean is of log-odds of several silences, and no log-odds of churning
-    told = calibrated_losses(stages, rows.validation)
-    rounds = config.rounds[int(np.argmin(told))]
-    params = {**config.model_dump(exclude={"rounds"}), "rounds": rounds, "features": len(longest.columns)}
-    return Choice(
-        replace(longest, rounds=rounds),
-        lambda learned: BoostingScorer.fit(learned, config, rounds, training.seed),
-        params,
-        {"validation_loss": told},
-    )
+    return _choose_rounds(longest, stages, rows, training, config)
 
 
-def _choose_lightgbm(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    config = c.LightGbmConfig()
+def _choose_lightgbm(rows: ChurnRows, training: Training, work: Path, config: c.LightGbmConfig) -> Choice:  # noqa: ARG001
     longest = LightGbmScorer.fit(rows.train, config, max(config.rounds), training.seed)
     stages = np.stack([longest.scores(rows.validation, rounds) for rounds in config.rounds])
+    return _choose_rounds(longest, stages, rows, training, config)
+
+
+def _choose_rounds(
+    longest: BoostingScorer | LightGbmScorer, stages: FloatArray, rows: ChurnRows, training: Training, config: Any
+) -> Choice:
+    """Of `config.rounds`, from the scores (rounds, n) of validation rows after each.
+
+    They are calibrated first: a mean of the log-odds of several silences is no log-odds of churning.
+    """
     told = calibrated_losses(stages, rows.validation)
     rounds = config.rounds[int(np.argmin(told))]
     return Choice(
         replace(longest, rounds=rounds),
-        lambda learned: LightGbmScorer.fit(learned, config, rounds, training.seed),
+        lambda learned: type(longest).fit(learned, config, rounds, training.seed),
         {**config.model_dump(exclude={"rounds"}), "rounds": rounds, "features": len(longest.columns)},
         {"validation_loss": told},
+        config.model_copy(update={"rounds": (rounds,)}),
     )
 
 
-def _choose_lasso(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    return choose_setting("penalty", c.LassoConfig().penalties, partial(LogisticScorer.fit, selects=True), rows)
+def _choose_lasso(rows: ChurnRows, training: Training, work: Path, config: c.LassoConfig) -> Choice:  # noqa: ARG001
+    return choose_setting("penalty", config, "penalties", partial(LogisticScorer.fit, selects=True), rows)
 
 
-def _choose_tree(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    return choose_setting("leaf_share", c.TreeConfig().leaf_shares, partial(TreeScorer.fit, seed=training.seed), rows)
+def _choose_tree(rows: ChurnRows, training: Training, work: Path, config: c.TreeConfig) -> Choice:  # noqa: ARG001
+    return choose_setting("leaf_share", config, "leaf_shares", partial(TreeScorer.fit, seed=training.seed), rows)
 
 
-def _choose_svm(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    config = c.SvmConfig()
-
+def _choose_svm(rows: ChurnRows, training: Training, work: Path, config: c.SvmConfig) -> Choice:  # noqa: ARG001
     def fit(learned: pl.DataFrame, cost: float) -> SvmScorer:
         return SvmScorer.fit(learned, config, cost, training.seed)
 
-    return choose_setting("cost", config.costs, fit, rows)
+    return choose_setting("cost", config, "costs", fit, rows)
 
 
-def _choose_purchase_process(rows: ChurnRows, training: Training, work: Path) -> Choice:  # noqa: ARG001
-    return choose_setting("process", c.PurchaseProcessConfig().processes, PurchaseProcessScorer.fit, rows)
+def _choose_purchase_process(
+    rows: ChurnRows,
+    training: Training,  # noqa: ARG001
+    work: Path,  # noqa: ARG001
+    config: c.PurchaseProcessConfig,
+) -> Choice:
+    return choose_setting("process", config, "processes", PurchaseProcessScorer.fit, rows)
 
 
-_CHOOSE: dict[str, Callable[[ChurnRows, Training, Path], Choice]] = {
-    "recency": _choose_recency,
+_CHOOSE: dict[str, Callable[[ChurnRows, Training, Path, Any], Choice]] = {
     "logistic": _choose_logistic,
     "boosting": _choose_boosting,
-    "network": partial(choose_network, config=c.NetworkConfig()),
-    "hazard": partial(choose_network, config=c.HazardConfig()),
-    "transformer": partial(choose_network, config=c.TransformerConfig()),
+    "network": choose_network,
+    "hazard": choose_network,
+    "transformer": choose_network,
     "purchase_process": _choose_purchase_process,
     "lasso": _choose_lasso,
     "tree": _choose_tree,

@@ -31,12 +31,14 @@ class LabelledTable:
         churned: (N,) of 0 and 1.
         groups: (N,) numbers; rows with the same number must not be parted.
         ids: columns left out because every row has a value of its own.
+        constants: columns left out because every row has the same value, or none.
     """
 
     features: pl.DataFrame
     churned: FloatArray
     groups: NDArray[np.int64]
     ids: tuple[str, ...]
+    constants: tuple[str, ...] = ()
 
 
 def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> LabelledTable:
@@ -44,7 +46,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
 
     Args:
         file: with a header.
-        label: column that says who left: booleans, 0 and 1, yes and no.
+        label: column that says who left: booleans, 0 and 1, words like yes and no, true and false.
         group: rows alike in these columns are kept together; none: rows alike in every feature and the label.
 
     Raises:
@@ -61,16 +63,19 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     churned = _read_label(file, table[label])
     others = [column for column in table.get_columns() if column.name != label and column.name not in group]
     ids = tuple(column.name for column in others if _is_id(column))
-    features = pl.DataFrame([_read_feature(file, column) for column in others if column.name not in ids])
+    constants = tuple(column.name for column in others if column.n_unique() == 1)
+    left_out = {*ids, *constants}
+    features = pl.DataFrame([_read_feature(file, column) for column in others if column.name not in left_out])
     if features.width == 0:
-        raise EverstayError(f"{file} has no column to learn from beside '{label}' and {', '.join((*group, *ids))}")
+        known = ", ".join((*group, *ids, *constants))
+        raise EverstayError(f"{file} has no column to learn from beside '{label}' and {known}")
     key = table.select(group) if group else features.with_columns(pl.Series("label", churned))
     groups = key.select(pl.struct(pl.all()).rank("dense").cast(pl.Int64)).to_series().to_numpy()
-    return LabelledTable(features, churned, groups, ids)
+    return LabelledTable(features, churned, groups, ids, constants)
 
 
 def _read_label(file: Path, column: pl.Series) -> FloatArray:
-    words = column.cast(pl.String).str.to_lowercase().str.strip_chars()
+    words = column.cast(pl.String).str.to_lowercase().str.strip_chars(" .")
     known = words.is_in(list(_LEFT | _STAYED)).fill_null(False)
     if not known.all():
         row = int(known.arg_min() or 0)
@@ -84,7 +89,9 @@ def _read_label(file: Path, column: pl.Series) -> FloatArray:
 
 
 def _is_id(column: pl.Series) -> bool:
-    return not column.dtype.is_float() and len(column) > 1 and column.n_unique() == len(column)
+    """Whether every row has a value of its own, and no fraction is among them: those are measured."""
+    is_measured = column.dtype.is_float() and (column % 1 != 0).any()
+    return not is_measured and len(column) > 1 and column.n_unique() == len(column)
 
 
 def _read_feature(file: Path, column: pl.Series) -> pl.Series:
@@ -140,10 +147,11 @@ class TableEncoder:
 
     @classmethod
     def fit(cls, features: pl.DataFrame) -> "TableEncoder":
-        """Learn the categories of training rows."""
+        """Learn the categories of training rows; a number that none of them has is left out."""
         texts = [name for name, dtype in features.schema.items() if dtype == pl.String]
         known = {name: tuple(features[name].drop_nulls().unique().sort()) for name in texts}
-        return cls(tuple(name for name in features.columns if name not in texts), known)
+        numbers = (name for name in features.columns if name not in texts and features[name].count() > 0)
+        return cls(tuple(numbers), known)
 
     def encode(self, features: pl.DataFrame) -> FloatArray:
         """Rows (N) -> (N, E); NaN where a number is undefined, all 0 where a category is unknown."""

@@ -11,7 +11,7 @@ from everstay.churn.choice import Choice
 from everstay.churn.config import NetworkConfig
 from everstay.churn.ensemble import NetworkEncoder, NetworkScorer
 from everstay.churn.module import ChurnModule
-from everstay.churn.pretraining import pretrain
+from everstay.churn.pretraining import last_histories, pretrain
 from everstay.churn.rows import ChurnRows
 from everstay.settings import Training
 from everstay.training import LearningCurves, count_parameters, fit_network, make_trainer
@@ -27,9 +27,11 @@ def choose_network(rows: ChurnRows, training: Training, work: Path, config: Netw
     early = NetworkScorer(config, encoder, [module.network for module, _ in fits])
     parameters = count_parameters(early.members[0])
     params = {**config.model_dump(exclude={"max_epochs"}), "epochs": max(epochs), "parameters": parameters}
-    return Choice(
-        early, lambda learned: _refit_network(config, learned, training, work, epochs), params, fits[0][1].curves
-    )
+
+    def refit(learned: pl.DataFrame) -> NetworkScorer:
+        return _refit_network(config, learned, last_histories(learned, rows.unlabelled), training, work, epochs)
+
+    return Choice(early, refit, params, fits[0][1].curves)
 
 
 def _fit_member(
@@ -38,7 +40,7 @@ def _fit_member(
     """Train one network on `train` until `validation` gets no better."""
     seed = training.seed + member
     seeded = training.model_copy(update={"seed": seed})
-    reader = pretrain(config, encoder, rows.train, seeded, work / f"read_{member}")
+    reader = pretrain(config, encoder, last_histories(rows.train, rows.unlabelled), seeded, work / f"read_{member}")
     trainer = make_trainer(
         seeded,
         folder=work / f"choose_{member}",
@@ -62,14 +64,19 @@ def _batch_rows(config: NetworkConfig, rows: pl.DataFrame) -> int:
 
 
 def _refit_network(
-    config: NetworkConfig, learned: pl.DataFrame, training: Training, work: Path, epochs: list[int]
+    config: NetworkConfig,
+    learned: pl.DataFrame,
+    histories: pl.DataFrame,
+    training: Training,
+    work: Path,
+    epochs: list[int],
 ) -> NetworkScorer:
     """Train the members on all known rows for as many epochs as were best."""
     encoder = NetworkEncoder.fit(learned, config)
     networks = []
     for member, count in enumerate(epochs):
         seeded = training.model_copy(update={"seed": training.seed + member})
-        reader = pretrain(config, encoder, learned, seeded, work / f"reread_{member}")
+        reader = pretrain(config, encoder, histories, seeded, work / f"reread_{member}")
         trainer = make_trainer(seeded, folder=work / f"refit_{member}", monitor=None, max_epochs=count)
         network = encoder.new_network(config)
         network.load_state_dict({**network.state_dict(), **reader})

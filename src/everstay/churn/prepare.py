@@ -32,7 +32,8 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
     features, labels = tables.read(t.USER_FEATURES), tables.read(t.CHURN_LABELS)
     if features is None or labels is None:
         raise NotReady("there are no features or labels yet: run the build_features flow")
-    rows = ChurnRows.split(join_rows(features, tokens.read_all(), labels), split)
+    sequences = tokens.read_all()
+    rows = ChurnRows.split(join_rows(features, sequences, labels), split, join_rows(features, sequences))
     rows.check()
     partial = rows.write(folder.with_name(f"{folder.name}.partial"))
     write_attributes(tables.read(t.USERS), partial)

@@ -17,6 +17,7 @@ from everstay.churn.config import NetworkConfig
 from everstay.churn.encoding import TYPES
 from everstay.churn.ensemble import NetworkEncoder
 from everstay.churn.network import ChurnNetwork
+from everstay.churn.rows import LABEL_COLUMNS
 from everstay.settings import Training
 from everstay.training import fit_network, make_trainer
 
@@ -63,24 +64,38 @@ class NextTokenModule(lightning.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
 
+def last_histories(learned: pl.DataFrame, unlabelled: pl.DataFrame) -> pl.DataFrame:
+    """Everybody as of the last as-of that is learned from, with the longest history: who has a label, then the others.
+
+    Args:
+        learned: rows with labels.
+        unlabelled: of `ChurnRows`; those of another as-of are left out.
+
+    Returns:
+        Rows without `LABEL_COLUMNS`.
+    """
+    last = learned[t.AS_OF].max()
+    both = pl.concat([learned.drop(LABEL_COLUMNS), unlabelled], how="vertical" if unlabelled.width else "diagonal")
+    return both.filter(pl.col(t.AS_OF) == last)
+
+
 def pretrain(
     config: NetworkConfig, encoder: NetworkEncoder, rows: pl.DataFrame, training: Training, folder: Path
 ) -> dict[str, Tensor]:
-    """Weights of a reader trained on the histories of the last as-of of `rows`: every user once, with the longest one.
+    """Weights of a reader trained on histories.
 
     Args:
         config: no epochs of pre-training give no weights.
-        encoder: of `rows`.
-        rows: labels are not read.
+        encoder: of the rows with labels.
+        rows: from `last_histories`.
         training: where, and from which seed.
         folder: for checkpoints; kept until the caller is done, so that a killed one need not begin again.
     """
     if config.pretrain_epochs == 0:
         return {}
-    latest = rows.filter(pl.col(t.AS_OF) == pl.col(t.AS_OF).max())
     epochs = min(config.pretrain_epochs, training.max_epochs)
     trainer = make_trainer(training, folder=folder, monitor=None, max_epochs=epochs)
     network = encoder.new_network(config)
-    batches = encoder.batches(latest, max(1, config.batch_rows // 4), training.seed)
+    batches = encoder.batches(rows, max(1, config.batch_rows // 4), training.seed)
     fit_network(trainer, NextTokenModule(network, config, encoder.tokens.width), batches)
     return {name: weight for name, weight in network.state_dict().items() if name.startswith(_READER)}

@@ -1,7 +1,7 @@
 """The rows that churn candidates learn from and are judged on: one per user and as-of, in four parts by time."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ from everstay.churn.encoding import FEATURE_COLUMNS, HISTORY_COLUMNS, STATE_COLU
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
-_ATTRIBUTES = "attributes.parquet"
+_ATTRIBUTES, _UNLABELLED = "attributes.parquet", "unlabelled.parquet"
 PARTS = ("train", "between", "validation", "test")
 LABEL_COLUMNS = (t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS, t.HORIZON_DAYS)
 """What is known only afterwards: whether a user left, and how those who stayed came back."""
@@ -48,19 +48,36 @@ class ChurnRows:
         between: later than that; their labels are known too late for the (first) validation as-of.
         validation: what settings are chosen and probabilities calibrated on; of one as-of or several.
         test: what the final models are judged on, and nothing else.
+        unlabelled: users outside the churn population as of the last of `train` and the last before `test`, without
+            `LABEL_COLUMNS`: networks learn to read from them too.
     """
 
     train: pl.DataFrame
     between: pl.DataFrame
     validation: pl.DataFrame
     test: pl.DataFrame
+    unlabelled: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @classmethod
-    def split(cls, rows: pl.DataFrame, split: TimeSplit) -> Self:
-        """Sort rows into the parts of `split`; rows of other as-ofs are left out."""
-        return cls(
-            _at(rows, split.train), _at(rows, split.between), _at(rows, split.validation), _at(rows, (split.test,))
-        )
+    def split(cls, rows: pl.DataFrame, split: TimeSplit, everybody: pl.DataFrame | None = None) -> Self:
+        """Sort rows into the parts of `split`; rows of other as-ofs are left out.
+
+        Args:
+            rows: from `join_rows` with labels.
+            split: by time.
+            everybody: from `join_rows` without labels.
+        """
+        moments = {
+            "train": split.train,
+            "between": split.between,
+            "validation": split.validation,
+            "test": (split.test,),
+        }
+        parts = {part: _at(rows, as_ofs) for part, as_ofs in moments.items()}
+        if everybody is None:
+            return cls(**parts)
+        last = _at(everybody, (split.train[-1], split.refit[-1]))
+        return cls(**parts, unlabelled=last.join(rows, on=[t.USER_ID, t.AS_OF], how="anti"))
 
     @property
     def refit(self) -> pl.DataFrame:
@@ -72,22 +89,36 @@ class ChurnRows:
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             getattr(self, part).write_parquet(folder / f"{part}.parquet")
+        self.unlabelled.write_parquet(folder / _UNLABELLED)
         return folder
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Undo `write`."""
-        return cls(*(pl.read_parquet(folder / f"{part}.parquet") for part in PARTS))
+        parts = {part: pl.read_parquet(folder / f"{part}.parquet") for part in PARTS}
+        return cls(**parts, unlabelled=pl.read_parquet(folder / _UNLABELLED))
 
-    def check(self) -> None:
+    @classmethod
+    def read_early(cls, folder: Path) -> Self:
+        """Undo `write` for what settings are chosen by: train and validation; the other parts are not read, and empty.
+
+        Raises:
+            NotReady, ValueError: as `check`, of these two parts.
+        """
+        train, validation = (pl.read_parquet(folder / f"{part}.parquet") for part in ("train", "validation"))
+        rows = cls(train, train.clear(), validation, validation.clear(), pl.read_parquet(folder / _UNLABELLED))
+        rows.check(("train", "validation"))
+        return rows
+
+    def check(self, parts: Sequence[str] = ("train", "validation", "test")) -> None:
         """Refuse parts that nothing can be learned from or judged by.
 
         Raises:
-            NotReady: train, validation or test has no user that left, or none that stayed.
+            NotReady: one of the parts has no user that left, or none that stayed.
             ValueError: a column is missing, or the parts are not in the order of time.
         """
-        for name in ("train", "validation", "test"):
-            part: pl.DataFrame = getattr(self, name)
+        frames: list[pl.DataFrame] = [getattr(self, name) for name in parts]
+        for name, part in zip(parts, frames, strict=True):
             absent = sorted(
                 {*LABEL_COLUMNS, t.AS_OF, *FEATURE_COLUMNS, *HISTORY_COLUMNS, STATE_COLUMN, *TOKEN_COLUMNS}.difference(
                     part.columns
@@ -100,9 +131,9 @@ class ChurnRows:
                     f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both who left and who stayed "
                     "are needed; change look_back_days or horizon_days in [churn], or bring more history"
                 )
-        ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in (self.train, self.validation, self.test)]
+        ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in frames]
         if any(earlier[1] >= later[0] for earlier, later in pairwise(ends)):  # type: ignore[operator]
-            raise ValueError("train, validation and test rows are not in the order of time")
+            raise ValueError(f"{', '.join(parts)} rows are not in the order of time")
 
 
 def write_attributes(users: pl.DataFrame | None, folder: Path) -> None:
