@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from prefect.client.schemas.schedules import CronSchedule
+from pydantic import ValidationError
 
-from everstay.errors import NotReady
-from everstay.settings import Settings, load_settings
+from everstay.errors import NotReady, SettingsError
+from everstay.settings import Prefect, Settings, load_settings
 from flows import runtime
 
 POOL = "everstay"
@@ -22,8 +24,13 @@ _START_SECONDS = 120  # the first start migrates the server's database
 
 
 def serve() -> None:
-    """Start a server when none answers, apply the deployments, and work until interrupted."""
+    """Start a server when none answers, apply the deployments, and work until interrupted.
+
+    Raises:
+        SettingsError: a schedule of the settings is none.
+    """
     settings = load_settings()
+    check_schedules(settings.prefect)
     environment = deployment_environment(settings)
     worker = [*_cli("worker", "start"), "--pool", POOL]
     try:
@@ -35,6 +42,17 @@ def serve() -> None:
             subprocess.run(worker, env=environment, cwd=PROJECT, check=False)
     except KeyboardInterrupt:
         print("Stopped: the worker, and the server when it was started here.")
+
+
+def check_schedules(settings: Prefect) -> None:
+    """Refuse what Prefect would refuse, before a server is started for it."""
+    for key in ("daily_cron", "weekly_cron"):
+        try:
+            CronSchedule(cron=getattr(settings, key), timezone=settings.time_zone)
+        except ValidationError as error:
+            (problem, *_) = error.errors()
+            wrong = "time_zone" if problem["loc"] == ("timezone",) else key
+            raise SettingsError(f"prefect.{wrong} in everstay.toml: {problem['msg']}") from None
 
 
 def describe_schedules(settings: Settings) -> str:

@@ -31,11 +31,13 @@ def find_users(items: Sequence[str] = (), category: str = "", users: int = 100, 
         The file: user, the item that the user wants most, score, place among all items, reason; the likeliest first.
 
     Raises:
-        SettingsError: neither items nor a category are named, or both.
+        SettingsError: neither items nor a category are named, or both; or nobody is to be found.
         NotReady: there is no champion, or it knows none of the items.
     """
     if bool(items) == bool(category):
         raise SettingsError("say for what: ITEMS=id,id or CATEGORY=name")
+    if users < 1:
+        raise SettingsError(f"{users} users are no campaign: USERS=100 is usual")
     settings = load_settings()
     snapshot, registry = runtime.open_lake(settings).snapshot(), Registry(settings.mlflow)
     as_of, champion = scoring_as_of(snapshot, settings), require_champion(registry, "recommender")

@@ -1,17 +1,19 @@
 """Where a flow gets what it runs on: the lake, the Dask scheduler, and a person-friendly end."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
 from everstay import tables as t
-from everstay.errors import EverstayError
+from everstay.errors import EverstayError, SettingsError
 from everstay.lake import Lake
 from everstay.partitions import open_cluster
 from everstay.settings import Settings
@@ -23,8 +25,27 @@ _ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def open_lake(settings: Settings) -> Lake:
-    """The lake that the settings name."""
+    """The lake that the settings name.
+
+    Raises:
+        SettingsError: its folder, or that of the reports, cannot be written.
+    """
+    _check_place("data.folder", settings.data.folder)
+    _check_place("report_folder", settings.report_folder)
     return Lake(settings.data.folder, settings.data.buckets)
+
+
+@cache
+def _check_place(key: str, uri: str) -> None:
+    """Write and remove an empty file, once in a process: without it a run would end in the middle."""
+    probe = Folder(uri) / f"_probe-{os.getpid()}"
+    try:
+        with probe.writing("empty"):
+            pass
+        probe.clear()
+    except (OSError, ValueError) as error:  # Arrow's errors are one of them
+        said = str(error).partition("\n")[0]
+        raise SettingsError(f"{key} '{uri}' in everstay.toml cannot be written: {said}") from None
 
 
 def recorded_until(lake: Lake) -> datetime | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from everstay import tables as t
 from everstay.lake import Lake
@@ -21,7 +22,7 @@ from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
 
-_CONSOLE = Console(highlight=False, width=120)
+_CONSOLE = Console(highlight=False, markup=False, emoji=False, width=120)  # a shop's ids may hold [brackets]
 _SAMPLE_USERS = 5
 _SHOWN_ITEMS = 3
 _TIERS = ("high", "medium", "low")
@@ -90,7 +91,7 @@ def print_decision(decision: Decision) -> None:
         verdict = (
             f"version {decision.challenger_version} is not promoted; champion: {decision.champion_version or 'none'}"
         )
-    _CONSOLE.print(f"[bold]{decision.model}: {verdict}[/bold]")
+    _CONSOLE.print(f"{decision.model}: {verdict}", style="bold")
     for reason in decision.reasons:
         _CONSOLE.print(f"  {reason}")
 
@@ -146,7 +147,7 @@ def print_section(section: Section) -> None:
     """A section of a page as text: key figures, words, tables."""
     _CONSOLE.rule(section.title)
     for badge in section.badges:
-        _CONSOLE.print(f"{badge.label}: [bold]{badge.value}[/bold]")
+        _CONSOLE.print(f"{badge.label}:", Text(badge.value, style="bold"))
     for paragraph in section.words:
         _CONSOLE.print(paragraph)
     for shown in section.tables:

@@ -68,12 +68,13 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
             snapshot,
             moment,
             horizon,
-            snapshot.recorded_until,
+            known_at,
             runtime.parts_folder(settings, f"baskets-{moment:%Y%m%d}"),
             scheduler,
             with_ratings=with_ratings,
         )
-        for moment in (as_of - timedelta(days=horizon), as_of)
+        # what is chosen on validation must not depend on what was recorded after the test's as-of
+        for moment, known_at in ((as_of - timedelta(days=horizon), as_of), (as_of, snapshot.recorded_until))
     )
     return tasks.prepare_recommender_rows(snapshot, validation, test, folder, segment_by)
 

@@ -4,11 +4,12 @@ import os
 from functools import partial
 from pathlib import Path
 
+import dask
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from everstay.errors import NotReady, SourceError
+from everstay.errors import EverstayError, NotReady, SettingsError, SourceError
 from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
 from everstay.settings import Dask
 from everstay.storage import Folder
@@ -75,6 +76,17 @@ def test_a_worker_that_dies_costs_no_result(tmp_path: Path):
     assert (tmp_path / "died").exists()
 
 
+def die(number: int) -> int:
+    os._exit(number)
+
+
+def test_a_part_that_kills_every_worker_is_told():
+    told = pytest.raises(EverstayError, match=r"1 workers died at the same part .* set fewer dask\.workers")
+    once = dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    with once, open_cluster(Dask(workers=1)) as address, told:
+        map_parts(die, [1], address)
+
+
 def test_a_scheduler_that_does_not_answer_is_named():
     with pytest.raises(NotReady, match=r"tcp://127\.0\.0\.1:9: start it"):
         map_parts(square, [1], "tcp://127.0.0.1:9", connect_seconds=0.5)
@@ -103,3 +115,9 @@ def test_a_person_s_mistake_arrives_as_it_was_told(scheduler: str, caplog: pytes
         with pytest.raises(SourceError, match=r"^orders\.csv row 3: is not readable$"):
             map_parts(refuse_at_three, [1, 2, 3], address)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1:8786"])
+def test_what_is_no_address_of_a_scheduler(address: str):
+    with pytest.raises(SettingsError, match=r"dask\.scheduler in everstay\.toml .* write tcp://host:8786"):
+        map_parts(str, [1], address)

@@ -42,6 +42,14 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[data]\nzzzzzz = 1", "valid keys are folder, buckets"),
         ("[churn]\nhorizon_days = 0", "churn.horizon_days: Input should be greater than 0"),
         ("[churn]\ncandidates = ['magic']", "churn.candidates.0"),
+        ("[churn]\ncandidates = []", "churn.candidates: Tuple should have at least 1 item"),
+        (
+            "[recommender]\ncandidates = ['ease', 'ials', 'ease']",
+            "recommender.candidates: Value error, 'ease' is named twice",
+        ),
+        ("[churn]\nhorizon_days = 99999999999", "churn.horizon_days: Input should be less than or equal to 36500"),
+        ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
+        ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),
         ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),
         ("[churn\nhorizon_days = 60", "shop.toml"),
     ],
@@ -79,6 +87,12 @@ def test_the_database_s_url_is_a_secret_beside_the_settings(settings_file: Path,
 
 def test_a_named_file_must_exist(settings_file: Path):
     with pytest.raises(SettingsError, match=r"shop\.toml, which does not exist"):
+        load_settings()
+
+
+def test_a_folder_is_no_file(settings_file: Path):
+    settings_file.mkdir()
+    with pytest.raises(SettingsError, match=r"shop\.toml, which is a folder"):
         load_settings()
 
 

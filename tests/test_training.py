@@ -9,6 +9,7 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
+from everstay.errors import SettingsError
 from everstay.settings import Training
 from everstay.training import count_parameters, fit_network, make_trainer
 
@@ -125,3 +126,9 @@ def test_nothing_is_printed_and_nothing_warns(
 
 def test_parameters_are_counted() -> None:
     assert count_parameters(nn.Linear(3, 2)) == 8
+
+
+@pytest.mark.parametrize("wrong", [{"accelerator": "gpuu"}, {"devices": 0}, {"devices": -1}, {"strategy": "dpp"}])
+def test_what_lightning_does_not_know_is_told_as_a_setting(tmp_path: Path, wrong: dict[str, object]):
+    with pytest.raises(SettingsError, match=r"strategy of \[training\] in everstay\.toml: "):
+        make_trainer(Training.model_validate(wrong), folder=tmp_path, monitor=None)

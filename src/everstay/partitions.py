@@ -10,8 +10,9 @@ from typing import TypeVar, cast
 import dask
 import polars as pl
 from distributed import Client, LocalCluster
+from distributed.scheduler import KilledWorker
 
-from everstay.errors import EverstayError, NotReady
+from everstay.errors import EverstayError, NotReady, SettingsError
 from everstay.settings import Dask
 from everstay.storage import Folder
 
@@ -70,18 +71,30 @@ def map_parts(
 
     Raises:
         NotReady: no scheduler answers at that address.
+        SettingsError: it is no address.
+        EverstayError: a part killed every worker that tried it.
         Exception: whatever `function` raised, unchanged.
     """
     if scheduler == IN_PROCESS:
         return [function(part) for part in parts]
     try:
         client = Client(scheduler, timeout=connect_seconds, set_as_default=False)
+    except (ValueError, TypeError) as error:  # no address, or one of a kind that this environment is not made for
+        raise SettingsError(
+            f"dask.scheduler in everstay.toml is '{scheduler}': {error}; write tcp://host:8786"
+        ) from None
     except OSError:
         raise NotReady(
             f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in everstay.toml"
         ) from None
-    with client:
-        outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
+    try:
+        with client:
+            outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
+    except KilledWorker as error:
+        raise EverstayError(
+            f"{error.allowed_failures + 1} workers died at the same part of the work, most likely for want of memory: "
+            "set fewer dask.workers, or give each more memory, and run it again"
+        ) from None
     for outcome in outcomes:
         if isinstance(outcome, EverstayError):
             raise outcome

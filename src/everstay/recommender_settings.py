@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from everstay.source_settings import Section, UserAttribute
+from everstay.source_settings import Days, Names, Section, UserAttribute
 
 AlreadyBought = Literal["keep", "after_gap", "remove"]
 """A list may repeat what the user bought: always; once the item's usual gap between purchases has passed; never."""
@@ -35,10 +35,10 @@ RecommenderCandidate = Literal[
 class Recommender(Section):
     """What a list is, and how it is learned."""
 
-    horizon_days: int = Field(default=28, gt=0)
+    horizon_days: Days = 28
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
-    candidates: tuple[RecommenderCandidate, ...] = (
+    candidates: Names[RecommenderCandidate] = (
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
     min_item_users: int = Field(default=5, gt=0)

@@ -16,8 +16,10 @@ from everstay.errors import SettingsError
 from everstay.recommender_settings import AlreadyBought, Lists, Recommender, RecommenderCandidate
 from everstay.source_settings import (
     DatabaseSource,
+    Days,
     FilesSource,
     MappedSource,
+    Names,
     Section,
     Source,
     StoreTwinSource,
@@ -61,37 +63,36 @@ DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, 
 class Data(Section):
     """The lake."""
 
-    folder: str = "data"
+    folder: str = Field(default="data", min_length=1)
     """Folder or URI of the lake's Delta tables."""
     buckets: int = Field(default=16, gt=0)
     """User buckets; fixed once data is stored."""
-    keep_days: int | None = Field(default=None, gt=0)
+    keep_days: Days | None = None
     """Files that only versions older than this name are deleted after an ingestion; none: every version is kept."""
 
 
 class Churn(Section):
     """What leaving means, and how it is learned."""
 
-    look_back_days: int = Field(default=84, gt=0)
+    look_back_days: Days = 84
     """Population: users with a net purchase in this many days before the as-of."""
-    gap_days: int = Field(default=0, ge=0)
+    gap_days: int = Field(default=0, ge=0, le=36_500)
     """Days between the as-of and the start of the label window: the time a campaign needs."""
-    horizon_days: int = Field(default=28, gt=0)
+    horizon_days: Days = 28
     """Churned: no net purchase in this many days after the gap."""
-    allowed_lateness_days: int = Field(default=2, ge=0)
+    allowed_lateness_days: int = Field(default=2, ge=0, le=36_500)
     """Days after the window's end until its events are all recorded and the label counts as known."""
-    slice_step_days: int = Field(default=7, gt=0)
+    slice_step_days: Days = 7
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
     """At most this many training as-ofs."""
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
-    candidates: tuple[
+    candidates: Names[
         Literal[
             "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
             "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
-        ],
-        ...,
+        ]
     ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
     """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
     tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
@@ -147,7 +148,7 @@ class Promotion(Section):
 class Training(Section):
     """How networks are trained; what is trained is the models' own configuration."""
 
-    seed: int = 17
+    seed: int = Field(default=17, ge=0, lt=1 << 32)
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
     strategy: str = "auto"
@@ -167,8 +168,8 @@ class Dask(Section):
 class Mlflow(Section):
     """The experiment store."""
 
-    tracking_uri: str = "sqlite:///mlruns/mlflow.db"
-    artifacts: str = "mlruns/artifacts"
+    tracking_uri: str = Field(default="sqlite:///mlruns/mlflow.db", min_length=1)
+    artifacts: str = Field(default="mlruns/artifacts", min_length=1)
     port: int = Field(default=5000, gt=0, lt=65536)
 
 
@@ -236,8 +237,10 @@ def load_settings(**overrides: Any) -> Settings:
         SettingsError: a key is unknown or a value does not fit; names the key and, where there is one, the nearest.
     """
     file = _settings_file()
-    if FILE_VARIABLE in os.environ and not file.exists():
-        raise SettingsError(f"{FILE_VARIABLE} names {file}, which does not exist")
+    if FILE_VARIABLE in os.environ and (file.is_dir() or not file.exists()):
+        raise SettingsError(
+            f"{FILE_VARIABLE} names {file}, which {'is a folder' if file.is_dir() else 'does not exist'}"
+        )
     try:
         _refuse_unknown_variables()
         return Settings(**overrides)

@@ -1,8 +1,22 @@
 """Where a shop's events come from: the section `[source]` of the settings."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Name = TypeVar("Name", bound=str)
+Days = Annotated[int, Field(gt=0, le=36_500)]
+"""Whole days; of more than a century no calendar is left."""
+
+
+def _each_once(names: tuple[Name, ...]) -> tuple[Name, ...]:
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise ValueError(f"'{twice[0]}' is named twice")
+    return names
+
+
+Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
+"""Some names, each once."""
 
 UserAttribute = Literal["age_band", "income_band", "household_size"]
 """What users may declare of themselves; no model reads it unless a setting names it."""

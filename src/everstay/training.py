@@ -21,9 +21,11 @@ from typing import Any, Literal
 
 import pytorch_lightning as lightning
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
+from everstay.errors import SettingsError
 from everstay.settings import Training
 
 log = logging.getLogger(__name__)
@@ -142,8 +144,11 @@ def make_trainer(
         patience: epochs without improvement before training stops.
         max_epochs: instead of `training.max_epochs`.
         gradient_clip: largest norm of the gradient.
+
+    Raises:
+        SettingsError: this machine, or Lightning, does not have what the settings of training name.
     """
-    with _quiet():
+    with _quiet(), _explained():
         lightning.seed_everything(training.seed, workers=True, verbose=False)
         return lightning.Trainer(
             accelerator=training.accelerator,
@@ -239,6 +244,15 @@ def count_parameters(network: nn.Module) -> int:
 
 def _uses_cuda(training: Training) -> bool:
     return training.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what Lightning says of its arguments, all of which come from the settings, into words for a person."""
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise SettingsError(f"accelerator, devices or strategy of [training] in everstay.toml: {error}") from None
 
 
 @contextmanager

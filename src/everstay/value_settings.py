@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from everstay.source_settings import Section, UserAttribute
+from everstay.source_settings import Days, Section, UserAttribute
 
 
 class Value(Section):
     """What users are worth and what keeping them costs; money is in the shop's currency."""
 
-    horizon_days: int = Field(default=84, gt=0)
+    horizon_days: Days = 84
     """A user's value is what they are expected to pay within this many days."""
     margin: float = Field(default=0.25, gt=0, le=1)
     """Share of what is paid that the shop keeps."""

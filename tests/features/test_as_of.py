@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from everstay import tables as t
 from everstay.features.activity import FEATURES, activity_features, activity_slices, needs_population
-from everstay.features.buckets import compute_features
+from everstay.features.buckets import bucket_labels, compute_features
 from everstay.features.churn_labels import churn_labels
 from everstay.features.ledger import code_events
 from everstay.features.population import merge_population, population_slices
@@ -108,6 +108,21 @@ def test_sessions_are_those_of_the_events_known_at_each_as_of(events):
     features = [feature for feature in FEATURES if "session" in feature.name]
     single = pl.concat([activity_slices(events, ITEMS, [as_of], features) for as_of in as_ofs])
     assert activity_slices(events, ITEMS, as_ofs, features).equals(single)
+
+
+def test_a_label_stays_what_it_was_when_it_matured():
+    churn = Churn(horizon_days=28, allowed_lateness_days=2)
+    rows = [event("u0", t.PURCHASE, -1), event("u0", t.PURCHASE, 10, order="b"), event("u1", t.PURCHASE, -1)]
+    in_time, later = event("u0", t.RETURN, 29, order="b"), event("u0", t.RETURN, 35, order="b")
+    known_at = AS_OF + timedelta(days=60)
+
+    def churned(*more: dict[str, object]) -> list[tuple[str, bool]]:
+        shop = Shop(frame_of([*rows, *more]), 1)
+        labels = bucket_labels(0, reader=shop, as_ofs=[AS_OF], churn=churn, known_at=known_at)
+        return labels.select(t.USER_ID, t.CHURNED).rows()
+
+    assert churned() == churned(later) == [("u0", False), ("u1", True)]
+    assert churned(in_time) == [("u0", True), ("u1", True)]
 
 
 def test_users_are_not_compared_without_the_population():

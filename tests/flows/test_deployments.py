@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from everstay import tables as t
+from everstay.errors import SettingsError
 from everstay.lake import Lake
-from everstay.settings import load_settings
+from everstay.settings import Prefect, load_settings
 from flows import deployments
 from tests.flows.conftest import write_settings
 
@@ -62,3 +63,24 @@ def test_a_triggered_deployment_runs_in_a_worker_to_its_end(tmp_path: Path, monk
     assert Lake(str(tmp_path / "lake"), 2).snapshot().event_count > 10_000
     assert Lake(str(tmp_path / "lake"), 2).read(t.ITEMS).height == 60
     assert os.environ.get("PREFECT_API_URL") != api, "the test left the server's address behind"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            {"daily_cron": "every day"},
+            'prefect.daily_cron in everstay.toml: Value error, Invalid cron string: "every day"',
+        ),
+        ({"weekly_cron": "0 4 *"}, "prefect.weekly_cron in everstay.toml"),
+        (
+            {"time_zone": "Europe/Berln"},
+            'prefect.time_zone in everstay.toml: Value error, Invalid timezone: "Europe/Berln"',
+        ),
+    ],
+)
+def test_a_schedule_that_is_none(wrong: dict[str, str], words: str):
+    deployments.check_schedules(Prefect())
+    with pytest.raises(SettingsError) as told:
+        deployments.check_schedules(Prefect(**wrong))
+    assert words in str(told.value)

@@ -223,6 +223,8 @@ def test_users_for_a_category_are_written_down(settings_of, trained: Path):
     assert set(found[t.ITEM_ID]) <= set(items.filter(pl.col(t.CATEGORY) == category)[t.ITEM_ID])
     with pytest.raises(SettingsError, match="ITEMS="):
         find_users()
+    with pytest.raises(SettingsError, match="0 users are no campaign"):
+        find_users(category=category, users=0)
     with pytest.raises(NotReady, match="knows none of the items no-item"):
         find_users(items=["no-item"])
 

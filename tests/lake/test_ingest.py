@@ -13,8 +13,17 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError, NotReady, SettingsError, SourceError
-from everstay.lake import Lake, assign_bucket, bucket_files, commit_staged, discard_staged, stage_events
+from everstay.lake import (
+    Lake,
+    assign_bucket,
+    bucket_files,
+    commit_staged,
+    compact_events,
+    discard_staged,
+    stage_events,
+)
 from everstay.lake import ingest as ingestion
+from everstay.lake.compaction import MOST_FILES
 from everstay.partitions import IN_PROCESS, open_cluster
 from everstay.settings import Dask
 
@@ -156,7 +165,14 @@ def test_a_snapshot_does_not_move(lake: Lake):
     [
         ({t.USER_ID: pl.lit(None, pl.String)}, "user_id: is missing"),
         ({t.USER_ID: pl.lit("  ")}, "user_id: is empty"),
+        ({t.USER_ID: pl.lit("NULL")}, "user_id: 'NULL' is no id; leave it empty where there is none"),
+        ({t.ITEM_ID: pl.lit("nan")}, "item_id: 'nan' is no id"),
         ({t.OCCURRED_AT: pl.lit(None, t.TIME)}, "occurred_at: is missing"),
+        (
+            {t.OCCURRED_AT: pl.lit(datetime(1900, 1, 1, tzinfo=UTC))},
+            "00:00:00.000000+00:00 is not between 1990 and 2100",
+        ),
+        ({t.AMOUNT: pl.lit(1.5e9)}, "amount: 1500000000.0 is above a billion"),
         ({t.EVENT_TYPE: pl.lit("bought")}, "event_type: 'bought' is unknown"),
         ({t.QUANTITY: pl.lit(-2)}, "quantity: -2 is negative"),
         ({t.AMOUNT: pl.lit(-0.5)}, "amount: -0.5 is not zero or more"),
@@ -173,6 +189,14 @@ def test_a_bad_row_is_quarantined_with_file_row_and_reason(lake: Lake, columns: 
     assert (row[t.SOURCE_FILE], row[t.SOURCE_ROW]) == ("orders.csv", 31)
     assert words in row[t.PROBLEM]
     assert '"e30"' in row[t.CONTENT]
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3])
+def test_bad_rows_among_good_ones_of_one_frame(lake: Lake, bad: int):
+    frame = pl.concat([purchases(0, 40), purchases(40, bad, user_id=pl.lit(" ")), purchases(50, 9)])
+    result = ingest(lake, frame)
+    assert (result.rows_added, result.rows_quarantined) == (49, bad)
+    assert lake.read(t.QUARANTINE)[t.PROBLEM].to_list() == ["user_id: is empty"] * bad
 
 
 def test_a_source_problem_is_not_told_twice(lake: Lake):
@@ -288,6 +312,23 @@ def test_a_leftover_of_a_process_that_died_is_removed_after_a_day(lake: Lake):
     assert not any(path.exists() for path in orphans)
     assert not folder.exists()
     assert len(everything(lake)) == 70
+
+
+def test_a_leftover_of_a_committed_delivery_takes_no_old_version_with_it(lake: Lake):
+    staged = stage_events(lake, [FrameChunk("first", purchases(0, 50))], IN_PROCESS, max_quarantined_share=0.5)
+    commit_staged(staged)
+    first = lake.snapshot()
+    folder = Path(lake.uri, "_staging", staged.token)
+    for night in range(MOST_FILES):
+        ingest(lake, purchases(50 + 20 * night, 20))
+    compact_events(lake, IN_PROCESS)
+    assert staged.token not in str(lake.open(t.EVENTS).file_uris())
+    folder.mkdir(parents=True)
+    (folder / "started").touch()  # as if it had been killed before it could clear its folder
+    os.utime(folder / "started", (0, 0))
+    ingest(lake, purchases(500, 10))
+    assert not folder.exists()
+    assert sum(len(first.read_events(bucket, LATER)) for bucket in first.buckets) == 50
 
 
 def test_a_delivery_of_refused_rows_alone_makes_no_empty_lake(lake: Lake):

@@ -94,7 +94,7 @@ def test_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         "anonymous:3",
         "2 users, 2 items, paid 14.50 EUR",
         "1 rows (20.0%) are of nobody",
-        "Not ready: 2 of 4",
+        "Not ready: 3 of 4",
     ):
         assert words in page
 
@@ -134,7 +134,8 @@ def shop(users: int, days: int, every: int) -> str:
         (ROWS, "Can the rows be stored?", "good", "3 of 8 rows (37.50%) cannot be stored; they would go to the quar"),
         (ROWS + "dan,now,view,,,,\n" * 4, "Can the rows be stored?", "stop", "more than source.max_quarantined_share"),
         (ROWS.replace("purchase", "cart"), "Are there purchases?", "stop", "map the type of an order to purchase"),
-        (ROWS, "Are there purchases?", "look", "33.3% do not name what was bought"),
+        (ROWS, "Are there purchases?", "stop", "33.3% do not name what was bought"),
+        (shop(50, 200, 5).replace("2024-", "2094-"), "Is everything in the past?", "stop", "recorded at 2094-"),
         (
             shop(50, 20, 5),
             "Is the history long enough?",
@@ -176,6 +177,16 @@ def test_gaps_are_between_days_with_orders() -> None:
     moments = [START + timedelta(days=day, hours=hour) for hour, day in enumerate(days)]
     sample = pl.DataFrame({t.USER_ID: users, t.OCCURRED_AT: moments, t.EVENT_TYPE: t.PURCHASE})
     assert order_gaps(sample) == (5.5, 10.0)
+
+
+def test_brackets_of_a_shop_are_shown_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings_of(tmp_path, monkeypatch, ROWS.replace("A,,", "[/A],,").replace("yesterday", "[red]:smile:"))
+    assert main() == 1
+    page = capsys.readouterr().out
+    for words in ("[/A]", "'[red]:smile:' is not", "stop"):
+        assert words in page
 
 
 def test_no_events_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """Candidates from rows to report: chosen on validation, refitted as of the test, stored once."""
 
+import json
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -102,6 +104,21 @@ def test_habits_beat_popularity(name: str, homes: dict[str, Path], rows_folder: 
     assert compare_models(challenger, rival, rows_folder, SETTINGS).low > 0
     same = compare_models(rival, rival, rows_folder, SETTINGS)
     assert same.low == same.value == same.high == 0
+
+
+def test_models_of_two_policies_are_compared_under_that_of_the_settings(
+    homes: dict[str, Path], rows_folder: Path, tmp_path: Path
+) -> None:
+    keeps = homes["popularity"] / "artifact"
+    removes = shutil.copytree(keeps, tmp_path / "removes")
+    card = json.loads((removes / "artifact.json").read_text())
+    (removes / "artifact.json").write_text(json.dumps({**card, "already_bought": "remove"}))
+    same = compare_models(keeps, removes, rows_folder, SETTINGS)
+    assert same.low == same.value == same.high == 0
+    other = SETTINGS.model_copy(update={"recommender": Recommender(list_length=5, already_bought="remove")})
+    personal = homes["personal_frequency"] / "artifact"
+    kept, removed = (compare_models(personal, keeps, rows_folder, settings).value for settings in (SETTINGS, other))
+    assert kept > removed  # habits are worth less where nothing may come again
 
 
 def test_what_is_stored_is_not_trained_again(homes: dict[str, Path], rows_folder: Path) -> None:

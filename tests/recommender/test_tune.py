@@ -38,6 +38,11 @@ def test_the_test_part_changes_nothing(name: str, folder: Path, rows: pl.DataFra
         assert [len(trial.curve) for trial in first.trials] == [2, 2, 2]
 
 
+def test_no_trials_find_nothing(folder: Path):
+    with pytest.raises(SettingsError, match="0 trials find nothing"):
+        tune_candidate("ease", folder, SETTINGS, 0)
+
+
 def test_what_has_no_space_says_what_has(folder: Path):
     with pytest.raises(SettingsError, match=r"'blend': one of .*sequential"):
         tune_candidate("blend", folder, SETTINGS, 3)

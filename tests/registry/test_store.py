@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from everstay.errors import SettingsError
+from everstay.errors import NotReady, SettingsError
 from everstay.registry.store import Registry
 from everstay.settings import Mlflow
 
@@ -12,6 +12,11 @@ from everstay.settings import Mlflow
 def test_a_folder_as_store_is_refused_with_what_to_write_instead(uri: str):
     with pytest.raises(SettingsError, match=r"sqlite:///mlruns/mlflow\.db"):
         Registry(Mlflow(tracking_uri=uri))
+
+
+def test_a_server_that_does_not_answer_is_named():
+    with pytest.raises(NotReady, match=r"no MLflow server answers at http://127\.0\.0\.1:9 .* mlflow\.tracking_uri"):
+        Registry(Mlflow(tracking_uri="http://127.0.0.1:9"))
 
 
 def test_an_experiment_is_made_once_and_keeps_its_files_where_the_settings_say(registry: Registry, tmp_path: Path):

@@ -12,7 +12,7 @@ from everstay.registry.artifact import ArtifactRefused, artifact_digest
 from everstay.registry.refs import RunRef
 from everstay.registry.searches import FIGURE, WATCHED, log_search
 from everstay.registry.store import Registry
-from everstay.registry.tracking import find_run, log_candidate
+from everstay.registry.tracking import find_run, log_candidate, logged_settings
 from everstay.tuning import Search, Trial
 
 Make = Callable[..., CandidateReport]
@@ -37,6 +37,7 @@ def test_a_candidate_is_written_whole(registry: Registry, make_report: Make, chu
     assert stored.data.metrics["uncertainty_low/test_metric"] == 0.7
     assert [point.value for point in registry.client.get_metric_history(run.run_id, "train_loss")] == [3.0, 2.0, 1.5]
     assert stored.data.tags["artifact_digest"] == artifact_digest(report.artifact)
+    assert logged_settings(registry, run.run_id) == {"seed": 17}
     assert (stored.data.tags["data_version"], stored.data.tags["by"]) == ("events-0", "test")
     files = {
         file.path for folder in (None, "plots", "pages") for file in registry.client.list_artifacts(run.run_id, folder)

@@ -1,5 +1,6 @@
 """A shop's own files: the same events from CSV and Parquet, and clear words for every way a file can be wrong."""
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import FilesSource, Source
 from everstay.sources import open_source
+from everstay.sources.storage import explained
 from tests.sources.reading import COLUMNS, HEADER, ROWS, files_settings, read_files, refusal_of
 
 Write = Callable[[str | bytes], Path]
@@ -84,6 +86,20 @@ def test_a_glob_reads_all_files_in_order_of_name(tmp_path: Path) -> None:
 def test_times_are_in_the_stated_zone(write: Write) -> None:
     events = read_files(files_settings(write(HEADER + ROWS), time_zone="Europe/Berlin"))
     assert events[t.OCCURRED_AT][0] == datetime(2024, 5, 1, 10, tzinfo=UTC)
+
+
+def test_two_of_our_columns_may_come_from_one_of_theirs(write: Write) -> None:
+    columns = {**COLUMNS, t.SESSION_ID: "id", t.RECORDED_AT: "when"}
+    events = read_files(files_settings(write(HEADER + ROWS), columns=columns))
+    assert events[t.SESSION_ID].to_list() == events[t.EVENT_ID].to_list() == ["1", "2", "3"]
+    assert events[t.RECORDED_AT].equals(events[t.OCCURRED_AT].alias(t.RECORDED_AT))
+
+
+def test_a_last_column_without_name_is_left_out(write: Write) -> None:
+    content = "user_id,occurred_at,\nann,2024-05-01,\nbob,2024-05-02,x\n"
+    events = read_files(FilesSource(events=str(write(content)), default_event_type=t.VIEW))
+    assert events[t.USER_ID].to_list() == ["ann", "bob"]
+    assert events[t.PROBLEM].null_count() == 2
 
 
 def test_files_without_types_quantities_and_amounts(write: Write) -> None:
@@ -262,6 +278,31 @@ def test_text_that_is_not_utf_8(write: Write) -> None:
     assert "events.csv row 4: the text is not UTF-8: save the file as UTF-8" in message
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER.replace("note", "größe").encode("latin-1") + ROWS.encode(),
+        (HEADER + ROWS).encode("utf-16"),
+        gzip.compress((HEADER + ROWS).encode()),
+    ],
+)
+def test_a_first_line_that_is_not_utf_8(write: Write, content: bytes) -> None:
+    assert "events.csv: the text of the first line is not UTF-8: save the file as UTF-8" in refusal_of(
+        files_settings(write(content))
+    )
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_values_that_are_not_separated_by_commas(write: Write, mark: str, name: str) -> None:
+    message = refusal_of(files_settings(write(HEADER.replace(",", mark) + "1\n")))
+    assert f"events.csv: the values are separated by {name}: export them with commas" in message
+
+
+def test_a_file_that_may_not_be_read() -> None:
+    with pytest.raises(SourceError, match=r"events\.csv may not be read: give the account"), explained("events.csv"):
+        raise PermissionError(13, "Permission denied")  # what Arrow raises; the superuser may read everything
+
+
 def test_two_columns_of_one_name(write: Write) -> None:
     assert "more than one column is called 'id'" in refusal_of(files_settings(write("id,id\n1,2\n")))
 
@@ -287,7 +328,9 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
         ({"columns": {"user": "customer"}}, "'user' is no column of ours; did you mean 'user_id'?"),
         ({"event_types": {"buy": "purchases"}}, "'purchases' is no event type of ours; did you mean 'purchase'?"),
         ({"default_event_type": "?"}, "'?' is no event type of ours; there are view, click"),
-        ({"time_zone": "Europe/Berlim"}, "'Europe/Berlim' is no time zone"),
+        ({"time_zone": "Europe/Berlim"}, "'Europe/Berlim' is no time zone; did you mean 'Europe/Berlin'?"),
+        ({"time_zone": "localtime"}, "'localtime' is no time zone"),
+        ({"time_zone": ""}, "'' is no time zone: write one like Europe/Berlin"),
     ],
 )
 def test_settings_are_checked_before_any_file(wrong: dict[str, Any], words: str) -> None:

@@ -64,6 +64,27 @@ def test_a_key_that_comes_late_is_read(path: Path) -> None:
     assert read_files(FilesSource(events=str(path), default_event_type=t.VIEW))[t.PLATFORM].to_list() == [None, "app"]
 
 
+def test_a_key_that_no_object_has_is_an_absent_column(path: Path) -> None:
+    lines = [{"user_id": user, "occurred_at": "2024-05-01"} for user in ("a", "b", "a")]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    events = read_files(FilesSource(events=str(path), default_event_type=t.PURCHASE))
+    assert events[t.EVENT_ID].is_duplicated().to_list() == [True, False, True]
+    assert events.select(t.QUANTITY, t.AMOUNT).rows() == [(1, 0.0)] * 3
+
+
+def test_a_key_that_the_first_objects_have_is_a_column_of_all(path: Path) -> None:
+    lines = [{"user_id": "a", "occurred_at": "2024-05-01", "amount": 3}, {"user_id": "b", "occurred_at": "2024-05-01"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = FilesSource(events=str(path), default_event_type=t.PURCHASE, chunk_rows=1)
+    assert read_files(settings)[t.AMOUNT].to_list() == [3.0, None]
+
+
+@pytest.mark.parametrize("text", ['{"user_id": "Zoë"}\n'.encode("latin-1"), b"user_id,occurred_at\na,b\n"])
+def test_a_file_without_any_object(path: Path, text: bytes) -> None:
+    path.write_bytes(text)
+    assert "events.jsonl: no line is a JSON object in UTF-8" in refusal_of(files_settings(path))
+
+
 def test_a_file_cut_in_the_middle_of_a_line(path: Path) -> None:
     path.write_text(TEXT + '{"id": 4, "customer": "an')
     assert "events.jsonl row 4 is cut off, the file ends in the middle of it" in refusal_of(files_settings(path))

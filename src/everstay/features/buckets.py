@@ -15,6 +15,7 @@ from everstay.features.feature import Feature
 from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
 from everstay.features.ratings import latest_ratings
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
+from everstay.features.slices import label_delay
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
 from everstay.storage import Folder
@@ -67,10 +68,16 @@ def bucket_population(bucket: int, *, reader: EventReader, as_ofs: Sequence[date
 def bucket_labels(
     bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], churn: Churn, known_at: datetime
 ) -> pl.DataFrame:
-    """`churn_labels` of one bucket at several as-ofs, all mature at `known_at`."""
+    """`churn_labels` of one bucket at several as-ofs, all mature at `known_at`.
+
+    Each is told from what was known when it matured: a return recorded later would carry what came after the test into
+    what is learned before it.
+    """
     columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
     events = reader.read_events(bucket, known_at, columns)
-    return pl.concat([churn_labels(events, as_of, churn, known_at) for as_of in as_ofs])
+    return pl.concat(
+        [churn_labels(events, as_of, churn, min(as_of + label_delay(churn), known_at)) for as_of in as_ofs]
+    )
 
 
 def compute_features(

@@ -28,7 +28,10 @@ def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: 
     """
     matured_at = as_of + label_delay(churn)
     if matured_at > known_at:
-        raise NotReady(f"churn labels of {as_of:%Y-%m-%d} are known at {matured_at}, later than {known_at}")
+        raise NotReady(
+            f"churn labels of {as_of:%Y-%m-%d} are known at {matured_at}, later than {known_at}, where the log ends: "
+            "set an earlier as_of, or shorten horizon_days in [churn]"
+        )
     start = as_of + timedelta(days=churn.gap_days)
     look_back = as_of - timedelta(days=churn.look_back_days)
     population = _purchases(events.filter(known_before(as_of)), look_back, as_of).select(t.USER_ID).unique()

@@ -109,7 +109,10 @@ def next_basket(events: pl.DataFrame, as_of: datetime, horizon_days: int, known_
     """
     end = as_of + timedelta(days=horizon_days)
     if end > known_at:
-        raise NotReady(f"next baskets of {as_of:%Y-%m-%d} are known at {end}, later than {known_at}")
+        raise NotReady(
+            f"next baskets of {as_of:%Y-%m-%d} are known at {end}, later than {known_at}, where the log ends: "
+            "set an earlier as_of, or shorten horizon_days in [recommender]"
+        )
     lines = _order_lines(net_purchases(events.filter(known_before(known_at))))
     window = lines.filter(pl.col(t.OCCURRED_AT).is_between(as_of, end, closed="left"))
     order = pl.struct(t.OCCURRED_AT, t.ORDER_ID, ORDER_DAY)

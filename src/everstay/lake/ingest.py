@@ -26,6 +26,7 @@ from everstay.storage import Folder
 
 _STAGING = "_staging"
 _TRANSACTION = "everstay-ingest"  # Delta's application transaction: two ingestions at once cannot both commit
+_TOKEN = "everstay.staged"  # commit metadata: the staging whose files a version names, whatever became of it
 _STARTED = "started"  # an empty file whose time tells how old a staging is
 _EXAMPLES = 3
 _LEFTOVER_AGE = timedelta(days=1)
@@ -157,7 +158,10 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
         AddAction(file.path, file.size_bytes, {t.USER_BUCKET: str(file.bucket)}, 0, True, file.statistics)
         for file in staged.files
     ]
-    properties = CommitProperties(app_transactions=[Transaction(_TRANSACTION, staged.base_version + 1)])
+    properties = CommitProperties(
+        custom_metadata={_TOKEN: staged.token},
+        app_transactions=[Transaction(_TRANSACTION, staged.base_version + 1)],
+    )
     try:
         if current is None:
             create_table_with_add_actions(
@@ -210,9 +214,12 @@ def _remove_leftovers(lake: Lake) -> None:
     oldest = datetime.now(UTC) - _LEFTOVER_AGE
     started = {file.name.split("/")[0]: file.modified_at for file in _staging(lake).files() if _STARTED in file.name}
     current = lake.open(t.EVENTS)
-    visible = {uri.rsplit("/", 1)[-1] for uri in current.file_uris()} if current is not None else set()
+    committed: set[str] = set()
+    if current is not None and started:
+        committed |= {uri.rsplit("/", 1)[-1].removesuffix(".parquet") for uri in current.file_uris()}
+        committed |= {entry[_TOKEN] for entry in current.history() if _TOKEN in entry}  # compacted since, perhaps
     for token, started_at in started.items():
-        if started_at < oldest and f"{token}.parquet" in visible:
+        if started_at < oldest and token in committed:
             (_staging(lake) / token).clear()
         elif started_at < oldest:
             _remove(lake, token)

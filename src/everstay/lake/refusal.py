@@ -1,11 +1,17 @@
 """Which staged rows cannot be stored, and why, in words a person can act on."""
 
+from datetime import UTC, datetime
+
 import polars as pl
 
 from everstay import tables as t
 from everstay.blanks import is_blank
 
+# What `expectations/events.json` would refuse a whole delivery for is refused here row by row, with file and row.
 _RATING_RANGE = (1, 5)
+_TIME_RANGE = (pl.lit(datetime(1990, 1, 1, tzinfo=UTC)), pl.lit(datetime(2100, 1, 1, tzinfo=UTC)))
+_MOST_MONEY = 1e9
+_NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
 
@@ -22,15 +28,15 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Returns:
         The good rows (columns of `events`, `source_file`, `source_row`), and the refused ones as `quarantine`.
     """
-    rules = _rules(staged)
-    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in rules)
+    is_bad = _has_problem(staged) | pl.any_horizontal(broken.fill_null(value=False) for broken, _ in _rules(staged))
     verdict = staged.select(is_bad.alias(t.PROBLEM)).to_series()
     good = staged.drop(t.PROBLEM, t.CONTENT)
     if not verdict.any():
         return good, t.QUARANTINE.empty()
-    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in rules]
+    refused = staged.filter(verdict)
+    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules(refused)]  # not of all rows
     problems = pl.concat_str([pl.col(t.PROBLEM), *words], separator="; ", ignore_nulls=True)
-    refused = staged.filter(verdict).with_columns(problems.alias(t.PROBLEM))
+    refused = refused.with_columns(problems.alias(t.PROBLEM))
     return good.filter(~verdict), to_quarantine(refused)
 
 
@@ -60,12 +66,24 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         (~pl.col(name).is_between(0, float("inf"), closed="left"), pl.format(f"{name}: {{}} is not zero or more", name))
         for name in _MONEY
     ]
+    riches = [
+        (pl.col(name).is_finite() & (pl.col(name) > _MOST_MONEY), pl.format(f"{name}: {{}} is above a billion", name))
+        for name in _MONEY
+    ]
+    no_id = [
+        (pl.col(name).is_in(_NO_IDS), pl.format(f"{name}: '{{}}' is no id; leave it empty where there is none", name))
+        for name in (*_IDS, t.ITEM_ID)
+    ]
     return [
         *missing,
         *blank,
+        *no_id,
         *money,
+        *riches,
+        (~pl.col(t.OCCURRED_AT).is_between(*_TIME_RANGE),
+         pl.format("occurred_at: {} is not between 1990 and 2100", t.OCCURRED_AT)),
         (~pl.col(t.EVENT_TYPE).is_in(t.EVENT_TYPES),
-         pl.format("event_type: '{}' is unknown; map it in source.files.event_types", t.EVENT_TYPE)),
+         pl.format("event_type: '{}' is unknown; map it in event_types of the source", t.EVENT_TYPE)),
         (pl.col(t.QUANTITY) < 0,
          pl.format("quantity: {} is negative; a return is an event of type return", t.QUANTITY)),
         (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),

@@ -14,7 +14,7 @@ from everstay.sources import open_source
 
 def main() -> int:
     """Read everything, store nothing."""
-    console = Console(highlight=False, width=120)
+    console = Console(highlight=False, markup=False, emoji=False, width=120)  # a shop's ids may hold [brackets]
     try:
         settings = load_settings()
         survey = survey_source(open_source(settings.source))

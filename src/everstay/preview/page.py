@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from everstay import tables as t
 from everstay.preview.readiness import Check
@@ -12,7 +13,7 @@ from everstay.settings import MappedSource, Source
 
 _SHOWN = (t.EVENT_TYPE, t.OCCURRED_AT, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.QUANTITY, t.AMOUNT, t.DISCOUNT)
 _MOST_PROBLEMS = 10
-_VERDICTS = {"good": "[green]good[/green]", "look": "[yellow]look[/yellow]", "stop": "[red]stop[/red]"}
+_VERDICTS = {"good": Text("good", "green"), "look": Text("look", "yellow"), "stop": Text("stop", "red")}
 
 
 def print_survey(console: Console, survey: Survey, source: Source) -> None:

@@ -16,6 +16,7 @@ _FEW_USERS = 500  # below it the intervals of every figure are wide
 _FEWEST_OF_A_KIND = 20  # leavers or stayers: below it there is nothing to learn from
 _RARE, _COMMON = 0.02, 0.6  # a share of leavers outside of these seldom is what a shop means by leaving
 _MOST_WITHOUT_ITEM = 0.01
+_WRONG_ZONE = timedelta(days=1)
 _AFTER = timedelta(milliseconds=1)  # the lake's log ends after its newest event
 
 
@@ -39,6 +40,7 @@ def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
     checks = [_check_refused(survey, settings.source.max_quarantined_share), _check_purchases(survey)]
     if survey.first_at is None or survey.recorded_until is None:
         return checks
+    checks += _check_clock(survey.recorded_until)
     ends_at = survey.recorded_until + _AFTER
     as_of = last_mature_as_of(ends_at, settings.churn)
     if settings.as_of is not None:
@@ -64,8 +66,16 @@ def _check_purchases(survey: Survey) -> Check:
     without = 1 - survey.purchases_with_item / purchases
     words = f"{purchases:,} purchases"
     if without > _MOST_WITHOUT_ITEM:
-        return Check(question, "look", f"{words}, but {without:.1%} do not name what was bought: map item_id")
+        return Check(question, "stop", f"{words}, but {without:.1%} do not name what was bought: map item_id")
     return Check(question, "good", f"{words}; {1 - without:.1%} name what was bought")
+
+
+def _check_clock(recorded_until: datetime) -> list[Check]:
+    """Nothing when all is in the past, which is what `make ingest` asks for."""
+    if recorded_until <= datetime.now(UTC) + _WRONG_ZONE:
+        return []
+    words = f"an event is recorded at {recorded_until:%Y-%m-%d %H:%M} UTC, in the future: correct it, or the time zone"
+    return [Check("Is everything in the past?", "stop", words)]
 
 
 def _check_history(first_at: datetime, ends_at: datetime, as_of: datetime, churn: Churn) -> Check:

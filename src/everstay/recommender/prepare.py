@@ -63,21 +63,22 @@ def prepare_rows(
 def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings) -> Interval:
     """Load two artifacts and let both recommend to the same users before their next basket after the test as-of.
 
+    Both under the policy of the settings, whatever each was trained under: that is how the winner's lists will be made.
+
     Args:
         challenger: artifact folder.
         rival: artifact folder.
         rows: from `prepare_rows`.
-        settings: metric, length of the lists, and the interval.
+        settings: metric, policy on items bought before, length of the lists, and the interval.
 
     Returns:
         Challenger minus rival in the gate's metric, paired over users.
     """
     test, k, policy = BasketRows.read(rows).test, settings.recommender.list_length, settings.promotion
     histories, targets = test.drop(TARGET_ITEM), test.select(t.USER_ID, TARGET_ITEM)
-    values = [
-        per_user_metrics(load_artifact(folder), histories, targets, k)[policy.recommender_metric]
-        for folder in (challenger, rival)
-    ]
+    bought = settings.recommender.already_bought
+    models = [replace(load_artifact(folder), already_bought=bought) for folder in (challenger, rival)]
+    values = [per_user_metrics(model, histories, targets, k)[policy.recommender_metric] for model in models]
     return paired_mean_difference(
         *values, resamples=policy.resamples, confidence=policy.confidence, seed=settings.training.seed
     )

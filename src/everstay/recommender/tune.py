@@ -40,9 +40,11 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         trials: how many, the default included.
 
     Raises:
-        SettingsError: the candidate has nothing that may be searched.
+        SettingsError: the candidate has nothing that may be searched, or nothing is to be tried.
         NotReady: nothing can be learned from the rows.
     """
+    if trials < 1:
+        raise SettingsError(f"{trials} trials find nothing: TRIALS=20 is usual")
     if name not in tunable():
         raise SettingsError(f"nothing to search for '{name}': one of {', '.join(tunable())}")
     rows = BasketRows.read(rows_folder)

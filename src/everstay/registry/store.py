@@ -4,14 +4,16 @@ import logging
 import os
 from pathlib import Path
 
+import httpx
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from everstay.errors import SettingsError
+from everstay.errors import NotReady, SettingsError
 from everstay.settings import Mlflow
 
 _SQLITE = "sqlite:///"
+_ANSWER_SECONDS = 20
 
 
 class Registry:
@@ -55,6 +57,13 @@ def _checked(uri: str) -> str:
             f"mlflow.tracking_uri '{uri}' is a folder, which MLflow no longer supports: "
             "use sqlite:///mlruns/mlflow.db, a postgresql:// address, or the http:// address of an MLflow server"
         )
+    if uri.startswith("http"):
+        try:
+            httpx.get(uri, timeout=_ANSWER_SECONDS)  # whatever it says; MLflow's own client asks for minutes
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise NotReady(
+                f"no MLflow server answers at {uri} ({error}): start it, or correct mlflow.tracking_uri"
+            ) from None
     if uri.startswith(_SQLITE):
         Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     return uri

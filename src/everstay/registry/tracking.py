@@ -1,10 +1,13 @@
 """Candidates as MLflow runs: found by their key, logged once, counted only when complete."""
 
+import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import mlflow.artifacts
 import polars as pl
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric, Param, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
@@ -87,6 +90,14 @@ def log_candidate(
         raise
     client.set_terminated(run.info.run_id, "FINISHED")
     return _as_ref(experiment, client.get_run(run.info.run_id))
+
+
+def logged_settings(registry: Registry, run_id: str) -> dict[str, Any]:
+    """The settings under which a run's candidate was made."""
+    uri = registry.tracking_uri
+    file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=SETTINGS_FILE, tracking_uri=uri)
+    settings: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
+    return settings
 
 
 def _origin(report: CandidateReport, run_key: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(names) != 1 or not names[0]:
             raise NotReady("name one user: make explain USER=1234")
         settings = load_settings()
-        print_story(Console(highlight=False, width=120), explain_user(names[0], settings))
+        print_story(Console(highlight=False, markup=False, emoji=False, width=120), explain_user(names[0], settings))
     except EverstayError as error:
         print(f"everstay: {error}", file=sys.stderr)
         return 1

@@ -68,4 +68,5 @@ def frame_of(arrow: pa.RecordBatch | pa.Table) -> pl.DataFrame:
     """Arrow rows as a frame."""
     frame = pl.from_arrow(arrow)
     assert isinstance(frame, pl.DataFrame)  # what Polars makes of record batches and tables
+    frame.columns = arrow.schema.names  # Polars would give one without name another
     return frame

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Sequence
-from zoneinfo import ZoneInfo
+from zoneinfo import available_timezones
 
 from everstay import tables as t
 from everstay.errors import SourceError
@@ -10,6 +10,7 @@ from everstay.settings import MappedSource
 from everstay.sources.blocks import Header
 
 _TABLES = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
+_MACHINE_ZONES = {"localtime", "Factory"}  # files of a machine's own, which say another thing on another one
 
 
 def match_columns(
@@ -74,12 +75,9 @@ def check_mapping(settings: MappedSource) -> None:
         if event_type not in t.EVENT_TYPES:
             words = nearest(event_type, t.EVENT_TYPES) or f"; there are {', '.join(t.EVENT_TYPES)}"
             raise SourceError(f"{section}: '{event_type}' is no event type of ours{words}")
-    try:
-        ZoneInfo(settings.time_zone)
-    except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of zones
-        raise SourceError(
-            f"{section}: time_zone '{settings.time_zone}' is no time zone: write one like Europe/Berlin"
-        ) from None
+    if settings.time_zone not in available_timezones() - _MACHINE_ZONES:
+        words = nearest(settings.time_zone, sorted(available_timezones())) or ": write one like Europe/Berlin"
+        raise SourceError(f"{section}: time_zone '{settings.time_zone}' is no time zone{words}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

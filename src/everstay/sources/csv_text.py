@@ -12,8 +12,10 @@ import pyarrow.csv
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, unread_rows
-from everstay.sources.storage import EXPORT_AGAIN, open_stream
+from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
 
+_NO_CHARACTER = "\ufffd"  # what decoding puts in the place of bytes that are none
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
 
 
@@ -25,7 +27,16 @@ def read_header(name: str) -> Header:
         names = next((row for row in csv.reader(text) if row), [])
     except csv.Error as error:
         raise SourceError(f"{name}: the first line is no header ({error}): {EXPORT_AGAIN}") from None
+    _check_header(name, names)
     return Header(names, any(line.strip() for line in text))
+
+
+def _check_header(name: str, names: Sequence[str]) -> None:
+    """Raise when the first line shows that the whole file is not what a CSV file should be."""
+    if any(_NO_CHARACTER in column or "\0" in column for column in names):
+        raise SourceError(f"{name}: the text of the first line is not UTF-8: {SAVE_AS_UTF8}, or name it by what it is")
+    if len(names) == 1 and (separator := next((mark for mark in _SEPARATORS if mark in names[0]), None)):
+        raise SourceError(f"{name}: the values are separated by {_SEPARATORS[separator]}: export them with commas")
 
 
 def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:

@@ -57,7 +57,7 @@ class Files:
     def _typed(self, file: str, table: t.Table) -> Iterator[pl.DataFrame]:
         columns = match_columns(table, read_header(file), self._settings, table.required, file)
         for part in split(file, self._settings.chunk_rows):
-            for block in read_part(part, list(columns.values()), self._settings.chunk_rows):
+            for block in read_part(part, _different(columns), self._settings.chunk_rows):
                 rows = typed_rows(block, columns, self._settings.time_zone)
                 yield rows.with_columns(pl.lit(file).alias(t.SOURCE_FILE))
 
@@ -87,5 +87,10 @@ class FileChunk:
         Raises:
             SourceError: the file is cut off or is not what it should be.
         """
-        for block in read_part(self.part, list(self.columns.values()), self.settings.chunk_rows):
+        for block in read_part(self.part, _different(self.columns), self.settings.chunk_rows):
             yield staged_rows(block, self.columns, self.settings, self.origin)
+
+
+def _different(columns: dict[str, str]) -> list[str]:
+    """Their columns, each once: two of ours may come from one of theirs."""
+    return list(dict.fromkeys(columns.values()))

@@ -21,19 +21,23 @@ def read_header(name: str) -> Header:
     with open_stream(name) as stream:
         lines = next(_lines(stream, name, _HEADER_LINES), [])
     rows = [row for row in map(_parsed, lines) if row is not None]
+    if not rows and any(line.strip() for line in lines):
+        raise SourceError(f"{name}: no line is a JSON object in UTF-8: write one object a line (JSON lines)")
     return Header(list(dict.fromkeys(key for row in rows for key in row)), bool(lines), is_open=True)
 
 
 def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:
     """Yield the objects, at most `chunk_rows` lines at once, with the named keys as text; an absent key is null.
 
+    A key that neither the first objects of the file nor those of the block have is no column of it.
+
     Raises:
         SourceError: the last line is cut off, a line is too long to be one, or the file is one array.
     """
-    first = 1
+    first, known = 1, set(read_header(part.name).names)
     with open_stream(part.name) as stream:
         for lines in _lines(stream, part.name, chunk_rows):
-            yield _block(lines, first, columns)
+            yield _block(lines, first, columns, known)
             first += len(lines)
 
 
@@ -60,7 +64,7 @@ def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]
         yield waiting
 
 
-def _block(lines: Sequence[bytes], first: int, columns: Sequence[str]) -> Block:
+def _block(lines: Sequence[bytes], first: int, columns: Sequence[str], known: set[str]) -> Block:
     rows, numbers, unread = [], [], []
     for number, line in enumerate(lines, first):
         if (row := _parsed(line)) is not None:
@@ -68,7 +72,8 @@ def _block(lines: Sequence[bytes], first: int, columns: Sequence[str]) -> Block:
             numbers.append(number)
         elif line.strip():
             unread.append((number, "the line is not a JSON object", line.decode(errors="replace")))
-    values = {name: [row.get(name) for row in rows] for name in columns}
+    keys = known.union(*rows)
+    values = {name: [row.get(name) for row in rows] for name in columns if name in keys}
     if told := _nested(values):
         unread += [(numbers[at], problem, orjson.dumps(rows[at]).decode()) for at, problem in told.items()]
         kept = [at for at in range(len(rows)) if at not in told]

@@ -30,7 +30,8 @@ def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, o
 
 def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.DataFrame:
     """Our columns in our dtypes with `SOURCE_ROW`, `PROBLEM` and `CONTENT`; unreadable rows come last, all null."""
-    read = [read_column(block.raw[theirs], ours, time_zone) for ours, theirs in columns.items()]
+    there = {ours: theirs for ours, theirs in columns.items() if theirs in block.raw.columns}
+    read = [read_column(block.raw[theirs], ours, time_zone) for ours, theirs in there.items()]
     words = pl.DataFrame([problem.alias(value.name) for value, problem in read])
     is_bad = pl.any_horizontal(pl.all().is_not_null())
     typed = pl.DataFrame([block.rows.alias(t.SOURCE_ROW), *(value for value, _ in read)])

@@ -14,6 +14,7 @@ from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES
 
 EXPORT_AGAIN = "export or copy it again"
+SAVE_AS_UTF8 = "save the file as UTF-8"
 _S3 = "s3://"
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # Arrow reads the keys and the region by itself
 _WILD = re.compile(r"[*?\[]")
@@ -76,6 +77,8 @@ def explained(name: str) -> Iterator[None]:
     """Turn what Arrow says about a file into words for its owner."""
     try:
         yield
+    except PermissionError:
+        raise SourceError(f"{name} may not be read: give the account that runs this the right to") from None
     except (pa.ArrowException, OSError) as error:
         said = str(error).partition("\n")[0]
         row = re.search(r"Row #(\d+)", said)
@@ -83,7 +86,7 @@ def explained(name: str) -> Iterator[None]:
         if "AWS Error" in said:
             raise SourceError(f"{where} cannot be read: {_storage_advice(said)}") from None
         if "UTF8" in said:
-            raise SourceError(f"{where}: the text is not UTF-8: save the file as UTF-8") from None
+            raise SourceError(f"{where}: the text is not UTF-8: {SAVE_AS_UTF8}") from None
         if "straddling" in said:
             reason = f"a row longer than {BLOCK_BYTES >> 20} MiB, or a quotation mark that is never closed"
             raise SourceError(f"{where}: {reason}: correct the export") from None

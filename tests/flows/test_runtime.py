@@ -1,0 +1,31 @@
+"""Where a flow works: folders that cannot be written are told as settings, before anything begins."""
+
+from pathlib import Path
+
+import pytest
+
+from everstay.errors import SettingsError
+from everstay.settings import Data, Settings
+from flows import runtime
+
+
+def test_folders_that_can_be_written_are_left_as_they_were(tmp_path: Path):
+    settings = Settings(data=Data(folder=f"{tmp_path}/lake"), report_folder=f"{tmp_path}/reports")
+    assert runtime.open_lake(settings).uri == f"{tmp_path}/lake"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("lake", "reports", "key"),
+    [
+        ("{file}/lake", "{folder}", "data.folder"),
+        ("ftp://shop/lake", "{folder}", "data.folder"),
+        ("{folder}", "{file}/reports", "report_folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named_with_its_key(tmp_path: Path, lake: str, reports: str, key: str):
+    (tmp_path / "file").write_text("")
+    lake, reports = (text.format(file=tmp_path / "file", folder=tmp_path / "new") for text in (lake, reports))
+    settings = Settings(data=Data(folder=lake), report_folder=reports)
+    with pytest.raises(SettingsError, match=rf"^{key} '.*' in everstay\.toml cannot be written: "):
+        runtime.open_lake(settings)

@@ -1,0 +1,39 @@
+"""What is told at the end: ids of a shop as they are, whatever signs they hold."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from everstay import tables as t
+from everstay.lake import Lake, commit_staged, stage_events
+from everstay.partitions import IN_PROCESS
+from everstay.report import Section
+from everstay.report.document import Badge
+from everstay.settings import Churn
+from flows.summary import print_published, print_section
+from tests.lake.test_ingest import FrameChunk, purchases
+
+AS_OF = datetime(2023, 1, 9, tzinfo=UTC)
+
+
+def test_users_items_and_reasons_with_brackets(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lake = Lake(str(tmp_path / "lake"), 1)
+    commit_staged(stage_events(lake, [FrameChunk("a", purchases(0, 216))], IN_PROCESS, max_quarantined_share=0))
+    row = {t.USER_ID: "[/ann]", t.AS_OF: AS_OF, t.MODEL_VERSION: "1", t.DATA_VERSION: "events-0"}
+    scores = {**row, t.CHURN_PROBABILITY: 0.5, t.RISK_TIER: "high", t.REASONS: [["from [outlet]"]]}
+    lists = {**row, t.RANK: 1, t.ITEM_ID: "[red]", t.SCORE: 1.0, t.REASON: "popular"}
+    for table, told in ((t.CHURN_SCORES, scores), (t.RECOMMENDATIONS, lists)):
+        absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in told]
+        lake.publish(table, table.conform(pl.DataFrame(told).with_columns(absent)), as_of=AS_OF, key="k")
+    print_published(lake, AS_OF, Churn())
+    page = capsys.readouterr().out
+    for words in ("[/ann]", "[red]", "from [outlet]"):
+        assert words in page
+
+
+def test_key_figures_of_a_section(capsys: pytest.CaptureFixture[str]):
+    print_section(Section("Users [all]", badges=(Badge("users", "[12]"),)))
+    assert "Users [all]" in (page := capsys.readouterr().out)
+    assert "users: [12]" in page
