@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from everstay.recommender.config import SequentialConfig
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.sequence_file import read_sequence_rows
 from everstay.recommender.sequences import Sequences
 from everstay.recommender.sequential_fit import fit_sequential, next_items

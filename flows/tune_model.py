@@ -118,7 +118,7 @@ def proposal(search: Search, room: str, candidate: str, words: str) -> str:
     """The best configuration as TOML; what differs from the default says so."""
     lines = [
         f"# {words}",
-        f"# The best of many trials looks better than it is. To use it, change the defaults in {room}/config.py:",
+        f"# The best of many trials looks better than it is. To use it, change {type(search.config).__module__}:",
         "# the next training judges it on the test, and the gate decides. Nothing reads this file.",
         f"[{room}.{candidate}]",
     ]

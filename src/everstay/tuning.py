@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import optuna
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from everstay.errors import SettingsError
 from everstay.training import watch_epochs
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,13 @@ class Range:
 
 Space = Mapping[str, Range | Sequence[Value]]
 """Field of a configuration to the range or the choices that are searched."""
+
+
+class Configuration(BaseModel):
+    """What a candidate computes: fields that cannot be changed, and what `make tune` may vary of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    SEARCH: ClassVar[Space] = {}
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,12 @@ def search_settings(
         objective: fits a configuration and gives its figure on validation, larger is better.
         trials: how many, the default included.
         seed: of the sampler.
+
+    Raises:
+        SettingsError: nothing is to be tried.
     """
+    if trials < 1:
+        raise SettingsError(f"{trials} trials find nothing: TRIALS=20 is usual")
     done: list[Trial] = []
 
     def run(trial: optuna.Trial) -> float:

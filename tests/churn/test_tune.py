@@ -70,6 +70,8 @@ def test_what_cannot_be_searched_is_told(
 ):
     with pytest.raises(SettingsError, match=r"'blend': one of logistic, .*lightgbm"):
         tune_candidate("blend", rows_folder, churn_settings, 3)
+    with pytest.raises(SettingsError, match="0 trials find nothing"):
+        tune_candidate("logistic", rows_folder, churn_settings, 0)
     alike = churn_rows.validation.with_columns(pl.lit(value=True).alias(t.CHURNED))
     replace(churn_rows, validation=alike).write(tmp_path)
     with pytest.raises(NotReady, match="400 validation users, 400 of them left"):

@@ -21,6 +21,7 @@ from everstay.lake import (
     compact_events,
     discard_staged,
     stage_events,
+    staging,
 )
 from everstay.lake import ingest as ingestion
 from everstay.lake.compaction import MOST_FILES
@@ -95,6 +96,13 @@ def test_what_goes_in_comes_out(lake: Lake):
     assert (result.rows_read, result.rows_added, result.rows_duplicate, result.rows_quarantined) == (200, 200, 0, 0)
     assert_frame_equal(everything(lake), staged.select(*t.EVENTS.columns).sort(t.EVENT_ID))
     assert lake.snapshot().event_count == 200
+
+
+def test_frames_with_more_text_than_short_offsets_reach_lie_beside_others(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    staged = [purchases(0, 20), purchases(20, 20, text=pl.lit("x" * 10_000))]
+    monkeypatch.setattr(staging, "_SHORT_BYTES", 100_000)
+    ingest(lake, *staged)
+    assert_frame_equal(everything(lake), pl.concat(staged).select(*t.EVENTS.columns).sort(t.EVENT_ID))
 
 
 def test_ingesting_twice_equals_once(lake: Lake):

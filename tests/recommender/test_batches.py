@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from everstay.recommender.batches import Asked, BasketBatches, Questioner, answerable, orders_before
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.histories import Histories, read_histories
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.trends import TREND_WEEKS, log_share, weekly_trends
 from everstay.recommender.vocabulary import Vocabulary

@@ -24,8 +24,9 @@ from everstay.recommender import (
 from everstay.recommender.baselines import PersonalFrequencyRanker
 from everstay.recommender.blend import BlendRanker
 from everstay.recommender.choose import BLEND_WEIGHTS, choose_config, mean_ndcg
-from everstay.recommender.config import NetworkConfig, PersonalFrequencyConfig
+from everstay.recommender.config import PersonalFrequencyConfig
 from everstay.recommender.model import ListModel
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.rows import with_targets
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.vocabulary import Vocabulary

@@ -27,12 +27,10 @@ from everstay.recommender.config import (
     IalsConfig,
     ItemNeighboursConfig,
     LinearConfig,
-    NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
     RatingFactorsConfig,
     SegmentPopularityConfig,
-    SequentialConfig,
 )
 from everstay.recommender.families import FAMILIES
 from everstay.recommender.histories import read_histories
@@ -41,6 +39,7 @@ from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.network_config import NetworkConfig, SequentialConfig
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.rating_factors import RatingFactorsRanker

@@ -7,11 +7,11 @@ import torch
 
 from everstay.recommender.attention import CausalBlock, pad_sequences
 from everstay.recommender.batches import Asked, Questioner, answer
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.loss import basket_loss
 from everstay.recommender.module import target_log_probability
 from everstay.recommender.network import RepeatNetwork
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.trends import weekly_trends
 from everstay.recommender.vocabulary import Vocabulary

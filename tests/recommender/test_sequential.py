@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everstay.errors import NotReady
-from everstay.recommender.config import SequentialConfig
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.sequences import SequenceBatch, SequenceBatches, Sequences, lay_out, transitions
 from everstay.recommender.sequential_fit import fit_sequential
 from everstay.recommender.sequential_loss import product_type, softmax_loss

@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from everstay.tuning import Range, Space
+from everstay.tuning import Configuration, Range, Space
 
 
 def _several(value: object) -> object:
@@ -17,13 +17,7 @@ Counts = Annotated[tuple[int, ...], BeforeValidator(_several)]
 """The same of whole numbers."""
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    SEARCH: ClassVar[Space] = {}
-    """What `make tune` varies."""
-
-
-class LogisticConfig(_Config):
+class LogisticConfig(Configuration):
     """Logistic regression on normalised features."""
 
     SEARCH: ClassVar[Space] = {"penalties": Range(1.0, 30_000.0, log=True)}
@@ -32,7 +26,7 @@ class LogisticConfig(_Config):
     """Weights of the squared coefficients to choose from on the validation rows."""
 
 
-class BoostingConfig(_Config):
+class BoostingConfig(Configuration):
     """Histogram gradient boosting, strongly regularised: few leaves, many rows in each, few features per split."""
 
     SEARCH: ClassVar[Space] = {
@@ -54,7 +48,7 @@ class BoostingConfig(_Config):
     l2: float = Field(default=10.0, ge=0)
 
 
-class LassoConfig(_Config):
+class LassoConfig(Configuration):
     """Logistic regression that selects features."""
 
     SEARCH: ClassVar[Space] = {"penalties": Range(1.0, 1_000.0, log=True)}
@@ -63,7 +57,7 @@ class LassoConfig(_Config):
     """Weights of the absolute coefficients to choose from on the validation rows."""
 
 
-class TreeConfig(_Config):
+class TreeConfig(Configuration):
     """One decision tree."""
 
     SEARCH: ClassVar[Space] = {"leaf_shares": Range(0.002, 0.05, log=True)}
@@ -72,7 +66,7 @@ class TreeConfig(_Config):
     """Smallest share of the rows in a leaf, to choose from on the validation rows."""
 
 
-class SvmConfig(_Config):
+class SvmConfig(Configuration):
     """A support vector machine with Gaussian kernel."""
 
     SEARCH: ClassVar[Space] = {"costs": Range(0.03, 10.0, log=True), "width_scale": Range(0.03, 3.0, log=True)}
@@ -89,14 +83,14 @@ class LightGbmConfig(BoostingConfig):
     """LightGBM with the same regularisation as `BoostingConfig`; other trees, for it bins and samples otherwise."""
 
 
-class PurchaseProcessConfig(_Config):
+class PurchaseProcessConfig(Configuration):
     """Buy-till-you-die models."""
 
     processes: tuple[str, ...] = ("pareto_nbd", "bg_nbd", "mbg_nbd")
     """To choose from on the validation rows; names of `purchase_process.PROCESSES`."""
 
 
-class NetworkConfig(_Config):
+class NetworkConfig(Configuration):
     """A network over day tokens, recurrent or a transformer, beside a small one over the activity features."""
 
     SEARCH: ClassVar[Space] = {
@@ -158,7 +152,7 @@ class TransformerConfig(NetworkConfig):
 MAX_TOKENS = 128
 """Day tokens that rows need to hold at least: the cadence reads so many, the network the latest of them."""
 
-CONFIGS: dict[str, type[_Config]] = {
+CONFIGS: dict[str, type[Configuration]] = {
     "logistic": LogisticConfig,
     "boosting": BoostingConfig,
     "network": NetworkConfig,

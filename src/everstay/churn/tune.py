@@ -31,7 +31,7 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         trials: how many, the default included.
 
     Raises:
-        SettingsError: the candidate has nothing that may be searched.
+        SettingsError: the candidate has nothing that may be searched, or nothing is to be tried.
         NotReady: nothing can be learned from the rows.
     """
     if name not in tunable():

@@ -19,6 +19,7 @@ from everstay.lake.store import Lake
 from everstay.storage import Folder
 
 _KIND = pl.Enum(t.EVENT_TYPES)
+_SHORT_BYTES = 1 << 31  # of text that offsets of 32 bits reach; nearly every frame's is shorter
 _PLAIN = pl.CompatLevel.oldest()  # offsets instead of views: a slice then holds its own text only
 
 
@@ -80,7 +81,8 @@ def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: st
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
     kept = [column.name for column in good if column.null_count() < len(good)]
     table = good.select(kept).with_columns(pl.col(t.EVENT_TYPE).cast(_KIND))[order].to_arrow(compat_level=_PLAIN)
-    table = table.cast(_with_short_offsets(table.schema))
+    if table.nbytes < _SHORT_BYTES:
+        table = table.cast(_with_short_offsets(table.schema))
     buckets, starts = np.unique(bucket[order], return_index=True)
     with folder.writing(name) as file, pa.ipc.new_file(file, table.schema) as writer:
         for low, high in zip(starts, [*starts[1:], len(order)], strict=True):
@@ -90,7 +92,7 @@ def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: st
 
 
 def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
-    """Text with offsets of 32 bits: a frame's is far shorter than two gigabytes."""
+    """Text with offsets of 32 bits instead of 64."""
     short = {pa.large_string(): pa.string()}
     return pa.schema([field.with_type(short.get(field.type, field.type)) for field in schema])
 
@@ -103,7 +105,7 @@ def read_bucket(bucket: int, frames: Sequence[StagedFrame], folder: Folder) -> p
         with folder.reading(frame.name) as file:
             batch = pa.ipc.open_file(file).get_batch(frame.buckets.index(bucket))
             batches.append(pa.Table.from_batches([batch]))
-    rows = pa.concat_tables(batches, promote_options="default")
+    rows = pa.concat_tables(batches, promote_options="permissive")
     rows = pl.DataFrame(pl.from_arrow(rows.combine_chunks()))  # in one piece, for what picks rows from many is slow
     return rows.with_columns(_origins([frame.origin for frame in found], [len(batch) for batch in batches]))
 

@@ -23,10 +23,8 @@ from everstay.recommender.config import (
     IalsConfig,
     ItemNeighboursConfig,
     LinearConfig,
-    NetworkConfig,
     PersonalFrequencyConfig,
     PopularityConfig,
-    SequentialConfig,
 )
 from everstay.recommender.families import FAMILIES
 from everstay.recommender.hybrid.ranker import HybridRanker
@@ -35,6 +33,7 @@ from everstay.recommender.ials import IalsRanker
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import ListModel, Ranker
 from everstay.recommender.network import RepeatNetwork
+from everstay.recommender.network_config import NetworkConfig, SequentialConfig
 from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.segment_popularity import SegmentPopularityRanker
 from everstay.recommender.sequential import SequentialRanker

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.histories import FloatArray, Histories, IntArray, spread
 from everstay.recommender.network import Questions
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.repeats import Repeats, own_items
 from everstay.recommender.trends import TREND_WEEKS, WEEK
 

@@ -18,9 +18,10 @@ from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
 from everstay.recommender.cold_users_fit import answer_cold_users
-from everstay.recommender.config import HybridConfig, NetworkConfig
+from everstay.recommender.config import HybridConfig
 from everstay.recommender.evaluate import report_candidate
 from everstay.recommender.fit import BLENDED, SEQUENTIAL, Fitted, fit_blend, fit_candidate
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 

@@ -1,18 +1,15 @@
-"""What each candidate computes; how it is trained is `everstay.training`'s, where it runs is the settings'."""
+"""What each candidate but the networks computes, and of what the blend is made; see `network_config` for those."""
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.vocabulary import WINDOWS
-from everstay.tuning import Range, Space
+from everstay.tuning import Configuration, Range, Space
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class PopularityConfig(_Config):
+class PopularityConfig(Configuration):
     """What everybody bought lately."""
 
     window_days: int = 28
@@ -97,54 +94,6 @@ class ContentConfig(PopularityConfig):
     """Days in which a purchase loses half of its weight."""
 
 
-class NetworkConfig(_Config):
-    """Causal self-attention over orders, mixed with a repeat head over the user's own items."""
-
-    SEARCH: ClassVar[Space] = {
-        "dimensions": (8, 16, 32, 64),
-        "blocks": (0, 1, 2),
-        "dropout": Range(0.1, 0.6),
-        "learning_rate": Range(3e-4, 5e-3, log=True),
-        "questions_per_user": Range(2, 8),
-        "recency_half_life_days": Range(30.0, 365.0, log=True),
-    }
-    """What `make tune` varies."""
-
-    dimensions: int = Field(default=16, gt=0)
-    """Width of item and order embeddings."""
-    blocks: int = Field(default=1, ge=0)
-    """Self-attention blocks."""
-    heads: int = Field(default=1, gt=0)
-    """Attention heads; divides `dimensions`."""
-    dropout: float = Field(default=0.4, ge=0, lt=1)
-    """Share of activations that are dropped in training."""
-    max_orders: int = Field(default=50, gt=0)
-    """Latest orders the attention sees; the repeat head sees all."""
-    item_dimensions: int = Field(default=8, gt=0)
-    """Width of what the repeat head learns about each item."""
-    repeat_width: int = Field(default=32, gt=0)
-    """Width of the repeat head's two hidden layers."""
-    epochs: int = Field(default=6, gt=0)
-    """Passes over all users; the learning rate falls to zero over them."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    batch_users: int = Field(default=32, gt=0)
-    questions_per_user: int = Field(default=4, gt=0)
-    """Earlier as-ofs, drawn per user and epoch, at which the next basket is asked."""
-    list_length: int = Field(default=10, gt=0)
-    """Places of the lists whose NDCG the loss stands for."""
-    recency_half_life_days: float = Field(default=90.0, gt=0)
-    """How much rarer as-ofs of long ago are drawn."""
-    max_candidates: int = Field(default=32_768, gt=0)
-    """Up to this size of the vocabulary the softmax is full; beyond, it takes so many negatives shared by a batch."""
-
-    @model_validator(mode="after")
-    def _heads_divide_dimensions(self) -> Self:
-        if self.dimensions % self.heads:
-            raise ValueError("heads must divide dimensions")
-        return self
-
-
 class HybridConfig(PopularityConfig):
     """Candidates from several sources, ranked again by boosted trees (LightGBM)."""
 
@@ -180,60 +129,7 @@ class HybridConfig(PopularityConfig):
     """L2 penalty of the leaves' values."""
 
 
-class SequentialConfig(_Config):
-    """A causal network over the user's items, one after another; scores are cosines divided by a temperature."""
-
-    SEARCH: ClassVar[Space] = {
-        "dimensions": (32, 64, 128, 256),
-        "blocks": (0, 1, 2, 3),
-        "dropout": Range(0.1, 0.6),
-        "input_dropout": Range(0.1, 0.7),
-        "temperature": Range(0.03, 0.2, log=True),
-        "learning_rate": Range(5e-4, 5e-3, log=True),
-        "weight_decay": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
-    }
-    """What `make tune` varies."""
-
-    encoder: Literal["attention", "gru"] = "attention"
-    """What the blocks are: self-attention (SASRec) or gated recurrent units (GRU4Rec)."""
-    dimensions: int = Field(default=64, gt=0)
-    """Width of the item embeddings."""
-    blocks: int = Field(default=1, ge=0)
-    """Blocks of the encoder."""
-    heads: int = Field(default=1, gt=0)
-    """Attention heads; divides `dimensions`. Of no meaning to `gru`."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of activations that are dropped in the blocks, in training."""
-    input_dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Share of the embeddings' cells that are dropped where they enter the blocks, in training."""
-    max_items: int = Field(default=50, gt=0)
-    """Latest items the blocks see."""
-    temperature: float = Field(default=0.07, gt=0)
-    """What cosines are divided by before the softmax: the smaller, the more the nearest wrong items weigh."""
-    candidates: int = Field(default=2_048, gt=0)
-    """Items in the softmax of a batch: its targets, filled up with others drawn evenly; all its places share them. A
-    vocabulary that is not larger is taken whole."""
-    batch_items: int = Field(default=1_024, gt=0)
-    """Most transitions in a batch; more than `max_items`."""
-    epochs: int = Field(default=40, gt=0)
-    """Most passes over all sequences; the best on validation is kept."""
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _heads_divide_dimensions(self) -> Self:
-        if self.dimensions % self.heads:
-            raise ValueError("heads must divide dimensions")
-        return self
-
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
-        if not self.max_items < self.batch_items <= self.candidates:
-            raise ValueError("a batch holds a window, candidates hold a batch: max_items < batch_items <= candidates")
-        return self
-
-
-class LinearConfig(_Config):
+class LinearConfig(Configuration):
     """Linear item-item weights."""
 
     SEARCH: ClassVar[Space] = {
@@ -259,7 +155,7 @@ class LinearConfig(_Config):
     takes all."""
 
 
-class IalsConfig(_Config):
+class IalsConfig(Configuration):
     """Matrix factorisation of implicit feedback by alternating least squares."""
 
     SEARCH: ClassVar[Space] = {
@@ -279,7 +175,7 @@ class IalsConfig(_Config):
     """What an item of the history weighs relative to the one bought after it, when a user is served."""
 
 
-class RatingFactorsConfig(_Config):
+class RatingFactorsConfig(Configuration):
     """Matrix factorisation of explicit ratings with biases, by alternating least squares."""
 
     SEARCH: ClassVar[Space] = {
@@ -298,7 +194,7 @@ class RatingFactorsConfig(_Config):
     """How often users and items are solved for in turn."""
 
 
-class BlendConfig(_Config):
+class BlendConfig(Configuration):
     """The sequential network, SLIT, the cosine and EASE, added up in standard deviations over a user's items."""
 
     sequential: SequentialConfig

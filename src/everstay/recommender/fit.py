@@ -20,14 +20,7 @@ from everstay.recommender.baselines import (
 from everstay.recommender.blend import BlendRanker
 from everstay.recommender.choose import GRIDS, choose_config, choose_weights
 from everstay.recommender.cold_users import without_segments
-from everstay.recommender.config import (
-    BlendConfig,
-    HybridConfig,
-    IalsConfig,
-    LinearConfig,
-    NetworkConfig,
-    SequentialConfig,
-)
+from everstay.recommender.config import BlendConfig, HybridConfig, IalsConfig, LinearConfig
 from everstay.recommender.families import FAMILIES
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.hybrid.fit import fit_hybrid_ranker
@@ -35,6 +28,7 @@ from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker, Scores
+from everstay.recommender.network_config import NetworkConfig, SequentialConfig
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows
 from everstay.recommender.sequences import Sequences

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from everstay.recommender.batches import Batch
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.loss import basket_loss, log_partition
 from everstay.recommender.network import RepeatNetwork
+from everstay.recommender.network_config import NetworkConfig
 
 
 class RecommenderModule(lightning.LightningModule):

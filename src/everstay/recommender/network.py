@@ -20,8 +20,8 @@ from torch.nn import functional as F  # noqa: N812  # the name every PyTorch rea
 
 from everstay.recommender import repeats
 from everstay.recommender.attention import CausalBlock, pad_sequences
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.loss import segment_logsumexp
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.trends import TREND_WEEKS
 
 ORDER_FEATURES = 2

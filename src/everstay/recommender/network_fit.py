@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 from everstay.errors import NotReady
 from everstay.features.sequences import TARGET_ITEM
 from everstay.recommender.batches import Asked, BasketBatches, Batch, Questioner, oldest_week, with_targets
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.histories import Histories, IntArray, read_histories, spread
 from everstay.recommender.module import RecommenderModule
 from everstay.recommender.network import RepeatNetwork
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.ranker import NetworkRanker
 from everstay.recommender.repeats import Repeats, own_items, track_repeats
 from everstay.recommender.trends import current_trends, weekly_trends

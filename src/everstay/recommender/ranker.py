@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812  # the name every PyTorch reader expects
 
 from everstay.recommender.batches import Asked, Questioner
-from everstay.recommender.config import NetworkConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import Scores
 from everstay.recommender.network import Questions, RepeatNetwork
+from everstay.recommender.network_config import NetworkConfig
 from everstay.recommender.reasons import FITS, POPULAR, bought_before, due_again, first_known, heaviest
 from everstay.recommender.repeats import track_repeats
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everstay.recommender.config import SequentialConfig
 from everstay.recommender.histories import Histories, IntArray, spread
+from everstay.recommender.network_config import SequentialConfig
 
 _SORTED_TOGETHER = 24  # batches; enough for batches of even length, few enough that their company changes
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from everstay import tables as t
 from everstay.recommender.baselines import popularity
-from everstay.recommender.config import SequentialConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import Scores
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.sequences import SequenceBatch, Sequences, lay_out
 from everstay.recommender.sequential_network import SequentialNetwork

@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 
 from everstay.errors import NotReady
 from everstay.features.sequences import TARGET_ITEM
-from everstay.recommender.config import SequentialConfig
 from everstay.recommender.histories import read_histories
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.sequences import SequenceBatches, Sequences
 from everstay.recommender.sequential_module import NextItems, Question, SequentialModule, question_batches
 from everstay.recommender.sequential_network import SequentialNetwork

@@ -8,8 +8,8 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 
-from everstay.recommender.config import SequentialConfig
 from everstay.recommender.histories import IntArray
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.sequences import SequenceBatch, Sequences, Transitions, lay_out
 from everstay.recommender.sequential_loss import softmax_loss
 from everstay.recommender.sequential_network import SequentialNetwork

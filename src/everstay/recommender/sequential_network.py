@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # the name every PyTorch reader expects
 
 from everstay.recommender.attention import CausalBlock
-from everstay.recommender.config import SequentialConfig
+from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.recurrence import RecurrentBlock
 from everstay.recommender.sequences import SequenceBatch
 

@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from everstay.errors import SettingsError
 from everstay.recommender.candidates import CONFIGS
 from everstay.recommender.choose import mean_ndcg
-from everstay.recommender.config import HybridConfig, NetworkConfig, SequentialConfig
+from everstay.recommender.config import HybridConfig
 from everstay.recommender.families import FAMILIES
 from everstay.recommender.fit import list_model, ranker_maker, vocabularies
 from everstay.recommender.hybrid.fit import fit_hybrid_ranker
 from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.network_config import NetworkConfig, SequentialConfig
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.sequential import SequentialRanker
@@ -43,8 +44,6 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         SettingsError: the candidate has nothing that may be searched, or nothing is to be tried.
         NotReady: nothing can be learned from the rows.
     """
-    if trials < 1:
-        raise SettingsError(f"{trials} trials find nothing: TRIALS=20 is usual")
     if name not in tunable():
         raise SettingsError(f"nothing to search for '{name}': one of {', '.join(tunable())}")
     rows = BasketRows.read(rows_folder)
