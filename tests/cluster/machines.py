@@ -87,8 +87,9 @@ def can_make_namespaces() -> bool:
     """Whether this account may: root, with iproute2, on a kernel that allows it."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return False
-    made = subprocess.run(["ip", "netns", "add", "everstay-try"], capture_output=True, check=False).returncode == 0
-    subprocess.run(["ip", "netns", "del", "everstay-try"], capture_output=True, check=False)
+    name = f"everstay-try-{os.getpid()}"  # test processes try at once
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
     return made
 
 
