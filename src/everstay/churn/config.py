@@ -86,8 +86,9 @@ class LightGbmConfig(BoostingConfig):
 class PurchaseProcessConfig(Configuration):
     """Buy-till-you-die models."""
 
-    processes: tuple[str, ...] = ("pareto_nbd", "bg_nbd", "mbg_nbd")
-    """To choose from on the validation rows; names of `purchase_process.PROCESSES`."""
+    processes: tuple[str, ...] = ("pareto_nbd", "bg_nbd", "mbg_nbd", "mbg_nbd_activity")
+    """To choose from on the validation rows: names of `purchase_process.PROCESSES` over the order days, or with
+    `_activity` over all days on which a user did something."""
 
 
 class NetworkConfig(Configuration):

@@ -14,6 +14,7 @@ from everstay.sources.store_twin.users import HAZARD_SHAPE, MEAN_LEAVE_HAZARD, M
 _RATES, _HAZARDS = 24, 12  # twice as many change the reader's ROC-AUC by less than .0002
 
 Foretell = Callable[[Intensity, FloatArray], FloatArray]
+"""Intensities of users, and how probably each is still active, to what is foretold of them."""
 
 
 def read_visits(

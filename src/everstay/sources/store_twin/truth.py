@@ -20,7 +20,7 @@ from everstay.sources.store_twin.follow_ups import WHOLE_RETURN_SHARE
 from everstay.sources.store_twin.intensity import Intensity, compute_intensity, season
 from everstay.sources.store_twin.preferences import following_items, next_items
 from everstay.sources.store_twin.random import FloatArray, IntArray, block_count
-from everstay.sources.store_twin.reader import read_visits
+from everstay.sources.store_twin.reader import Foretell, read_visits
 from everstay.sources.store_twin.users import CLOCK_START, DAY, UserBlock, moments, shop_users
 
 PURCHASE_RATE = "purchase_rate"  # orders per day while active, before season and coupons
@@ -32,8 +32,7 @@ REPEAT_SHARE = "repeat_share"  # of lines that repeat one of an earlier order
 TASTE_START = "taste_start"  # shares of the categories among fresh choices, at the clock's start
 TASTE_END = "taste_end"  # the same at its end; in between, linear
 
-_Churns = Callable[[Intensity, FloatArray], FloatArray]  # of users with these intensities, still active so probably
-_Told = Callable[[int, UserBlock, int, _Churns], FloatArray]
+_Told = Callable[[int, UserBlock, int, Foretell], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -120,16 +119,16 @@ class StoreTruth:
 
         return self._stack(of_block)
 
-    def _was_active(self, _block: int, users: UserBlock, day: int, churns: _Churns) -> FloatArray:
+    def _was_active(self, _block: int, users: UserBlock, day: int, churns: Foretell) -> FloatArray:
         intensity = compute_intensity(self.settings, users)
         return churns(intensity, (intensity.leave_day >= day).astype(np.float64))
 
-    def _seems_active(self, block: int, users: UserBlock, day: int, churns: _Churns) -> FloatArray:
+    def _seems_active(self, block: int, users: UserBlock, day: int, churns: Foretell) -> FloatArray:
         _, last_visit_day = self._past_visits(block, users, day)
         intensity = compute_intensity(self.settings, users)
         return churns(intensity, intensity.active_probability(day, last_visit_day))
 
-    def _is_guessed(self, block: int, users: UserBlock, day: int, churns: _Churns) -> FloatArray:
+    def _is_guessed(self, block: int, users: UserBlock, day: int, churns: Foretell) -> FloatArray:
         count, last_visit_day = self._past_visits(block, users, day)
         intensity = compute_intensity(self.settings, users)
         return read_visits(users, intensity, count, last_visit_day, day, churns)
