@@ -61,6 +61,18 @@ def test_simulated_customers_are_silent_as_often_as_told(model: BgNbd) -> None:
         assert silent.mean() == pytest.approx((later[group] == 0).mean(), abs=4 * 0.5 / np.sqrt(group.sum()))
 
 
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_customers_who_all_stop_at_one_rate_can_be_fitted(seed: int) -> None:
+    generator, customers, rate_of_stopping = np.random.default_rng(seed), 200, 1 / 300
+    rate, age = generator.gamma(2.3, 1 / 29, customers), generator.uniform(30, 330, customers)
+    life = np.minimum(age, generator.exponential(1 / rate_of_stopping, customers))
+    count = generator.poisson(rate * life)
+    last = [until * generator.random(times).max() if times else 0.0 for until, times in zip(life, count, strict=True)]
+    found = ParetoNbd.fit(History.of(count, last, age))  # the shape of the rates' spread has no upper end
+    assert found.s / found.beta == pytest.approx(rate_of_stopping, rel=0.5)
+    assert found.r / found.alpha == pytest.approx(2.3 / 29, rel=0.2)
+
+
 def simulate(model: BgNbd, age: float, horizon: float, customers: int) -> tuple[History, np.ndarray]:
     """Histories at `age`, and purchases in the horizon after it, one purchase after the other."""
     generator = np.random.default_rng(5)

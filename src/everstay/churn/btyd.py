@@ -23,6 +23,7 @@ from everstay.errors import NotReady
 FloatArray = NDArray[np.float64]
 
 _LARGEST = 9.0  # log of a parameter, times in units of the mean age; beyond, the data say nothing of it
+_IMPOSSIBLE = 1e6  # loss of parameters whose likelihood has no number; any customer's real one is far below
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class _Model:
         scaled = History(history.frequency, history.recency / unit, history.age / unit)
 
         def loss(logs: FloatArray) -> float:
-            return -float(cls(*np.exp(logs)).log_likelihood(scaled).mean())
+            with np.errstate(invalid="ignore"):  # far out the series cannot be summed any more
+                value = -float(cls(*np.exp(logs)).log_likelihood(scaled).mean())
+            return value if np.isfinite(value) else _IMPOSSIBLE
 
         count = len(fields(cls))
         bounds = [(-_LARGEST, _LARGEST)] * count
