@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from everstay import tables as t
 from everstay.lake.order import one_chunk, sort_events
 from everstay.lake.refusal import to_quarantine
-from everstay.lake.staging import StagedFrame, read_bucket
+from everstay.lake.staging import StagedRows, read_bucket
 from everstay.lake.store import Lake
 from everstay.storage import Folder
 
@@ -57,10 +57,11 @@ class BucketOutcome:
 
 
 def resolve_bucket(
-    bucket: int, *, lake: Lake, frames: Sequence[StagedFrame], folder: Folder, token: str, version: int
+    numbered: tuple[int, Sequence[StagedRows]], *, lake: Lake, folder: Folder, token: str, version: int
 ) -> BucketOutcome:
     """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
-    delivered = read_bucket(bucket, frames, folder)
+    bucket, staged = numbered
+    delivered = read_bucket(staged, folder)
     fresh = _drop_stored(delivered, lake, bucket, version)
     events, conflicts = _distinct(fresh)
     refused: tuple[str, ...] = ()

@@ -60,6 +60,15 @@ class StagedFrame:
     buckets: Mapping[int, Extent]
 
 
+class StagedRows(NamedTuple):
+    """The rows of one bucket in one frame's file."""
+
+    name: str
+    origin: str
+    schema: pa.Schema
+    extent: Extent
+
+
 @dataclass(frozen=True)
 class ChunkOutcome:
     """What became of a chunk: its rows, its good rows' files, and the files of refused rows."""
@@ -115,23 +124,32 @@ def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_type(short.get(field.type, field.type)) for field in schema])
 
 
-def read_bucket(bucket: int, frames: Sequence[StagedFrame], folder: Folder) -> pa.Table:
+def group_by_bucket(frames: Sequence[StagedFrame]) -> dict[int, list[StagedRows]]:
+    """What each bucket is read from, in the order of the delivery: buckets ascend, and equal schemas are one object."""
+    rows: dict[int, list[StagedRows]] = {}
+    schemas: dict[pa.Schema, pa.Schema] = {}
+    for frame in frames:
+        schema = schemas.setdefault(frame.schema, frame.schema)
+        for bucket, extent in frame.buckets.items():
+            rows.setdefault(bucket, []).append(StagedRows(frame.name, frame.origin, schema, extent))
+    return dict(sorted(rows.items()))
+
+
+def read_bucket(staged: Sequence[StagedRows], folder: Folder) -> pa.Table:
     """All staged rows of a bucket in one piece, in the order of the delivery; a column without a value is absent."""
-    found = [frame for frame in frames if bucket in frame.buckets]
-    pieces = [_read_rows(frame, bucket, folder) for frame in found]
+    pieces = [_read_rows(rows, folder) for rows in staged]
     tables = [pa.Table.from_batches(alike) for _, alike in groupby(pieces, key=lambda piece: piece.schema)]
-    rows = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
-    kinds = pa.DictionaryArray.from_arrays(one_chunk(rows[t.EVENT_TYPE]), t.EVENT_TYPES)
-    coded = rows.set_column(rows.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
-    return coded.append_column(t.SOURCE_FILE, _origins([frame.origin for frame in found], pieces))
+    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
+    kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
+    coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
+    return coded.append_column(t.SOURCE_FILE, _origins([rows.origin for rows in staged], pieces))
 
 
-def _read_rows(frame: StagedFrame, bucket: int, folder: Folder) -> pa.RecordBatch:
+def _read_rows(rows: StagedRows, folder: Folder) -> pa.RecordBatch:
     """Rows of a bucket, without a look at the other buckets' in the same file."""
-    start, size = frame.buckets[bucket]
-    with folder.reading(frame.name) as file:
-        file.seek(start)
-        return pa.ipc.read_record_batch(file.read_buffer(size), frame.schema)
+    with folder.reading(rows.name) as file:
+        file.seek(rows.extent.start)
+        return pa.ipc.read_record_batch(file.read_buffer(rows.extent.size), rows.schema)
 
 
 def _origins(names: Sequence[str], pieces: Sequence[pa.RecordBatch]) -> pa.Array:
