@@ -66,8 +66,8 @@ def resolve_bucket(
     events, conflicts = _distinct(fresh)
     refused: tuple[str, ...] = ()
     if len(conflicts):
-        refused = (f"refused/conflicts-{bucket}.parquet",)
-        folder.write_parquet(refused[0], to_quarantine(conflicts))
+        refused = (f"refused/conflicts-{bucket}.arrow",)
+        folder.write_frame(refused[0], to_quarantine(conflicts))
     rows_duplicate = len(delivered) - len(events) - len(conflicts)
     file = write_bucket(lake, f"{token}.parquet", bucket, events) if len(events) else None
     return BucketOutcome(file, rows_duplicate, refused)
