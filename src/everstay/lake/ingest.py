@@ -19,7 +19,7 @@ from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
 from everstay.lake.bucket_files import StagedFile, resolve_bucket
 from everstay.lake.snapshot import read_file
-from everstay.lake.staging import Chunk, stage_chunk
+from everstay.lake.staging import Chunk, group_by_bucket, stage_chunk
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
 from everstay.partitions import map_parts
 from everstay.storage import Folder
@@ -43,7 +43,7 @@ class Staged:
         files: the new events by bucket.
         rows_read: rows of the delivery.
         rows_duplicate: rows that are stored already or stand twice in the delivery.
-        quarantine_files: Parquet files of refused rows, in the staging's folder.
+        quarantine_files: Arrow files of refused rows, in the staging's folder.
         rows_quarantined: number of refused rows.
     """
 
@@ -106,8 +106,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         refused = tuple(name for outcome in outcomes for name in outcome.refused)
         _check_share(folder, refused, rows_read, max_quarantined_share)
         frames = [frame for outcome in outcomes for frame in outcome.frames]
-        resolve = partial(resolve_bucket, lake=lake, frames=frames, folder=folder, token=token, version=base_version)
-        resolved = map_parts(resolve, sorted({bucket for frame in frames for bucket in frame.buckets}), scheduler)
+        resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, version=base_version)
+        resolved = map_parts(resolve, list(group_by_bucket(frames).items()), scheduler)
     except BaseException:
         _remove(lake, token)
         raise
@@ -122,7 +122,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         rows_read=rows_read,
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
         quarantine_files=refused + conflicts,
-        rows_quarantined=sum(len(folder.read_parquet(name)) for name in refused + conflicts),
+        rows_quarantined=sum(len(folder.read_frame(name)) for name in refused + conflicts),
     )
 
 
@@ -141,7 +141,7 @@ def commit_staged(staged: Staged) -> IngestResult:
         _commit(lake, current, staged)
     if staged.quarantine_files:
         folder = _staging(lake) / staged.token
-        lake.append(t.QUARANTINE, pl.concat(folder.read_parquet(name) for name in staged.quarantine_files))
+        lake.append(t.QUARANTINE, pl.concat(folder.read_frame(name) for name in staged.quarantine_files))
     (_staging(lake) / staged.token).clear()
     return IngestResult(staged.rows_read, staged.rows_new, staged.rows_duplicate, staged.rows_quarantined)
 
@@ -184,7 +184,7 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
 def _check_share(folder: Folder, refused: Sequence[str], rows_read: int, max_share: float) -> None:
     if not refused:
         return
-    rows = pl.concat(folder.read_parquet(name) for name in refused)
+    rows = pl.concat(folder.read_frame(name) for name in refused)
     if len(rows) <= max_share * rows_read:
         return
     examples = "\n".join(

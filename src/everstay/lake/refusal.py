@@ -59,7 +59,9 @@ def _has_problem(staged: pl.DataFrame) -> pl.Expr:
 def _rules(staged: pl.DataFrame) -> list[Rule]:
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
-        (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing")) for name in sorted(t.EVENTS.required)
+        (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
+        for name in sorted(t.EVENTS.required)
+        if staged[name].null_count()
     ]
     blank = [(pl.lit(is_blank(staged[name])), pl.lit(f"{name}: is empty")) for name in _IDS]
     money = [
