@@ -9,7 +9,8 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.features import FEATURES, TimeSplit, last_mature_as_of, time_split
+from everstay.code_version import code_version
+from everstay.features import TimeSplit, last_mature_as_of, time_split
 from everstay.lake import Snapshot
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
@@ -75,8 +76,8 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
 
 
 def _feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
-    definitions = [feature.definition for feature in FEATURES]
-    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, definitions)
+    code = code_version("features")
+    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
