@@ -10,6 +10,7 @@ from prefect import flow, get_run_logger
 
 from everstay import tables as t
 from everstay.code_version import code_version
+from everstay.errors import NotReady
 from everstay.features import TimeSplit, last_mature_as_of, time_split
 from everstay.lake import Snapshot
 from everstay.settings import Settings, load_settings
@@ -69,9 +70,14 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
     Raises:
         NotReady: the history is too short, or the as-of of the settings has no mature label.
     """
-    test = last_mature_as_of(snapshot.recorded_until, settings.churn)
+    test = last = last_mature_as_of(snapshot.recorded_until, settings.churn)
     if settings.as_of is not None:
         test = datetime.combine(settings.as_of, time(), UTC)
+    if test > last:
+        raise NotReady(
+            f"as_of is {test:%Y-%m-%d}, but the data ends at {snapshot.recorded_until:%Y-%m-%d %H:%M}: whether users "
+            f"left is known up to {last:%Y-%m-%d}; set an earlier as_of, or leave it out for that one"
+        )
     return time_split(test, snapshot.first_event_at, settings.churn)
 
 

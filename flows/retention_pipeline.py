@@ -7,11 +7,11 @@ from everstay.settings import load_settings
 from flows import runtime, summary
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
-from flows.promote_model import promote_model
+from flows.promote_model import promote_model, require_baseline
 from flows.run_report import PipelineRun, report_run
 from flows.score_users import score_users
-from flows.train_churn import train_churn
-from flows.train_recommender import train_recommender
+from flows.train_churn import churn_rows, train_churn
+from flows.train_recommender import basket_rows, train_recommender
 
 MODELS: tuple[ModelName, ...] = ("churn", "recommender")
 
@@ -20,13 +20,19 @@ MODELS: tuple[ModelName, ...] = ("churn", "recommender")
 def retention_pipeline() -> None:
     """Run every step in order on one Dask cluster; a step with nothing new to do says so and does nothing.
 
+    What the settings alone decide is told before anything is read, what the data decides before anything is trained.
+
     Raises:
         EverstayError: a step cannot be done; the message says what to do, and later steps have not begun.
     """
     settings = load_settings()
+    for model in MODELS:
+        require_baseline(model, settings)
     with runtime.dask_scheduler(settings, None) as scheduler:
         ingestion = ingest_events(scheduler=scheduler)
         features = build_features(scheduler=scheduler)
+        churn_rows(features, settings, scheduler)
+        basket_rows(features.snapshot, features.split.test, settings, scheduler)
         trainings = [train_churn(scheduler=scheduler), train_recommender(scheduler=scheduler)]
         decisions = [promote_model(model, scheduler=scheduler) for model in MODELS]
         summary.print_data(ingestion, features, settings)

@@ -23,6 +23,12 @@ def test_a_line_of_the_file_changes_the_setting(settings_file: Path):
     assert load_settings().churn.look_back_days == 84
 
 
+@pytest.mark.parametrize("names", [["boosting", "blend"], ["network", "boosting", "recency", "blend", "svm"]])
+def test_a_blend_of_what_is_named_before_it(settings_file: Path, names: list[str]):
+    settings_file.write_text(f"[churn]\ncandidates = {names}\n")
+    assert load_settings().churn.candidates == tuple(names)
+
+
 def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
     settings_file.write_text("[churn]\nhorizon_days = 60\nlook_back_days = 100\n")
     monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "90")
@@ -51,6 +57,8 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
         ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),
         ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),
+        ("[churn]\ncandidates = ['recency', 'blend']", "the mean of boosting and network: name it after"),
+        ("[churn]\ncandidates = ['boosting', 'blend', 'network']", "name it after what it averages"),
         ("[churn\nhorizon_days = 60", "shop.toml"),
     ],
 )

@@ -57,6 +57,7 @@ __all__ = [
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
 PeriodUnit = Literal["week", "month"]
+BLENDED = ("boosting", "network")  # what the churn candidate `blend` averages
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
@@ -111,6 +112,16 @@ class Churn(Section):
     def tiers(self) -> tuple[float, float]:
         """Shares of users in tier `high`, and in `medium` or above."""
         return self.high_risk_share, self.medium_risk_share
+
+    @model_validator(mode="after")
+    def _blend_has_members(self) -> Self:
+        order = self.candidates
+        members = [name for name in BLENDED if name in order] or BLENDED
+        if "blend" in order and not set(members) < set(order[: order.index("blend") + 1]):
+            raise ValueError(
+                f"candidates name blend, the mean of {' and '.join(BLENDED)}: name it after what it averages"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tiers_are_nested(self) -> Self:
@@ -238,9 +249,8 @@ def load_settings(**overrides: Any) -> Settings:
     """
     file = _settings_file()
     if FILE_VARIABLE in os.environ and (file.is_dir() or not file.exists()):
-        raise SettingsError(
-            f"{FILE_VARIABLE} names {file}, which {'is a folder' if file.is_dir() else 'does not exist'}"
-        )
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise SettingsError(f"{FILE_VARIABLE} names {file}, which {what}")
     try:
         _refuse_unknown_variables()
         return Settings(**overrides)

@@ -179,6 +179,34 @@ def test_bad_data_stops_before_any_training_run_exists(shop: Path, monkeypatch: 
     assert lake_of(shop).open(t.EVENTS) is None
 
 
+def test_candidates_without_a_baseline_are_told_before_anything_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__CANDIDATES", '["item_neighbours"]')
+    with pytest.raises(SettingsError, match=r"recommender.candidates names no baseline.*popularity or personal_freq"):
+        retention_pipeline()
+    assert lake_of(shop).open(t.EVENTS) is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("RECOMMENDER__HORIZON_DAYS", "31", r"next baskets of .* shorten horizon_days in \[recommender\]"),
+        ("RECOMMENDER__HORIZON_DAYS", "300", r"shorten horizon_days in \[recommender\]"),
+        ("AS_OF", "2023-09-01", r"as_of is 2023-09-01, but the data ends at .*known up to 2023-08-"),
+        ("AS_OF", "2021-01-01", r"is too short to train: judged at 2021-01-01"),
+    ],
+)
+def test_what_the_data_does_not_reach_is_told_before_anything_is_trained(
+    settings_of, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+):
+    client = Registry(settings_of.mlflow).client
+    monkeypatch.setenv("EVERSTAY_TRAINING__SEED", "5")  # every candidate would be a new one
+    monkeypatch.setenv(f"EVERSTAY_{variable}", value)
+    runs = len(client.search_runs([e.experiment_id for e in client.search_experiments()]))
+    with pytest.raises(NotReady, match=message):
+        retention_pipeline()
+    assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == runs
+
+
 def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
     (tmp_path / "shop.toml").write_text("[churn]\nhorzon_days = 3\n")
     environment = {**os.environ, "EVERSTAY_SETTINGS": str(tmp_path / "shop.toml"), "PYTHONPATH": PYTHONPATH}

@@ -12,7 +12,6 @@ from typing import Any
 
 from everstay import tables as t
 from everstay.churn.artifact import load_artifact, save_artifact
-from everstay.churn.blend import BLENDED
 from everstay.churn.config import CONFIGS, MAX_TOKENS
 from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.evaluate import report_candidate
@@ -21,7 +20,7 @@ from everstay.churn.rows import ChurnRows, read_attributes
 from everstay.code_version import code_version
 from everstay.errors import NotReady
 from everstay.metrics.report import CandidateReport
-from everstay.settings import Settings
+from everstay.settings import BLENDED, Settings
 
 BLEND = "blend"
 
