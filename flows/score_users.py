@@ -16,6 +16,7 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import require_champion
 from everstay.scoring import Work, keep_previous, previous_as_of
+from everstay.scoring.leaving import learned_definition
 from everstay.settings import Churn, Settings, load_settings
 from flows import runtime, tasks
 from flows.ingest_events import ingest_events
@@ -65,9 +66,10 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
-    learned = learned_otherwise(logged_settings(registry, churn.run_id).get("churn", {}), settings.churn)
-    if learned:
+    logged = logged_settings(registry, churn.run_id).get("churn", {})
+    if learned := learned_otherwise(logged, settings.churn):
         logger.warning("churn champion version %s %s", churn.version, learned)
+    settings = settings.model_copy(update={"churn": learned_definition(logged, settings.churn)})
     before = previous_as_of(lake, as_of)
     tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
     population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())

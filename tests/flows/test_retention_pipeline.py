@@ -20,9 +20,11 @@ from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
 from everstay.registry import versions
 from everstay.registry.store import Registry
+from everstay.scoring import active_users
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.back_test import back_test
+from flows.build_features import build_features
 from flows.churn_definition import churn_definition
 from flows.find_users import find_users
 from flows.retention_pipeline import retention_pipeline
@@ -118,7 +120,11 @@ def test_churn_scores_rank_the_planted_hazard(trained: Path, settings_of, monkey
     assert both.height == scores.height > 100
     ranked = both.select(pl.corr(t.CHURN_PROBABILITY, f"{t.CHURN_PROBABILITY}_true", method="spearman")).item()
     assert ranked > 0.5
-    assert "Calibration of 1 mature publication:" in back_test().read_text()
+    told = back_test().read_text()
+    assert "Calibration of 1 mature publication:" in told
+    monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "60")
+    assert back_test().read_text() == told  # by the definition that was published, not by today's
+    assert score_users().published == ()
 
 
 def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):
@@ -136,6 +142,19 @@ def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest
     told = capsys.readouterr().out
     assert "0 new" in told
     assert "Nothing new: every candidate was found" in told
+
+
+def test_labels_are_stored_by_their_definition(settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch):
+    before = content(trained, t.CHURN_LABELS)
+    with monkeypatch.context() as changed:
+        changed.setenv("EVERSTAY_CHURN__LOOK_BACK_DAYS", "40")
+        features = build_features()
+        stored = content(trained, t.CHURN_LABELS)
+        events = pl.concat([features.snapshot.read_events(bucket, features.split.test) for bucket in range(2)])
+        population = active_users(events, features.split.test, 40)
+        assert set(stored.filter(pl.col(t.AS_OF) == features.split.test)[t.USER_ID]) == set(population[t.USER_ID])
+    assert build_features().is_new
+    assert_frame_equal(content(trained, t.CHURN_LABELS), before)
 
 
 def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, monkeypatch: pytest.MonkeyPatch):

@@ -71,8 +71,8 @@ def test_the_change_is_told_beside_what_was_published_before(make_work: Make, tm
 def test_rows_say_what_they_were_made_from(make_work: Make, tmp_path: Path):
     work = make_work("churn")
     scores = score(work, tmp_path)
-    stamps = scores.select(t.AS_OF, t.MODEL_VERSION, t.DATA_VERSION).unique()
-    assert stamps.row(0) == (work.as_of, "7", "events-5.items-1")
+    stamps = scores.select(t.AS_OF, t.MODEL_VERSION, t.DATA_VERSION, t.GAP_DAYS, t.HORIZON_DAYS).unique()
+    assert stamps.row(0) == (work.as_of, "7", "events-5.items-1", 0, 28)
     assert len(stamps) == 1
     assert scores[t.REASONS][0][0].startswith("last order")
 
