@@ -94,8 +94,12 @@ def _distinct(fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     columns = [name for name in t.EVENTS.columns if name in fresh.columns]
     distinct = fresh.unique(columns, keep="first", maintain_order=True)
     is_first = distinct[t.EVENT_ID].is_first_distinct()
-    words = "event_id: stands twice in this delivery with different content; the first was kept"
-    return distinct.filter(is_first), distinct.filter(~is_first).with_columns(pl.lit(words).alias(t.PROBLEM))
+    words = (
+        "event_id: {} stands twice in this delivery with different content; the first was kept (what the rows of an "
+    )
+    words += "order share is an order_id)"
+    conflicts = distinct.filter(~is_first).with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
+    return distinct.filter(is_first), conflicts
 
 
 def write_bucket(lake: Lake, name: str, bucket: int, events: pl.DataFrame) -> StagedFile:

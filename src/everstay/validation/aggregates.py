@@ -69,15 +69,16 @@ def merge_aggregates(table: t.Table, parts: Sequence[PartAggregates]) -> pl.Data
         *(pl.col(name).max() for name in recipe.highest),
         *(pl.col(name).explode(empty_as_null=False).unique().sort().implode() for name in recipe.distinct),
     )
-    shared = pl.lit(_count_shared([part.key_hashes for part in parts]))
+    shared = pl.lit(len(shared_keys(parts)))
     derived = merged.with_columns(shared.alias(KEYS_IN_SEVERAL_PARTS), **recipe.derived)
     return derived.select(aggregate_names(table))
 
 
-def _count_shared(samples: Sequence[Hashes]) -> int:
-    """Count sampled key hashes that more than one part holds."""
+def shared_keys(parts: Sequence[PartAggregates]) -> Hashes:
+    """The sampled key hashes that more than one part holds, ascending."""
+    samples = [part.key_hashes for part in parts]
     bounds = [sample[-1] for sample in samples if len(sample) == KEY_SAMPLE]
     hashes = np.sort(np.concatenate(samples))
     if bounds:
         hashes = hashes[hashes <= min(bounds)]
-    return int(np.count_nonzero(np.diff(hashes) == 0))
+    return np.unique(hashes[1:][np.diff(hashes) == 0])
