@@ -1,9 +1,15 @@
 """The main job: ingest, validate, build features, train, promote, score, and say what came of it."""
 
+from pathlib import Path
+
 from prefect import flow
 
+from everstay import tables as t
+from everstay.lake import ENTITY_TABLES
 from everstay.registry.refs import ModelName
-from everstay.settings import load_settings
+from everstay.settings import Settings, load_settings
+from everstay.training import check_trainer
+from everstay.validation import load_suite
 from flows import runtime, summary
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
@@ -14,6 +20,7 @@ from flows.train_churn import churn_rows, train_churn
 from flows.train_recommender import basket_rows, train_recommender
 
 MODELS: tuple[ModelName, ...] = ("churn", "recommender")
+VALIDATED = (*ENTITY_TABLES, t.EVENTS, t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
 
 
 @flow(name="retention-pipeline")
@@ -26,8 +33,7 @@ def retention_pipeline() -> None:
         EverstayError: a step cannot be done; the message says what to do, and later steps have not begun.
     """
     settings = load_settings()
-    for model in MODELS:
-        require_baseline(model, settings)
+    check_settings(settings)
     with runtime.dask_scheduler(settings, None) as scheduler:
         ingestion = ingest_events(scheduler=scheduler)
         features = build_features(scheduler=scheduler)
@@ -44,6 +50,20 @@ def retention_pipeline() -> None:
         page = report_run(run, settings, scheduler)
     summary.print_report(page)
     summary.print_next_steps()
+
+
+def check_settings(settings: Settings) -> None:
+    """Tell what would stop the run in its middle, and can be told before it begins.
+
+    Raises:
+        SettingsError: a first model would have no baseline, a suite is missing or wrong, or this machine does not
+            have what `[training]` names.
+    """
+    for model in MODELS:
+        require_baseline(model, settings)
+    for table in VALIDATED:
+        load_suite(table, Path(settings.expectations_folder))
+    check_trainer(settings.training)
 
 
 if __name__ == "__main__":

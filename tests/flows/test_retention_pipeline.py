@@ -15,6 +15,7 @@ import pytest
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from polars.testing import assert_frame_equal
 
+from everstay import interrupts
 from everstay import tables as t
 from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
@@ -167,19 +168,39 @@ def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, mo
     assert_frame_equal(stored.filter(pl.col(t.AS_OF).is_in(first[t.AS_OF].unique().to_list())), first)
 
 
-def test_a_killed_and_rerun_pipeline_ends_in_the_same_tables(trained: Path, tmp_path: Path):
-    settings = write_settings(tmp_path)
+def end_when_there_is(
+    folder: Path, pattern: str, with_signal: signal.Signals, environment: dict[str, str]
+) -> tuple[int, str]:
+    """Run the main job until a file like `pattern` is in the lake, send the signal as a terminal does, to all of its
+    processes; give its status and what it said.
+    """
+    command = [sys.executable, "-m", "flows.retention_pipeline"]
+    with (folder / "said").open("w+") as said:
+        options = {"env": environment, "cwd": REPOSITORY, "stdout": said, "stderr": said, "start_new_session": True}
+        process = subprocess.Popen(command, **options)
+        end = time.monotonic() + 240
+        while not list((folder / "lake").glob(pattern)):
+            assert process.poll() is None, "the pipeline ended before it could be ended"
+            assert time.monotonic() < end, f"there was no {pattern}"
+            time.sleep(0.02)
+        os.killpg(process.pid, with_signal)
+        status = process.wait(20)
+        said.seek(0)
+        return status, said.read()
+
+
+def test_an_interrupted_and_killed_and_rerun_pipeline_ends_in_the_same_tables(trained: Path, tmp_path: Path):
+    settings = write_settings(tmp_path, workers="1")
     environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": PYTHONPATH}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    in_training = "_work/churn/*/candidates/recency/training.json"
+    status, said = end_when_there_is(tmp_path, in_training, signal.SIGINT, environment)
+    assert status == interrupts.STATUS
+    assert said.strip().endswith("stopped; what was half-done is invisible: run the same command again, and it goes on")
+    assert "Traceback" not in said
+    end_when_there_is(tmp_path, "churn_scores/_delta_log/*.json", signal.SIGKILL, environment)
+    assert lake_of(tmp_path).read(t.RECOMMENDATIONS) is None
     command = [sys.executable, "-m", "flows.retention_pipeline"]
-    process = subprocess.Popen(command, env=environment, cwd=REPOSITORY, start_new_session=True)
-    end = time.monotonic() + 240
-    while not list((tmp_path / "lake").glob("_work/churn/*/candidates/recency/training.json")):
-        assert process.poll() is None, "the pipeline ended before it could be killed"
-        assert time.monotonic() < end, "the pipeline did not come to its training"
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
     again = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr[-2000:]
     for table in PUBLISHED:
@@ -198,9 +219,24 @@ def test_bad_data_stops_before_any_training_run_exists(shop: Path, monkeypatch: 
     assert lake_of(shop).open(t.EVENTS) is None
 
 
-def test_candidates_without_a_baseline_are_told_before_anything_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("EVERSTAY_RECOMMENDER__CANDIDATES", '["item_neighbours"]')
-    with pytest.raises(SettingsError, match=r"recommender.candidates names no baseline.*popularity or personal_freq"):
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "RECOMMENDER__CANDIDATES",
+            '["item_neighbours"]',
+            r"candidates names no baseline.*popularity or personal_freq",
+        ),
+        ("CHURN__CANDIDATES", '["logistic"]', r"churn.candidates names no baseline.*recency; add it to candidates"),
+        ("TRAINING__ACCELERATOR", "gpuu", r"accelerator, devices or strategy of \[training\]"),
+        ("EXPECTATIONS_FOLDER", "nowhere", r"nowhere/items.json does not exist"),
+    ],
+)
+def test_what_settings_rule_out_is_told_before_anything_is_read(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+):
+    monkeypatch.setenv(f"EVERSTAY_{variable}", value)
+    with pytest.raises(SettingsError, match=message):
         retention_pipeline()
     assert lake_of(shop).open(t.EVENTS) is None
 
