@@ -22,6 +22,7 @@ from everstay.lake import Lake
 from everstay.registry import versions
 from everstay.registry.store import Registry
 from everstay.scoring import active_users
+from everstay.scoring.__main__ import explain_user
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.back_test import back_test
@@ -293,6 +294,16 @@ def test_a_changed_rule_publishes_new_lists_without_training(
     monkeypatch.setenv("EVERSTAY_RECOMMENDER__LISTS__BLOCKED_CATEGORIES", '["no such thing"]')
     with pytest.raises(SettingsError, match="no such thing"):
         score_users()
+
+
+def test_a_user_is_explained_at_no_as_of_that_the_data_does_not_reach(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    user = content(trained, t.CHURN_SCORES)[t.USER_ID][0]
+    assert explain_user(user, settings_of).user_id == user
+    monkeypatch.setenv("EVERSTAY_SCORE_AS_OF", "2030-01-01")
+    with pytest.raises(NotReady, match=r"score_as_of is 2030-01-01, but the data reaches from"):
+        explain_user(user, load_settings())
 
 
 def test_users_for_a_category_are_written_down(settings_of, trained: Path):

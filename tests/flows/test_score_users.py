@@ -8,8 +8,9 @@ import pytest
 from everstay.errors import NotReady
 from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.partitions import IN_PROCESS
+from everstay.scoring import scoring_as_of
 from everstay.settings import Churn, Settings
-from flows.score_users import learned_otherwise, scoring_as_of
+from flows.score_users import learned_otherwise
 from tests.lake.test_ingest import FrameChunk, purchases
 
 
