@@ -316,10 +316,10 @@ def test_a_staging_that_fails_late_leaves_no_file(lake: Lake, monkeypatch: pytes
     assert not list(broken.glob("*"))
 
 
-def fail_at_last_bucket(bucket: int, *, last: int, **rest):
-    if bucket == last:
+def fail_at_last_bucket(numbered, *, last: int, **rest):
+    if numbered[0] == last:
         raise OSError("disk full")
-    return bucket_files.resolve_bucket(bucket, **rest)
+    return bucket_files.resolve_bucket(numbered, **rest)
 
 
 def test_a_leftover_of_a_process_that_died_is_removed_after_a_day(lake: Lake):

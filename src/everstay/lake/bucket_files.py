@@ -11,12 +11,14 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from everstay import tables as t
-from everstay.lake.order import sort_events
+from everstay.lake.order import one_chunk, sort_events
 from everstay.lake.refusal import to_quarantine
-from everstay.lake.staging import StagedFrame, read_bucket
+from everstay.lake.staging import StagedRows, read_bucket
 from everstay.lake.store import Lake
 from everstay.storage import Folder
 
@@ -26,8 +28,12 @@ _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
 _TIMES = (t.OCCURRED_AT, t.RECORDED_AT)
 _ENCODINGS = dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED")
-_DENSE = (t.EVENT_ID, *_TIMES)  # random ids and packed differences: nothing is left to compress
-_COMPRESSION = {name: "none" if name in _DENSE else "zstd" for name in t.EVENTS.columns}
+_REPEATING = (t.ORDER_ID, t.SESSION_ID, t.TEXT, t.PLATFORM, t.CAMPAIGN_ID)  # of the rest is nothing left to compress
+_COMPRESSION = {name: "zstd" if name in _REPEATING else "none" for name in t.EVENTS.columns}
+_SCHEMA = pa.schema(
+    field.with_nullable(field.name not in t.EVENTS.required)  # of which nobody needs to note where a value is
+    for field in t.EVENTS.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+)
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,11 @@ class BucketOutcome:
 
 
 def resolve_bucket(
-    bucket: int, *, lake: Lake, frames: Sequence[StagedFrame], folder: Folder, token: str, version: int
+    numbered: tuple[int, Sequence[StagedRows]], *, lake: Lake, folder: Folder, token: str, version: int
 ) -> BucketOutcome:
     """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
-    delivered = read_bucket(bucket, frames, folder)
+    bucket, staged = numbered
+    delivered = read_bucket(staged, folder)
     fresh = _drop_stored(delivered, lake, bucket, version)
     events, conflicts = _distinct(fresh)
     refused: tuple[str, ...] = ()
@@ -66,15 +73,16 @@ def resolve_bucket(
     return BucketOutcome(file, rows_duplicate, refused)
 
 
-def _drop_stored(delivered: pl.DataFrame, lake: Lake, bucket: int, version: int) -> pl.DataFrame:
+def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, version: int) -> pa.Table:
     """Rows whose id is not in the lake's `version`.
 
     An id made from content can only be stored at the same time, so files of other times are not read for it.
     """
     if version < 0:
         return delivered
-    are_made = bool(delivered[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
-    span = delivered.select(first=pl.col(t.OCCURRED_AT).min(), last=pl.col(t.OCCURRED_AT).max()).row(0)
+    known = pl.DataFrame(pl.from_arrow(delivered.select([t.EVENT_ID, t.OCCURRED_AT])))
+    are_made = bool(known[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
+    span = known.select(first=pl.col(t.OCCURRED_AT).min(), last=pl.col(t.OCCURRED_AT).max()).row(0)
     times: tuple[datetime, datetime] | None = span if are_made else None
     files = lake.event_files(bucket, version, times)
     if not files:
@@ -83,45 +91,43 @@ def _drop_stored(delivered: pl.DataFrame, lake: Lake, bucket: int, version: int)
     stored = pl.concat(lake_folder.read_parquet(file, (t.EVENT_ID, t.OCCURRED_AT)) for file in files)
     if times is not None:
         stored = stored.filter(pl.col(t.OCCURRED_AT).is_between(*times))
-    return delivered.join(stored, on=t.EVENT_ID, how="anti", maintain_order="left")
+    fresh = known.with_row_index("row").join(stored, on=t.EVENT_ID, how="anti", maintain_order="left")
+    return delivered if len(fresh) == len(known) else delivered.take(fresh["row"].to_arrow())
 
 
-def _distinct(fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
     """The first row of each id, and those that use its id for something else; repetitions are in neither."""
-    hashes = np.sort(fresh[t.EVENT_ID].hash().to_numpy())
+    hashes = np.sort(pl.Series(pl.from_arrow(one_chunk(fresh[t.EVENT_ID]))).hash().to_numpy())
     if not (hashes[1:] == hashes[:-1]).any():
-        return fresh, fresh.clear()
-    columns = [name for name in t.EVENTS.columns if name in fresh.columns]
-    distinct = fresh.unique(columns, keep="first", maintain_order=True)
+        return fresh, pl.DataFrame()
+    rows = pl.DataFrame(pl.from_arrow(fresh)).with_row_index("row")
+    columns = [name for name in t.EVENTS.columns if name in fresh.column_names]
+    distinct = rows.unique(columns, keep="first", maintain_order=True)
     is_first = distinct[t.EVENT_ID].is_first_distinct()
     words = (
         "event_id: {} stands twice in this delivery with different content; the first was kept (what the rows of an "
     )
     words += "order share is an order_id)"
-    conflicts = distinct.filter(~is_first).with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
-    return distinct.filter(is_first), conflicts
+    conflicts = distinct.filter(~is_first).drop("row").with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
+    conflicts = conflicts.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    return fresh.take(distinct["row"].filter(is_first).to_arrow()), conflicts
 
 
-def write_bucket(lake: Lake, name: str, bucket: int, events: pl.DataFrame) -> StagedFile:
+def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> StagedFile:
     """Sort events and write them as one file of the events table that no version names yet.
 
     Args:
         lake: the folder.
         name: of the file.
         bucket: whose folder it goes to.
-        events: columns of `EVENTS`; one that is absent is null everywhere.
+        events: columns of `EVENTS`, event types as a dictionary; one that is absent is null everywhere.
     """
     relative = f"{t.USER_BUCKET}={bucket}/{name}"
     table = Folder(lake.table_uri(t.EVENTS))
-    rows = sort_events(events.select(name for name in t.EVENTS.columns if name in events.columns))
-    coded = {t.USER_ID: rows.schema[t.USER_ID], t.EVENT_TYPE: rows.schema[t.EVENT_TYPE]}
-    arrow = rows.select(
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(coded.get(name, dtype)).alias(name)
-        for name, dtype in t.EVENTS.columns.items()
-    ).to_arrow(compat_level=pl.CompatLevel.oldest())
+    rows = _complete(sort_events(events.select([name for name in t.EVENTS.columns if name in events.column_names])))
     with table.writing(relative) as file:
         pq.write_table(
-            arrow,
+            rows,
             file,
             row_group_size=_ROW_GROUP,
             compression=_COMPRESSION,
@@ -134,16 +140,28 @@ def write_bucket(lake: Lake, name: str, bucket: int, events: pl.DataFrame) -> St
     return StagedFile(bucket, relative, len(rows), table.size(relative), _statistics(rows))
 
 
-def _statistics(events: pl.DataFrame) -> str:
+def _complete(rows: pa.Table) -> pa.Table:
+    """All columns of `EVENTS` in their order and type; codes stay codes."""
+    columns, fields = [], []
+    for field in _SCHEMA:
+        column = rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type)
+        is_coded = pa.types.is_dictionary(column.type)
+        columns.append(column if is_coded else column.cast(field.type))
+        fields.append(field.with_type(columns[-1].type))
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _statistics(rows: pa.Table) -> str:
+    times = {name: pc.min_max(rows[name]).as_py() for name in _TIMES}
     return json.dumps(
         {
-            "numRecords": len(events),
-            "minValues": {name: _milliseconds(events[name].min()) for name in _TIMES},
-            "maxValues": {name: _milliseconds(events[name].max()) for name in _TIMES},
+            "numRecords": len(rows),
+            "minValues": {name: _milliseconds(span["min"]) for name, span in times.items()},
+            "maxValues": {name: _milliseconds(span["max"]) for name, span in times.items()},
             "nullCount": dict.fromkeys(_TIMES, 0),
         }
     )
 
 
-def _milliseconds(moment: object) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"  # type: ignore[attr-defined]
+def _milliseconds(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction
 
 from everstay import tables as t
 from everstay.lake.bucket_files import StagedFile, write_bucket
+from everstay.lake.snapshot import read_file
 from everstay.lake.store import Lake
 from everstay.partitions import map_parts
 from everstay.storage import Folder
@@ -110,6 +112,5 @@ def _choose(events: DeltaTable) -> list[Merge]:
 
 def _merge(merge: Merge, *, lake: Lake, name: str) -> StagedFile:
     table = Folder(lake.table_uri(t.EVENTS))
-    events = pl.concat(table.read_parquet(path) for path in merge.paths)
-    kinds = events.with_columns(pl.col(t.EVENT_TYPE).cast(pl.Enum(t.EVENT_TYPES)))
-    return write_bucket(lake, name, merge.bucket, kinds)
+    events = pa.concat_tables(read_file(table, path, list(t.EVENTS.columns)) for path in merge.paths)
+    return write_bucket(lake, name, merge.bucket, events)

@@ -19,7 +19,7 @@ from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
 from everstay.lake.bucket_files import StagedFile, resolve_bucket
 from everstay.lake.snapshot import read_file
-from everstay.lake.staging import Chunk, stage_chunk
+from everstay.lake.staging import Chunk, group_by_bucket, stage_chunk
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
 from everstay.partitions import map_parts
 from everstay.storage import Folder
@@ -106,8 +106,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         refused = tuple(name for outcome in outcomes for name in outcome.refused)
         _check_share(folder, refused, rows_read, max_quarantined_share)
         frames = [frame for outcome in outcomes for frame in outcome.frames]
-        resolve = partial(resolve_bucket, lake=lake, frames=frames, folder=folder, token=token, version=base_version)
-        resolved = map_parts(resolve, sorted({bucket for frame in frames for bucket in frame.buckets}), scheduler)
+        resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, version=base_version)
+        resolved = map_parts(resolve, list(group_by_bucket(frames).items()), scheduler)
         refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events
         _check_share(folder, refused, rows_read, max_quarantined_share)
     except BaseException:

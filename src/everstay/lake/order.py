@@ -1,7 +1,5 @@
 """The order of events inside a bucket: users by id, each user's events by time, then by event id."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -10,26 +8,23 @@ from numpy.typing import NDArray
 from everstay import tables as t
 
 
-def sort_events(events: pl.DataFrame) -> pl.DataFrame:
-    """Sort a frame with `USER_ID`, `OCCURRED_AT` and `EVENT_ID`; its user ids become an Enum in their order."""
-    coded = events.with_columns(pl.col(t.USER_ID).cast(pl.Enum(events[t.USER_ID].unique().sort())))
-    rank, moment = (coded[name].to_physical().to_numpy() for name in (t.USER_ID, t.OCCURRED_AT))
-    return coded[event_order(rank, moment, coded[t.EVENT_ID])]
+def sort_events(events: pa.Table) -> pa.Table:
+    """Sort a table with `USER_ID`, `OCCURRED_AT` and `EVENT_ID`; its user ids become a dictionary in their order.
 
-
-def sort_coded(tables: Sequence[pa.Table]) -> pa.Table:
-    """Put tables whose ids are dictionaries together and sort them; users' codes ascend from row to row."""
-    events = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    Ids may be a dictionary already, in any order.
+    """
+    events = events.unify_dictionaries().combine_chunks()
     user = one_chunk(events[t.USER_ID])
-    order = pl.Series(pl.from_arrow(user.dictionary)).arg_sort().to_numpy()
+    coded = user if pa.types.is_dictionary(user.type) else user.dictionary_encode()
+    order = pl.Series(pl.from_arrow(coded.dictionary), dtype=pl.String).arg_sort().to_numpy()
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    codes = rank[user.indices.to_numpy()]
-    ranked = pa.DictionaryArray.from_arrays(pa.array(codes), user.dictionary.take(pa.array(order)))
-    events = events.set_column(events.column_names.index(t.USER_ID), t.USER_ID, ranked)
-    moments = one_chunk(events[t.OCCURRED_AT]).cast(pa.int64()).to_numpy()
-    ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])))
-    return events.take(pa.array(event_order(codes, moments, ids)))
+    codes = rank[coded.indices.to_numpy()]
+    ranked = pa.DictionaryArray.from_arrays(pa.array(codes), coded.dictionary.take(pa.array(order)))
+    moments = one_chunk(events[t.OCCURRED_AT]).cast(pa.timestamp("us", "UTC")).view(pa.int64()).to_numpy()
+    ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])), dtype=pl.String)
+    ranked_events = events.set_column(events.column_names.index(t.USER_ID), t.USER_ID, ranked)
+    return ranked_events.take(pa.array(event_order(codes, moments, ids)))
 
 
 def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Series) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from everstay import tables as t
 from everstay.lake.merge import SameMoment, merge_coded
-from everstay.lake.order import sort_coded, sort_events
+from everstay.lake.order import sort_events
 from everstay.storage import Folder
 
 _STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
@@ -86,7 +86,7 @@ class Snapshot:
             known &= ~t.is_anonymous()
         read = list(dict.fromkeys((*needed, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
         events = pl.concat(self._folder.read_parquet(file, read).filter(known) for file in files)
-        return (sort_events(events).cast({t.USER_ID: pl.String}) if len(files) > 1 else events).select(wanted)
+        return (_in_order_of_events(events) if len(files) > 1 else events).select(wanted)
 
     def read_coded(
         self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
@@ -107,7 +107,7 @@ class Snapshot:
         try:
             return merge_coded(read(*wanted))
         except SameMoment:
-            return sort_coded(read(*wanted, t.EVENT_ID)).select(wanted)
+            return sort_events(pa.concat_tables(read(*wanted, t.EVENT_ID))).select(wanted)
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
@@ -171,6 +171,11 @@ def read_table(lake: Folder, table: t.Table, version: int) -> pl.DataFrame:
 def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
     """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""
     return pl.concat((lake.read_parquet(file) for file in files), how="diagonal")
+
+
+def _in_order_of_events(events: pl.DataFrame) -> pl.DataFrame:
+    ordered = sort_events(events.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return pl.DataFrame(pl.from_arrow(ordered)).cast({t.USER_ID: pl.String})
 
 
 def _in_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:

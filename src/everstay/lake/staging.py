@@ -1,12 +1,13 @@
 """What workers do with a delivery's chunks: read, refuse, and lay the rows of every bucket side by side. Invisible.
 
-A frame of a chunk becomes one Arrow file of a record batch per bucket, so that a worker that resolves a bucket maps
-just its own batches, and the number of files does not grow with the number of buckets.
+A frame of a chunk becomes one file, an Arrow stream of a record batch per bucket, whose extents are told, so that a
+worker that resolves a bucket reads just its own rows, and the number of files does not grow with the number of buckets.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from everstay import tables as t
 from everstay.lake.buckets import assign_bucket
+from everstay.lake.order import one_chunk
 from everstay.lake.refusal import split_refused
 from everstay.lake.store import Lake
 from everstay.storage import Folder
@@ -34,19 +36,37 @@ class Chunk(Protocol):
         """Yield staged events: the columns of `events`, `source_file`, `source_row`, `problem`, `content`."""
 
 
+class Extent(NamedTuple):
+    """Bytes of a file."""
+
+    start: int
+    size: int
+
+
 @dataclass(frozen=True)
 class StagedFrame:
-    """A frame's good rows, bucket by bucket, in an Arrow file of the staging's folder.
+    """A frame's good rows, bucket by bucket, in a file of the staging's folder.
 
     Attributes:
         name: of the file.
         origin: the chunk's; of each row only its number is written.
-        buckets: bucket of each record batch, ascending.
+        schema: of the rows.
+        buckets: where the record batch of each bucket lies.
     """
 
     name: str
     origin: str
-    buckets: tuple[int, ...]
+    schema: pa.Schema
+    buckets: Mapping[int, Extent]
+
+
+class StagedRows(NamedTuple):
+    """The rows of one bucket in one frame's file."""
+
+    name: str
+    origin: str
+    schema: pa.Schema
+    extent: Extent
 
 
 @dataclass(frozen=True)
@@ -70,25 +90,32 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
             folder.write_parquet(f"refused/{name}.parquet", bad)
             refused.append(f"refused/{name}.parquet")
         if len(good):
-            buckets = _write_frame(good.drop(t.SOURCE_FILE), lake.bucket_count, folder, f"{name}.arrow")
-            frames.append(StagedFrame(f"{name}.arrow", chunk.origin, buckets))
+            written = _write_frame(good.drop(t.SOURCE_FILE), lake.bucket_count, folder, f"{name}.arrow")
+            frames.append(StagedFrame(f"{name}.arrow", chunk.origin, *written))
     return ChunkOutcome(rows_read, tuple(frames), tuple(refused))
 
 
-def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: str) -> tuple[int, ...]:
-    """Write rows in the order of their buckets, without the columns in which there is nothing; return the buckets."""
+def _write_frame(
+    good: pl.DataFrame, bucket_count: int, folder: Folder, name: str
+) -> tuple[pa.Schema, dict[int, Extent]]:
+    """Write rows in the order of their buckets, without the columns in which there is nothing; return where each is."""
     bucket = assign_bucket(good.select(t.USER_ID), bucket_count)[t.USER_BUCKET].to_numpy()
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
     kept = [column.name for column in good if column.null_count() < len(good)]
-    table = good.select(kept).with_columns(pl.col(t.EVENT_TYPE).cast(_KIND))[order].to_arrow(compat_level=_PLAIN)
+    coded = pl.col(t.EVENT_TYPE).cast(_KIND).to_physical()
+    table = good.select(kept).with_columns(coded)[order].to_arrow(compat_level=_PLAIN)
     if table.nbytes < _SHORT_BYTES:
         table = table.cast(_with_short_offsets(table.schema))
-    buckets, starts = np.unique(bucket[order], return_index=True)
-    with folder.writing(name) as file, pa.ipc.new_file(file, table.schema) as writer:
-        for low, high in zip(starts, [*starts[1:], len(order)], strict=True):
-            (batch,) = table.slice(low, high - low).combine_chunks().to_batches()
-            writer.write_batch(batch)
-    return tuple(int(number) for number in buckets)
+    (rows,) = table.combine_chunks().to_batches()
+    numbers, starts, counts = np.unique(bucket[order], return_index=True, return_counts=True)
+    extents = {}
+    with folder.writing(name) as file, pa.ipc.new_stream(file, rows.schema) as writer:
+        writer.write_batch(rows.slice(0, 0))  # the schema comes with it
+        for number, first, count in zip(numbers.tolist(), starts.tolist(), counts.tolist(), strict=True):
+            start = file.tell()
+            writer.write_batch(rows.slice(first, count))
+            extents[number] = Extent(start, file.tell() - start)
+    return rows.schema, extents
 
 
 def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
@@ -97,21 +124,36 @@ def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_type(short.get(field.type, field.type)) for field in schema])
 
 
-def read_bucket(bucket: int, frames: Sequence[StagedFrame], folder: Folder) -> pl.DataFrame:
-    """All staged rows of a bucket, in the order of the delivery; a column in which there is nothing is absent."""
-    found = [frame for frame in frames if bucket in frame.buckets]
-    batches = []
-    for frame in found:
-        with folder.reading(frame.name) as file:
-            batch = pa.ipc.open_file(file).get_batch(frame.buckets.index(bucket))
-            batches.append(pa.Table.from_batches([batch]))
-    rows = pa.concat_tables(batches, promote_options="permissive")
-    rows = pl.DataFrame(pl.from_arrow(rows.combine_chunks()))  # in one piece, for what picks rows from many is slow
-    return rows.with_columns(_origins([frame.origin for frame in found], [len(batch) for batch in batches]))
+def group_by_bucket(frames: Sequence[StagedFrame]) -> dict[int, list[StagedRows]]:
+    """What each bucket is read from, in the order of the delivery: buckets ascend, and equal schemas are one object."""
+    rows: dict[int, list[StagedRows]] = {}
+    schemas: dict[pa.Schema, pa.Schema] = {}
+    for frame in frames:
+        schema = schemas.setdefault(frame.schema, frame.schema)
+        for bucket, extent in frame.buckets.items():
+            rows.setdefault(bucket, []).append(StagedRows(frame.name, frame.origin, schema, extent))
+    return dict(sorted(rows.items()))
 
 
-def _origins(names: Sequence[str], counts: Sequence[int]) -> pl.Series:
-    """`SOURCE_FILE` of as many rows of each frame."""
+def read_bucket(staged: Sequence[StagedRows], folder: Folder) -> pa.Table:
+    """All staged rows of a bucket in one piece, in the order of the delivery; a column without a value is absent."""
+    pieces = [_read_rows(rows, folder) for rows in staged]
+    tables = [pa.Table.from_batches(alike) for _, alike in groupby(pieces, key=lambda piece: piece.schema)]
+    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
+    kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
+    coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
+    return coded.append_column(t.SOURCE_FILE, _origins([rows.origin for rows in staged], pieces))
+
+
+def _read_rows(rows: StagedRows, folder: Folder) -> pa.RecordBatch:
+    """Rows of a bucket, without a look at the other buckets' in the same file."""
+    with folder.reading(rows.name) as file:
+        file.seek(rows.extent.start)
+        return pa.ipc.read_record_batch(file.read_buffer(rows.extent.size), rows.schema)
+
+
+def _origins(names: Sequence[str], pieces: Sequence[pa.RecordBatch]) -> pa.Array:
+    """`SOURCE_FILE` of the rows of each piece."""
     known = sorted(set(names))
-    codes = np.repeat([known.index(name) for name in names], counts)
-    return pl.Series(t.SOURCE_FILE, codes, pl.UInt32).cat.to(pl.Enum(known))
+    codes = np.repeat([known.index(name) for name in names], [len(piece) for piece in pieces])
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), known)
