@@ -12,7 +12,7 @@ from everstay.lake import Snapshot
 from everstay.registry.refs import ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
-from everstay.registry.versions import get_version
+from everstay.registry.versions import known_versions
 from everstay.report import Report, Section
 from everstay.scoring.back_test import back_test as judge
 from everstay.scoring.back_test_page import back_test_section
@@ -52,9 +52,9 @@ def back_test_part(snapshot: Snapshot, settings: Settings, scheduler: str) -> Se
     if scores is None or scores.is_empty():
         raise NotReady("no churn scores are published yet: run `make score`")
     known_until, registry = snapshot.recorded_until, Registry(settings.mlflow)
-    versions = {version: get_version(registry, "churn", version) for version in scores[t.MODEL_VERSION].unique()}
+    versions = known_versions(registry, "churn")
     judged_at = {version: datetime.fromisoformat(ref.as_of) for version, ref in versions.items()}
-    untold = scores.filter(pl.col(t.HORIZON_DAYS).is_null())[t.MODEL_VERSION].unique()
+    untold = set(scores.filter(pl.col(t.HORIZON_DAYS).is_null())[t.MODEL_VERSION]).intersection(versions)
     learned = {version: _learned(registry, versions[version], settings.churn) for version in untold}
     scores, labels = with_definitions(scores, learned), [t.CHURN_LABELS.empty()]
     folder = runtime.parts_folder(settings, "back_test_labels")

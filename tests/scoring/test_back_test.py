@@ -72,8 +72,16 @@ def test_a_model_that_learned_from_later_is_marked_and_no_test():
     assert "2024-03-01 *" in render(Report("Back-test", "", [section]))
 
 
+def test_a_model_that_the_registry_does_not_know_is_no_test_either():
+    known, unknown = (
+        back_test(scores(EARLY), labels([0]), judged, CHURN, POLICY, UNTIL)[0] for judged in ({"3": EARLY}, {})
+    )
+    assert (known.learned_later, unknown.learned_later) == (False, True)
+    assert "is not in the registry any more" in render(Report("", "", [back_test_section([unknown], 0.95)]))
+
+
 def test_where_nobody_left_there_is_no_recall():
-    (one,) = back_test(scores(EARLY), labels([]), {}, CHURN, POLICY, UNTIL)
+    (one,) = back_test(scores(EARLY), labels([]), {"3": EARLY}, CHURN, POLICY, UNTIL)
     assert one.groups["high"].recall is None
     assert one.roc_auc is None
     assert "<svg" in render(Report("Back-test", "", [back_test_section([one], 0.95)]))

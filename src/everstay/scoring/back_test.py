@@ -59,7 +59,7 @@ class PastPublication:
         users: published.
         churn: gap and horizon are what leaving meant in it.
         clock: of its labels.
-        learned_later: the model had learned from what came after the as-of; its figures are no test of it.
+        learned_later: the model has, or may have, learned from what came after the as-of; its figures are no test.
         groups: name in `WARNED` to figures; empty until the labels are mature.
         roc_auc: of the probabilities; None until then, and where all or nobody left.
         calibration_error: expected; None until then.
@@ -102,7 +102,8 @@ def back_test(
     Args:
         scores: `tables.CHURN_SCORES`, all as-ofs.
         labels: `tables.CHURN_LABELS` of those that are mature, each by its own definition of leaving.
-        judged_at: model version to the as-of it was judged at: it learned from labels known then.
+        judged_at: model version to the as-of it was judged at: it learned from labels known then; of others nothing
+            is known, and they count as if they had learned from what came later.
         churn: the allowed lateness, and the definition of leaving where a publication tells none.
         policy: confidence and resamples of the intervals.
         known_until: up to when events have been recorded.
@@ -114,7 +115,7 @@ def back_test(
         meant = published_definition(rows, churn)
         clock = label_clock(as_of, meant, known_until)
         told = rows.join(labels.select(t.USER_ID, t.AS_OF, t.CHURNED), on=[t.USER_ID, t.AS_OF])
-        later = version in judged_at and judged_at[version] > as_of
+        later = version not in judged_at or judged_at[version] > as_of
         found.append(_judge(as_of, version, rows, told, meant, clock, later, policy))
     return found[::-1]
 

@@ -31,7 +31,8 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
         words.append("No publication is old enough yet.")
     if len(honest) < len(mature):
         words.append(
-            "Marked with *: the model had learned from what came after the as-of, so that the row is no test of it."
+            "Marked with *: the model had learned from what came after the as-of, or is not in the registry any more; "
+            "the row is no test of it."
         )
     badges = list(_badges(honest))
     pictures = list(_pictures(honest, confidence))
