@@ -10,7 +10,7 @@ from everstay.registry.refs import ModelName
 from everstay.settings import Settings, load_settings
 from everstay.training import check_trainer
 from everstay.validation import load_suite
-from flows import runtime, summary
+from flows import runtime, summary, tasks
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
 from flows.promote_model import promote_model, require_baseline
@@ -38,7 +38,8 @@ def retention_pipeline() -> None:
         ingestion = ingest_events(scheduler=scheduler)
         features = build_features(scheduler=scheduler)
         churn_rows(features, settings, scheduler)
-        basket_rows(features.snapshot, features.split.test, settings, scheduler)
+        baskets = basket_rows(features.snapshot, features.split.test, settings, scheduler)
+        tasks.check_recommender_rows(baskets, settings)
         trainings = [train_churn(scheduler=scheduler), train_recommender(scheduler=scheduler)]
         decisions = [promote_model(model, scheduler=scheduler) for model in MODELS]
         summary.print_data(ingestion, features, settings)

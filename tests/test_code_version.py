@@ -27,7 +27,9 @@ def forgetful() -> Iterator[None]:
 
 @pytest.mark.parametrize("computed", sorted(c.ROOMS))
 def test_every_room_that_decides_is_named(computed: str):
-    modules = grimp.build_graph("everstay").find_upstream_modules(f"everstay.{computed}", as_package=True)
+    modules = grimp.build_graph("everstay", cache_dir=None).find_upstream_modules(
+        f"everstay.{computed}", as_package=True
+    )
     reached = {module.split(".")[1] for module in modules if "." in module}
     assert reached <= {*c.ROOMS[computed], *c.UNDECIDING}
 

@@ -29,7 +29,7 @@ from flows.back_test import back_test
 from flows.build_features import build_features
 from flows.churn_definition import churn_definition
 from flows.find_users import find_users
-from flows.retention_pipeline import retention_pipeline
+from flows.retention_pipeline import check_settings, retention_pipeline
 from flows.score_users import score_users
 from flows.tune_model import tune_model
 from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
@@ -146,19 +146,6 @@ def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest
     assert "Nothing new: every candidate was found" in told
 
 
-def test_labels_are_stored_by_their_definition(settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch):
-    before = content(trained, t.CHURN_LABELS)
-    with monkeypatch.context() as changed:
-        changed.setenv("EVERSTAY_CHURN__LOOK_BACK_DAYS", "40")
-        features = build_features()
-        stored = content(trained, t.CHURN_LABELS)
-        events = pl.concat([features.snapshot.read_events(bucket, features.split.test) for bucket in range(2)])
-        population = active_users(events, features.split.test, 40)
-        assert set(stored.filter(pl.col(t.AS_OF) == features.split.test)[t.USER_ID]) == set(population[t.USER_ID])
-    assert build_features().is_new
-    assert_frame_equal(content(trained, t.CHURN_LABELS), before)
-
-
 def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, monkeypatch: pytest.MonkeyPatch):
     first = content(trained, t.CHURN_SCORES)
     monkeypatch.setenv("EVERSTAY_SCORE_AS_OF", "2023-09-01")
@@ -190,8 +177,10 @@ def end_when_there_is(
         return status, said.read()
 
 
-def test_an_interrupted_and_killed_and_rerun_pipeline_ends_in_the_same_tables(trained: Path, tmp_path: Path):
-    settings = write_settings(tmp_path, workers="1")
+def test_an_interrupted_and_killed_and_rerun_pipeline_ends_in_the_same_tables(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = write_settings(tmp_path)
     environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": PYTHONPATH}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
     in_training = "_work/churn/*/candidates/recency/training.json"
@@ -201,9 +190,8 @@ def test_an_interrupted_and_killed_and_rerun_pipeline_ends_in_the_same_tables(tr
     assert "Traceback" not in said
     end_when_there_is(tmp_path, "churn_scores/_delta_log/*.json", signal.SIGKILL, environment)
     assert lake_of(tmp_path).read(t.RECOMMENDATIONS) is None
-    command = [sys.executable, "-m", "flows.retention_pipeline"]
-    again = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr[-2000:]
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(settings))
+    retention_pipeline()
     for table in PUBLISHED:
         stored = content(tmp_path, table)
         first = content(trained, table).filter(pl.col(t.AS_OF).is_in(stored[t.AS_OF].unique().to_list()))
@@ -233,34 +221,39 @@ def test_bad_data_stops_before_any_training_run_exists(shop: Path, monkeypatch: 
         ("EXPECTATIONS_FOLDER", "nowhere", r"nowhere/items.json does not exist"),
     ],
 )
-def test_what_settings_rule_out_is_told_before_anything_is_read(
+def test_what_settings_rule_out_is_told(
     shop: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ):
     monkeypatch.setenv(f"EVERSTAY_{variable}", value)
     with pytest.raises(SettingsError, match=message):
+        check_settings(load_settings())
+
+
+def test_what_settings_rule_out_is_told_before_anything_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__CANDIDATES", '["item_neighbours"]')
+    with pytest.raises(SettingsError, match="names no baseline"):
         retention_pipeline()
     assert lake_of(shop).open(t.EVENTS) is None
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "message"),
-    [
-        ("RECOMMENDER__HORIZON_DAYS", "31", r"next baskets of .* shorten horizon_days in \[recommender\]"),
-        ("RECOMMENDER__HORIZON_DAYS", "300", r"shorten horizon_days in \[recommender\]"),
-        ("AS_OF", "2023-09-01", r"as_of is 2023-09-01, but the data ends at .*known up to 2023-08-"),
-        ("AS_OF", "2021-01-01", r"is too short to train: judged at 2021-01-01"),
-    ],
-)
-def test_what_the_data_does_not_reach_is_told_before_anything_is_trained(
-    settings_of, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+def test_a_horizon_that_the_data_does_not_reach_is_told_before_anything_is_trained(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    client = Registry(settings_of.mlflow).client
-    monkeypatch.setenv("EVERSTAY_TRAINING__SEED", "5")  # every candidate would be a new one
-    monkeypatch.setenv(f"EVERSTAY_{variable}", value)
+    """By another definition of leaving, so that features, labels and every churn candidate are due."""
+    before, client = content(trained, t.CHURN_LABELS), Registry(settings_of.mlflow).client
     runs = len(client.search_runs([e.experiment_id for e in client.search_experiments()]))
-    with pytest.raises(NotReady, match=message):
-        retention_pipeline()
+    with monkeypatch.context() as changed:
+        changed.setenv("EVERSTAY_CHURN__LOOK_BACK_DAYS", "40")
+        changed.setenv("EVERSTAY_RECOMMENDER__HORIZON_DAYS", "31")
+        with pytest.raises(NotReady, match=r"next baskets of .* shorten horizon_days in \[recommender\]"):
+            retention_pipeline()
     assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == runs
+    snapshot, as_of = lake_of(trained).snapshot(), before[t.AS_OF].max()
+    population = active_users(pl.concat([snapshot.read_events(bucket, as_of) for bucket in range(2)]), as_of, 40)
+    labels = content(trained, t.CHURN_LABELS).filter(pl.col(t.AS_OF) == as_of)  # stored by their definition
+    assert set(labels[t.USER_ID]) == set(population[t.USER_ID])
+    assert build_features().is_new
+    assert_frame_equal(content(trained, t.CHURN_LABELS), before)
 
 
 def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
