@@ -65,7 +65,7 @@ class Bench:
 
     def is_same(self, script: str) -> bool:
         """Whether Everstay's last features equal a peer's."""
-        return same_table(sorted((self.folder / "features").glob("*.parquet")), self.output(script), AS_OF)
+        return same_table(sorted((self.folder / "features").glob("*.arrow")), self.output(script), AS_OF)
 
     def _everstay(self, *words: str) -> Watched:
         module = [sys.executable, "-m", "benchmarks.everstay_windowed"]
@@ -146,12 +146,12 @@ def _night(bench: Bench) -> Iterator[Row]:
     write_event_log(night, bench.events // DAYS, first_day=AS_OF, days=1, seed=6)
     append, features = bench.ingest(str(night / "*.parquet")), bench.features(days=1)
     increment = append.told["seconds"] + features.told["seconds"]
-    before = [file.read_bytes() for file in sorted((bench.folder / "features").glob("*.parquet"))]
+    before = [file.read_bytes() for file in sorted((bench.folder / "features").glob("*.arrow"))]
     for file in night.glob("*.parquet"):
         file.rename(bench.folder / "raw" / f"night-{file.name}")
     anew = bench.ingest(lake="anew")
     rebuilt = bench.features(days=1, lake="anew")
-    after = [file.read_bytes() for file in sorted((bench.folder / "features").glob("*.parquet"))]
+    after = [file.read_bytes() for file in sorted((bench.folder / "features").glob("*.arrow"))]
     rebuild = anew.told["seconds"] + rebuilt.told["seconds"]
     case = "Everstay: a night's increment"
     yield measured(case, "seconds", increment, "s")

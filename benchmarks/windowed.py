@@ -32,7 +32,7 @@ def same_table(files: list[Path], other: Path, as_of: datetime) -> bool:
         other: `user_id` (whole number) and `NAMES`.
         as_of: whose rows of `files` are meant.
     """
-    ours = pl.scan_parquet(files).filter(pl.col("as_of") == as_of).cast({"user_id": pl.Int64})
+    ours = pl.scan_ipc(files).filter(pl.col("as_of") == as_of).cast({"user_id": pl.Int64})
     left = ours.select("user_id", *NAMES).sort("user_id").collect()
     right = pl.scan_parquet(other).select("user_id", *NAMES).sort("user_id").collect()
     if not left["user_id"].equals(right["user_id"]):

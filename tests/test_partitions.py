@@ -94,7 +94,7 @@ def test_a_scheduler_that_does_not_answer_is_named():
 
 def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_path: Path):
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "part-00099.parquet").write_text("from an earlier run")
+    (tmp_path / "parts" / "part-00099.arrow").write_text("from an earlier run")
     parts = compute_parts(rows, range(4), Folder(str(tmp_path / "parts")), scheduler)
     assert parts.numbers == (0, 1, 2, 3)
     assert_frame_equal(parts.read_all(), pl.concat([rows(n) for n in range(4)]))

@@ -115,7 +115,7 @@ def _told(part: Work, *, function: Callable[[Work], Result]) -> Result | Eversta
 
 @dataclass(frozen=True)
 class Parts:
-    """A table computed part by part, one Parquet file each; not yet published. Small and picklable.
+    """A table computed part by part, one Arrow file each; not yet published. Small and picklable.
 
     Attributes:
         folder: where the files lie; every worker can reach it.
@@ -127,7 +127,7 @@ class Parts:
 
     def read(self, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One part; all columns when None."""
-        return self.folder.read_parquet(_part_file(number), columns)
+        return self.folder.read_frame(_part_file(number), columns)
 
     def read_all(self) -> pl.DataFrame:
         """All parts, in order."""
@@ -155,8 +155,8 @@ def compute_parts(
 
 
 def _compute_part(bucket: int, *, function: Callable[[int], pl.DataFrame], folder: Folder) -> None:
-    folder.write_parquet(_part_file(bucket), function(bucket))
+    folder.write_frame(_part_file(bucket), function(bucket))
 
 
 def _part_file(number: int) -> str:
-    return f"part-{number:05d}.parquet"
+    return f"part-{number:05d}.arrow"

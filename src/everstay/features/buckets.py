@@ -20,7 +20,7 @@ from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
 from everstay.storage import Folder
 
-_MERGED = "merged.parquet"
+_MERGED = "merged.arrow"
 _MERGED_AT_ONCE = 16  # parts; a few in memory, and the merged table not read too often
 
 
@@ -55,7 +55,7 @@ def bucket_features(
 ) -> pl.DataFrame:
     """`user_features` of one bucket at several as-ofs; `population` holds that of all buckets, where needed."""
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
-    table = None if population is None else population.read_parquet(_MERGED)
+    table = None if population is None else population.read_frame(_MERGED)
     return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features, table))
 
 
@@ -104,7 +104,7 @@ def compute_population(reader: EventReader, as_ofs: Sequence[datetime], folder: 
     for start in range(0, len(parts.numbers), _MERGED_AT_ONCE):
         numbers = parts.numbers[start : start + _MERGED_AT_ONCE]
         merged = merge_population([merged, *map(parts.read, numbers)])
-    folder.write_parquet(_MERGED, merged)
+    folder.write_frame(_MERGED, merged)
     return folder
 
 

@@ -63,11 +63,14 @@ def resolve_bucket(
     bucket, staged = numbered
     delivered = read_bucket(staged, folder)
     fresh = _drop_stored(delivered, lake, bucket, version)
-    events, conflicts = _distinct(fresh)
+    events, conflicts = _in_order(fresh), pl.DataFrame()
+    if _may_repeat(events):
+        distinct, conflicts = _distinct(fresh)
+        events = _in_order(distinct)
     refused: tuple[str, ...] = ()
     if len(conflicts):
-        refused = (f"refused/conflicts-{bucket}.parquet",)
-        folder.write_parquet(refused[0], to_quarantine(conflicts))
+        refused = (f"refused/conflicts-{bucket}.arrow",)
+        folder.write_frame(refused[0], to_quarantine(conflicts))
     rows_duplicate = len(delivered) - len(events) - len(conflicts)
     file = write_bucket(lake, f"{token}.parquet", bucket, events) if len(events) else None
     return BucketOutcome(file, rows_duplicate, refused)
@@ -95,11 +98,23 @@ def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, version: int) -> 
     return delivered if len(fresh) == len(known) else delivered.take(fresh["row"].to_arrow())
 
 
+def _in_order(rows: pa.Table) -> pa.Table:
+    return sort_events(rows.select([name for name in t.EVENTS.columns if name in rows.column_names]))
+
+
+def _may_repeat(events: pa.Table) -> bool:
+    """Whether an id may stand twice in sorted events: made of content, only where user and time are the same too."""
+    ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])), dtype=pl.String)
+    if not ids.str.starts_with(t.MADE_ID).all():
+        hashes = np.sort(ids.hash().to_numpy())
+        return bool((hashes[1:] == hashes[:-1]).any())
+    user = one_chunk(events[t.USER_ID]).indices.to_numpy()
+    moment = one_chunk(events[t.OCCURRED_AT]).view(pa.int64()).to_numpy()
+    return bool(((user[1:] == user[:-1]) & (moment[1:] == moment[:-1])).any())
+
+
 def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
     """The first row of each id, and those that use its id for something else; repetitions are in neither."""
-    hashes = np.sort(pl.Series(pl.from_arrow(one_chunk(fresh[t.EVENT_ID]))).hash().to_numpy())
-    if not (hashes[1:] == hashes[:-1]).any():
-        return fresh, pl.DataFrame()
     rows = pl.DataFrame(pl.from_arrow(fresh)).with_row_index("row")
     columns = [name for name in t.EVENTS.columns if name in fresh.column_names]
     distinct = rows.unique(columns, keep="first", maintain_order=True)
@@ -114,17 +129,17 @@ def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
 
 
 def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> StagedFile:
-    """Sort events and write them as one file of the events table that no version names yet.
+    """Write sorted events as one file of the events table that no version names yet.
 
     Args:
         lake: the folder.
         name: of the file.
         bucket: whose folder it goes to.
-        events: columns of `EVENTS`, event types as a dictionary; one that is absent is null everywhere.
+        events: from `sort_events`; columns of `EVENTS`, one that is absent is null everywhere.
     """
     relative = f"{t.USER_BUCKET}={bucket}/{name}"
     table = Folder(lake.table_uri(t.EVENTS))
-    rows = _complete(sort_events(events.select([name for name in t.EVENTS.columns if name in events.column_names])))
+    rows = _complete(events)
     with table.writing(relative) as file:
         pq.write_table(
             rows,

@@ -15,6 +15,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from everstay import tables as t
 from everstay.lake.bucket_files import StagedFile, write_bucket
+from everstay.lake.order import sort_events
 from everstay.lake.snapshot import read_file
 from everstay.lake.store import Lake
 from everstay.partitions import map_parts
@@ -113,4 +114,4 @@ def _choose(events: DeltaTable) -> list[Merge]:
 def _merge(merge: Merge, *, lake: Lake, name: str) -> StagedFile:
     table = Folder(lake.table_uri(t.EVENTS))
     events = pa.concat_tables(read_file(table, path, list(t.EVENTS.columns)) for path in merge.paths)
-    return write_bucket(lake, name, merge.bucket, events)
+    return write_bucket(lake, name, merge.bucket, sort_events(events))

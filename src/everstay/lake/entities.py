@@ -29,14 +29,14 @@ class EntitySource(Protocol):
 
 @dataclass(frozen=True)
 class StagedEntities:
-    """Entity tables of a delivery that wait for validation; one Parquet file each."""
+    """Entity tables of a delivery that wait for validation; one Arrow file each."""
 
     lake: Lake
     folder: Folder
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """One of them."""
-        return self.folder.read_parquet(f"{table.name}.parquet")
+        return self.folder.read_frame(f"{table.name}.arrow")
 
     def is_new(self, table: t.Table) -> bool:
         """Whether its content differs from what the lake holds."""
@@ -44,7 +44,7 @@ class StagedEntities:
 
     def reader(self, table: t.Table) -> "EntityReader":
         """A picklable function that reads it, for validation in a worker."""
-        return EntityReader(self.folder, f"{table.name}.parquet")
+        return EntityReader(self.folder, f"{table.name}.arrow")
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class EntityReader:
 
     def __call__(self, part: int) -> pl.DataFrame:  # noqa: ARG002 - the parts of other tables are buckets
         """The whole table."""
-        return self.folder.read_parquet(self.name)
+        return self.folder.read_frame(self.name)
 
 
 def stage_entities(lake: Lake, source: EntitySource, folder: Folder) -> StagedEntities:
     """Write the source's entity tables to `folder`; the lake is unchanged."""
     for table, frame in zip(ENTITY_TABLES, (source.items(), source.users(), source.treatments()), strict=True):
-        folder.write_parquet(f"{table.name}.parquet", table.conform(frame))
+        folder.write_frame(f"{table.name}.arrow", table.conform(frame))
     return StagedEntities(lake, folder)
 
 

@@ -43,7 +43,7 @@ class Staged:
         files: the new events by bucket.
         rows_read: rows of the delivery.
         rows_duplicate: rows that are stored already or stand twice in the delivery.
-        quarantine_files: Parquet files of refused rows, in the staging's folder.
+        quarantine_files: Arrow files of refused rows, in the staging's folder.
         rows_quarantined: number of refused rows.
     """
 
@@ -123,7 +123,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         rows_read=rows_read,
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
         quarantine_files=refused,
-        rows_quarantined=sum(len(folder.read_parquet(name)) for name in refused),
+        rows_quarantined=sum(len(folder.read_frame(name)) for name in refused),
     )
 
 
@@ -142,7 +142,7 @@ def commit_staged(staged: Staged) -> IngestResult:
         _commit(lake, current, staged)
     if staged.quarantine_files:
         folder = _staging(lake) / staged.token
-        lake.append(t.QUARANTINE, pl.concat(folder.read_parquet(name) for name in staged.quarantine_files))
+        lake.append(t.QUARANTINE, pl.concat(folder.read_frame(name) for name in staged.quarantine_files))
     (_staging(lake) / staged.token).clear()
     return IngestResult(staged.rows_read, staged.rows_new, staged.rows_duplicate, staged.rows_quarantined)
 
@@ -185,7 +185,7 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
 def _check_share(folder: Folder, refused: Sequence[str], rows_read: int, max_share: float) -> None:
     if not refused:
         return
-    rows = pl.concat(folder.read_parquet(name) for name in refused)
+    rows = pl.concat(folder.read_frame(name) for name in refused)
     if len(rows) <= max_share * rows_read:
         return
     examples = "\n".join(

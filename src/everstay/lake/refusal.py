@@ -61,7 +61,9 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
     which = pl.when(pl.col(t.OCCURRED_AT) > tomorrow).then(pl.lit(t.OCCURRED_AT)).otherwise(pl.lit(t.RECORDED_AT))
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
-        (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing")) for name in sorted(t.EVENTS.required)
+        (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
+        for name in sorted(t.EVENTS.required)
+        if staged[name].null_count()
     ]
     blank = [(pl.lit(is_blank(staged[name])), pl.lit(f"{name}: is empty")) for name in _IDS]
     money = [

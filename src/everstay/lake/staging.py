@@ -87,8 +87,8 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
         rows_read += len(frame)
         good, bad = split_refused(frame)
         if len(bad):
-            folder.write_parquet(f"refused/{name}.parquet", bad)
-            refused.append(f"refused/{name}.parquet")
+            folder.write_frame(f"refused/{name}.arrow", bad)
+            refused.append(f"refused/{name}.arrow")
         if len(good):
             written = _write_frame(good.drop(t.SOURCE_FILE), lake.bucket_count, folder, f"{name}.arrow")
             frames.append(StagedFrame(f"{name}.arrow", chunk.origin, *written))

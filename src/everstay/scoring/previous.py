@@ -8,7 +8,7 @@ from everstay import tables as t
 from everstay.lake import Lake
 from everstay.storage import Folder
 
-_FILE = "previous.parquet"
+_FILE = "previous.arrow"
 
 
 def previous_as_of(lake: Lake, as_of: datetime) -> datetime | None:
@@ -26,7 +26,7 @@ def keep_previous(lake: Lake, before: datetime | None, folder: Folder) -> Folder
     if before is None or stored is None:
         return None
     known = stored.filter(pl.col(t.AS_OF) == before)
-    folder.write_parquet(_FILE, known.select(t.USER_ID, pl.col(t.CHURN_PROBABILITY).alias(t.PREVIOUS_PROBABILITY)))
+    folder.write_frame(_FILE, known.select(t.USER_ID, pl.col(t.CHURN_PROBABILITY).alias(t.PREVIOUS_PROBABILITY)))
     return folder
 
 
@@ -35,6 +35,6 @@ def with_change(scores: pl.DataFrame, previous: Folder | None) -> pl.DataFrame:
     if previous is None:
         told = scores.with_columns(pl.lit(None, pl.Float64).alias(t.PREVIOUS_PROBABILITY))
     else:
-        told = scores.join(previous.read_parquet(_FILE), on=t.USER_ID, how="left", maintain_order="left")
+        told = scores.join(previous.read_frame(_FILE), on=t.USER_ID, how="left", maintain_order="left")
     change = pl.col(t.CHURN_PROBABILITY) - pl.col(t.PREVIOUS_PROBABILITY)
     return told.with_columns(change.alias(t.PROBABILITY_CHANGE))

@@ -101,12 +101,12 @@ def content_ids(events: pl.DataFrame) -> pl.Series:
     (True, False, 17)
     """
     names = [name for name in t.EVENTS.columns if name != t.EVENT_ID]
-    words = np.full((events.height, len(names)), _NULL)
+    words = np.full((len(names), events.height), _NULL)
     for place, name in enumerate(names):
         if name in events.columns and events[name].null_count() < events.height:
-            words[:, place] = _words(events[name])
+            words[place] = _words(events[name])
     digest = polars_hash.col(t.EVENT_ID).nchash.xxh3_128(return_binary=True, byte_order="big")
-    rows = pl.DataFrame({t.EVENT_ID: _as_rows(words, pa.large_binary())})
+    rows = pl.DataFrame({t.EVENT_ID: _as_rows(np.ascontiguousarray(words.T), pa.large_binary())})
     return _as_text(rows.select(digest).to_series())
 
 

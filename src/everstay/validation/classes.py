@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from everstay import tables as t
-from everstay.validation.facts import SMALL_NUMBERS, Facts
+from everstay.validation.facts import FEW_WORDS, SMALL_NUMBERS, Facts
 from everstay.validation.suites import Expectation
 
 Arguments: TypeAlias = Mapping[str, Any]
@@ -24,7 +24,6 @@ _MISSING = "missing"
 _REST = "rest"
 _ELSEWHERE = "beyond the row condition"
 _IN_SET = "expect_column_values_to_be_in_set"
-_FEW_WORDS = 16  # for which as many comparisons, shared with row conditions, are faster than a look-up
 _EXACT = 2**53  # bounds below it divide whole numbers alike before and after they became floats
 
 
@@ -114,7 +113,7 @@ def _bound(end: Any, dtype: pl.DataType) -> Any:
 def _in_set(arguments: Arguments, facts: Facts) -> Masks:
     """The usual text is in the set: comparing with each word is fast, and row conditions share the facts."""
     column, words = arguments["column"], arguments["value_set"]
-    if not facts.holds_text(column) or not _are_words(words) or len(words) > _FEW_WORDS:
+    if not facts.holds_text(column) or not _are_words(words) or len(words) > FEW_WORDS:
         return _not_in_set(arguments, facts)
     return {_MISSING: facts.is_missing(column), "in the set": _is_one_of(column, words, facts)}
 

@@ -7,6 +7,9 @@ import polars as pl
 
 from everstay.validation.batches import as_text
 
+FEW_WORDS = 16
+"""As many comparisons, which are of codes or shared, are faster than a look-up of texts."""
+
 SMALL_NUMBERS = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Float32, pl.Float64)
 """Types whose values keep their order as 64-bit floats, which a batch with gaps makes of them."""
 
@@ -40,8 +43,13 @@ class Facts:
 
     def is_in(self, column: str, words: Iterable[str]) -> pl.Expr:
         """A text, or a list as one, is among these."""
-        value = as_text(column) if isinstance(self.schema[column], pl.List) else pl.col(column).cast(pl.String)
-        return self._name(f"{column} in {sorted(words)}", value.is_in(list(words)))
+        words = sorted(words)
+        if isinstance(self.schema[column], pl.Categorical) and 0 < len(words) <= FEW_WORDS:
+            fact = pl.any_horizontal(pl.col(column) == word for word in words)  # of codes; no text is made of them
+        else:
+            value = as_text(column) if isinstance(self.schema[column], pl.List) else pl.col(column).cast(pl.String)
+            fact = value.is_in(words)
+        return self._name(f"{column} in {words}", fact)
 
     def compare(self, column: str, sign: str, other: Any) -> pl.Expr:
         """A value is `<`, `==` or `>` a number, a time, or another column of its type (given as an expression)."""

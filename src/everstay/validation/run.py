@@ -115,14 +115,11 @@ def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], p
     batch: list[pl.DataFrame] = []
     needed = list(dict.fromkeys((*suite.table.key, *_looked_at(suite))))
     for part in parts:
-        frame = read(part)
-        _check_columns(frame, suite, part)
-        frame = code_words(frame, suite.of_rows)
-        aggregates.append(aggregate_part(suite.table, frame))
-        batch.append(frame.select(needed))
+        batch.append(_read_coded(part, suite, read))  # without a name that would keep it until the next one is read
+        aggregates.append(aggregate_part(suite.table, batch[-1]))
         if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
-            found.append(examine_rows(pl.concat(batch), suite))
-            batch = []
+            found.append(examine_rows(pl.concat(batch).select(needed), suite))
+            batch.clear()
     tallies, counts = zip(*found, strict=True)
     return Findings(_merge_each(tallies), merge_counts(counts), tuple(aggregates))
 
@@ -147,6 +144,12 @@ def judge_totals(
     counts, aggregates = totals
     of_rows = judge_classes(counts, suite.of_rows, suite.table.key, suite.file)
     return of_rows, evaluate(aggregates, suite.of_table, (), suite.file)
+
+
+def _read_coded(part: int, suite: Suite, read: Callable[[int], pl.DataFrame]) -> pl.DataFrame:
+    frame = read(part)
+    _check_columns(frame, suite, part)
+    return code_words(frame, suite.of_rows)
 
 
 def _check_columns(frame: pl.DataFrame, suite: Suite, part: int) -> None:
