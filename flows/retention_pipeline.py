@@ -7,6 +7,7 @@ from prefect import flow
 from everstay import tables as t
 from everstay.lake import ENTITY_TABLES
 from everstay.registry.refs import ModelName
+from everstay.scoring.even_tiers import require_declared
 from everstay.settings import Settings, load_settings
 from everstay.training import check_trainer
 from everstay.validation import load_suite
@@ -37,6 +38,7 @@ def retention_pipeline() -> None:
     with runtime.dask_scheduler(settings, None) as scheduler:
         ingestion = ingest_events(scheduler=scheduler)
         features = build_features(scheduler=scheduler)
+        require_declared(features.snapshot.read(t.USERS), settings.fairness.mitigate)
         churn_rows(features, settings, scheduler)
         baskets = basket_rows(features.snapshot, features.split.test, settings, scheduler)
         tasks.check_recommender_rows(baskets, settings)

@@ -9,6 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
+from everstay.errors import SettingsError
 from everstay.features import churn_labels
 from everstay.lake import Lake
 from everstay.partitions import IN_PROCESS
@@ -106,6 +107,11 @@ def test_evened_out_tiers_hold_their_shares_of_every_group(make_work: Make, tmp_
         counts = dict(group[t.RISK_TIER].value_counts().iter_rows())
         assert counts.get("high", 0) == round(0.1 * len(group))
         assert counts.get("high", 0) + counts["medium"] == round(0.3 * len(group))
+
+
+def test_groups_that_nobody_declares_cannot_be_evened_out(make_work: Make, tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"fairness\.mitigate: the shop declares no income_band of any user"):
+        score(make_work("churn"), tmp_path, Settings(fairness=Fairness(mitigate="income_band")))
 
 
 def test_later_events_change_nothing(make_work: Make, events: pl.DataFrame, tmp_path: Path):
