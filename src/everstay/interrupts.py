@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ STATUS = 128 + signal.SIGINT
 """What a shell calls a command that an interrupt ended."""
 
 _WORDS = "stopped; what was half-done is invisible: run the same command again, and it goes on"
+_STDERR = 2
 _once = threading.Lock()
 
 
@@ -59,7 +59,7 @@ def _wait(ours: socket.socket) -> None:
 def _stop() -> None:
     _once.acquire()  # and never released: a second caller waits for the end
     logging.disable()
-    print(f"\neverstay: {_WORDS}", file=sys.stderr, flush=True)
+    os.write(_STDERR, f"\neverstay: {_WORDS}\n".encode())  # the stream itself may be in the middle of a write
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
