@@ -42,7 +42,7 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
     lake = runtime.open_lake(settings)
     snapshot = lake.snapshot()
     split = choose_split(snapshot, settings)
-    key = _feature_key(snapshot, split, settings)
+    key = feature_key(snapshot, split, settings)
     logger.info("judged at %s; %d as-ofs before it", f"{split.test:%Y-%m-%d}", len(split.as_ofs) - 1)
     if lake.holds(t.USER_FEATURES, key) and lake.holds(t.CHURN_LABELS, key):
         logger.info("features of %s are stored already", snapshot.data_version)
@@ -81,7 +81,8 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
     return time_split(test, snapshot.first_event_at, settings.churn)
 
 
-def _feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
+def feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
+    """Name what decides stored features and labels: data, as-ofs, definition of leaving and code; 64 hex digits."""
     code = code_version("features")
     parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

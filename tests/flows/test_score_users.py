@@ -10,7 +10,7 @@ from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import scoring_as_of
 from everstay.settings import Churn, Settings
-from flows.build_features import choose_split
+from flows.build_features import choose_split, feature_key
 from flows.score_users import learned_otherwise
 from tests.lake.test_ingest import FrameChunk, purchases
 
@@ -62,3 +62,11 @@ def test_an_as_of_of_training_that_the_data_does_not_reach(snapshot: Snapshot, a
     with pytest.raises(NotReady, match=words):
         choose_split(snapshot, Settings(as_of=as_of, churn=churn))
     assert choose_split(snapshot, Settings(churn=churn)).test == datetime(2023, 1, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("days", ["look_back_days", "gap_days", "horizon_days", "allowed_lateness_days"])
+def test_features_and_labels_are_stored_by_the_definition_of_leaving(snapshot: Snapshot, days: str):
+    churn = Churn(horizon_days=1, allowed_lateness_days=1, look_back_days=1)
+    split, other = choose_split(snapshot, Settings(churn=churn)), churn.model_copy(update={days: 2})
+    assert feature_key(snapshot, split, Settings(churn=churn)) == feature_key(snapshot, split, Settings(churn=churn))
+    assert feature_key(snapshot, split, Settings(churn=churn)) != feature_key(snapshot, split, Settings(churn=other))
