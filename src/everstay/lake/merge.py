@@ -39,19 +39,25 @@ def _merge_two(small: pa.Table, large: pa.Table) -> pa.Table:
     return pa.table(columns, names=large.column_names)
 
 
-def _with_common_users(*tables: pa.Table) -> list[pa.Table]:
-    """Give the users of both tables one dictionary, in the order of their ids."""
-    coded = [one_chunk(table[t.USER_ID]) for table in tables]
-    names = [pl.Series(pl.from_arrow(column.dictionary), dtype=pl.String) for column in coded]
-    users = pl.concat(names).unique().sort()
-    dictionary = users.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(coded[0].type.value_type)
-    result = []
-    for table, column, known in zip(tables, coded, names, strict=True):
-        rank = known.cast(pl.Enum(users)).to_physical().to_numpy().astype(np.int32)
-        codes = pa.array(rank[column.indices.to_numpy()])
-        place = table.column_names.index(t.USER_ID)
-        result.append(table.set_column(place, t.USER_ID, pa.DictionaryArray.from_arrays(codes, dictionary)))
-    return result
+def _with_common_users(large: pa.Table, small: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Give the users of both tables one dictionary, in the order of their ids, which is the larger one's as a rule."""
+    coded = [one_chunk(table[t.USER_ID]) for table in (large, small)]
+    users, newer = (pl.Series(pl.from_arrow(column.dictionary), dtype=pl.String) for column in coded)
+    new = newer.filter(~newer.is_in(users.implode())).unique().sort()
+    before = users.search_sorted(new, side="left").to_numpy()  # known users that come before each new one
+    moved = np.arange(len(users)) + np.searchsorted(before, np.arange(len(users)), side="right")
+    every = pl.concat([users, new]).sort() if len(new) else users
+    of_newer = every.search_sorted(newer).to_numpy()
+    dictionary = every.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(coded[0].type.value_type)
+    return (
+        _with_user_codes(large, coded[0].indices.to_numpy() if not len(new) else moved[coded[0].indices], dictionary),
+        _with_user_codes(small, of_newer[coded[1].indices], dictionary),
+    )
+
+
+def _with_user_codes(table: pa.Table, codes: NDArray[np.integer], dictionary: pa.Array) -> pa.Table:
+    users = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), dictionary)
+    return table.set_column(table.column_names.index(t.USER_ID), t.USER_ID, users)
 
 
 def _places(large: pa.Table, small: pa.Table) -> NDArray[np.int64]:
@@ -85,7 +91,7 @@ def _search(
 def _insert(large: pa.Array, small: pa.Array, at: NDArray[np.int64]) -> pa.Array:
     if isinstance(large, pa.DictionaryArray):
         known, codes = _common_codes(large, small)
-        return pa.DictionaryArray.from_arrays(_insert(large.indices, codes, at), known)
+        return pa.DictionaryArray.from_arrays(_insert(large.indices, codes, at), known, safe=False)
     if not (pa.types.is_primitive(large.type) and large.type.bit_width >= 8):
         rows = _insert_rows(np.arange(len(large)), len(large) + np.arange(len(small)), at)
         return pa.concat_arrays([large, small]).take(pa.array(rows))
@@ -98,12 +104,13 @@ def _common_codes(large: pa.DictionaryArray, small: pa.DictionaryArray) -> tuple
     """What the codes of both stand for, and those of the smaller one."""
     if large.dictionary.equals(small.dictionary):
         return large.dictionary, small.indices
-    found = pc.index_in(small.dictionary, value_set=large.dictionary)
-    new = small.dictionary.filter(found.is_null())
-    table = found.to_numpy(zero_copy_only=False).astype(np.float64)
-    table[np.isnan(table)] = len(large.dictionary) + np.arange(len(new))
-    codes = pa.array(table.astype(np.int32)).take(small.indices)
-    return pa.concat_arrays([large.dictionary, new]), codes
+    place = pc.index_in(large.dictionary, value_set=small.dictionary).fill_null(-1).to_numpy()
+    code = np.full(len(small.dictionary), -1, np.int32)
+    code[place[place >= 0]] = np.flatnonzero(place >= 0)
+    is_new = code < 0
+    code[is_new] = len(large.dictionary) + np.arange(is_new.sum(), dtype=np.int32)
+    new = small.dictionary.filter(pa.array(is_new))
+    return pa.concat_arrays([large.dictionary, new]), pa.array(code).take(small.indices)
 
 
 def _numbers(column: pa.Array) -> NDArray[np.generic]:
