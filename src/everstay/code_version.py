@@ -14,7 +14,7 @@ ROOMS = {
 """What is computed, to the rooms whose code decides it."""
 
 UNDECIDING = frozenset(
-    {"code_version", "errors", "partitions", "recommender_settings", "settings", "settings_mistakes",
+    {"code_version", "errors", "interrupts", "partitions", "recommender_settings", "settings", "settings_mistakes",
      "source_settings", "storage", "tuning", "value_settings"}
 )  # fmt: skip
 """Rooms that those import and that decide nothing: values of settings are in every key by themselves."""
