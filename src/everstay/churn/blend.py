@@ -12,9 +12,6 @@ from everstay.churn.reasons.attribution import Attribution, mean_attribution
 
 FloatArray = NDArray[np.float64]
 
-BLENDED = ("boosting", "network")
-"""Candidates that are blended, those of them that are trained."""
-
 
 @dataclass(frozen=True)
 class BlendScorer:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
 
 import polars as pl
 from rich.console import Console
@@ -10,9 +9,11 @@ from rich.console import Console
 from everstay import tables as t
 from everstay.errors import EverstayError, NotReady
 from everstay.features import midnight_before
+from everstay.interrupts import stop_on_interrupt
 from everstay.lake import Lake
 from everstay.registry.store import Registry
 from everstay.registry.versions import download, require_champion
+from everstay.scoring.as_of import scoring_as_of
 from everstay.scoring.story import Outlook, Story, tell_story
 from everstay.scoring.work import Work
 from everstay.settings import Settings, load_settings
@@ -39,7 +40,7 @@ def explain_user(user_id: str, settings: Settings) -> Story:
     lake, registry = Lake(settings.data.folder, settings.data.buckets), Registry(settings.mlflow)
     champion, snapshot, scores = require_champion(registry, "churn"), lake.snapshot(), lake.read(t.CHURN_SCORES)
     if settings.score_as_of is not None:
-        as_of = datetime.combine(settings.score_as_of, time(), UTC)
+        as_of = scoring_as_of(snapshot, settings)
     elif scores is not None and not scores.is_empty():
         as_of = scores.select(pl.col(t.AS_OF).max()).item()
     else:
@@ -71,4 +72,5 @@ def _told(outlook: Outlook) -> str:
 
 
 if __name__ == "__main__":
+    stop_on_interrupt()
     sys.exit(main())

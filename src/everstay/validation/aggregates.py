@@ -75,15 +75,15 @@ def merge_aggregates(table: t.Table, parts: Sequence[PartAggregates]) -> pl.Data
         *(pl.col(name).max() for name in recipe.highest),
         *(pl.col(name).explode(empty_as_null=False).unique().sort().implode() for name in recipe.distinct),
     )
-    shared = pl.lit(_count_shared(parts))
+    shared = pl.lit(len(shared_keys(parts)))
     derived = merged.with_columns(shared.alias(KEYS_IN_SEVERAL_PARTS), **recipe.derived)
     return derived.select(aggregate_names(table))
 
 
-def _count_shared(parts: Sequence[PartAggregates]) -> int:
-    """Count sampled key hashes that more than one part holds."""
+def shared_keys(parts: Sequence[PartAggregates]) -> Hashes:
+    """The sampled key hashes that more than one part holds, ascending."""
     bounds = [part.key_hashes[-1] for part in parts if part.are_cut_off]
     hashes = np.sort(np.concatenate([part.key_hashes for part in parts]))
     if bounds:
         hashes = hashes[hashes <= min(bounds)]
-    return int(np.count_nonzero(np.diff(hashes) == 0))
+    return np.unique(hashes[1:][np.diff(hashes) == 0])
