@@ -66,7 +66,7 @@ def validate(
         DataRejected: a column is missing. Failed expectations do not raise here: see `raise_for_failures`.
     """
     suite = load_suite(table, expectations)
-    findings = map_parts(partial(examine_parts, suite=suite, read=read), group_parts(parts), scheduler)
+    findings = map_parts(partial(examine_parts, suite=suite, read=read, of=len(parts)), group_parts(parts), scheduler)
     aggregates = merge_aggregates(table, [one for found in findings for one in found.aggregates])
     totals = (merge_counts([found.counts for found in findings]), aggregates)
     # In a worker as well, for this process has no need to import Great Expectations.
@@ -94,8 +94,8 @@ def group_parts(parts: Sequence[int]) -> list[Sequence[int]]:
     return [parts[start : start + size] for start in range(0, len(parts), size)]
 
 
-def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame]) -> Findings:
-    """Examine the rows of some parts, and aggregate each.
+def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame], of: int) -> Findings:
+    """Examine the rows of some parts of so many, and aggregate each.
 
     Raises:
         DataRejected: a part lacks a column of the table or of its suite.
@@ -106,7 +106,7 @@ def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], p
     needed = list(dict.fromkeys((*suite.table.key, *_looked_at(suite))))
     for part in parts:
         batch.append(_read_coded(part, suite, read))  # without a name that would keep it until the next one is read
-        aggregates.append(aggregate_part(suite.table, batch[-1]))
+        aggregates.append(aggregate_part(suite.table, batch[-1], of))
         if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
             found.append(examine_rows(pl.concat(batch).select(needed), suite))
             batch.clear()
