@@ -1,7 +1,7 @@
 """Probabilities of several models on the same test users -> figures with intervals, beside the peers'."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from benchmarks.result import Row, estimated, show
 from everstay import tables as t
+from everstay.churn.evaluate import lifecycle_states
 from everstay.metrics import classification as c
-from everstay.metrics.comparison import paired_statistic_difference, statistic_interval
+from everstay.metrics.comparison import Interval, paired_statistic_difference, statistic_interval
 
 FloatArray = NDArray[np.float64]
 
@@ -21,12 +22,15 @@ LIGHTGBM, LOGISTIC = "LightGBM (peer)", "logistic (peer)"
 PEERS = {LIGHTGBM: "lightgbm", LOGISTIC: "logistic"}
 """Peer to its column in what the peers' scripts write."""
 
-TRUTH = "true hazard"
-"""Of a simulated shop; a reference like the peers."""
+TRUTH, READER = "true hazard", "best reader"
+"""Of a simulated shop: references like the peers. The truth knows each user's rate and hazard, which no log tells; the
+reader knows all but these and guesses them from the visits, which no model does better on average."""
 
+_REFERENCES = (*PEERS, TRUTH, READER)
 _RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
 _SURENESS = {"ECE": c.expected_calibration_error, "slope": c.calibration_slope}
 _RESAMPLES, _CONFIDENCE, _SEED = 2_000, 0.95, 17
+_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -38,19 +42,21 @@ class Scored:
         churned: (N,) of 0 and 1.
         probabilities: model to (N,).
         chosen: the candidate with the best average precision on validation.
+        states: which users (N,) are in a lifecycle state.
     """
 
     title: str
     churned: FloatArray
     probabilities: Mapping[str, FloatArray]
     chosen: str
+    states: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of_rows(cls, data: str, test: pl.DataFrame, probabilities: Mapping[str, FloatArray], chosen: str) -> Self:
         """Of the rows of one as-of."""
         churned = test[t.CHURNED].to_numpy().astype(np.float64)
         title = f"{data}, as of {test[t.AS_OF][0]:%Y-%m-%d}"
-        return cls(title, churned, probabilities, chosen)
+        return cls(title, churned, probabilities, chosen, dict(lifecycle_states(test)))
 
 
 def show_scored(scored: Sequence[Scored], json_file: Path | None) -> None:
@@ -60,9 +66,10 @@ def show_scored(scored: Sequence[Scored], json_file: Path | None) -> None:
         figures = [row for name in each.probabilities for row in _figures(each, name)]
         told = f"{each.title}: {len(each.churned):,} users, {each.churned.mean():.1%} left; chosen: {each.chosen}"
         show(told, figures, None)
-        rows += [
-            Row(f"{each.title}, {row.case}", row.metric, row.value, row.low, row.high, row.unit) for row in figures
-        ]
+        states = _state_figures(each)
+        if states:
+            show(f"{each.title}: calibration by lifecycle state; perfect: the error of right scores", states, None)
+        rows += [replace(row, case=f"{each.title}, {row.case}") for row in (*figures, *states)]
     ranking = [row for row in rows if ", chosen" in row.case]
     show("The candidate chosen on validation", ranking or rows, None)
     if json_file is not None:
@@ -76,9 +83,29 @@ def _figures(scored: Scored, name: str) -> list[Row]:
     interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
     difference = partial(paired_statistic_difference, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
     rows = [estimated(case, word, interval(of, scored.churned, ours)) for word, of in (_RANKING | _SURENESS).items()]
-    for peer in (*PEERS, TRUTH):
-        if name not in (*PEERS, TRUTH) and peer in peers:
+    rows.append(estimated(case, "ECE, perfect", _perfect_error(ours)))
+    for peer in _REFERENCES:
+        if name not in _REFERENCES and peer in peers:
             for word, statistic in _RANKING.items():
                 against = difference(statistic, scored.churned, ours, peers[peer])
                 rows.append(estimated(case, f"{word}, minus {peer.split()[0]}'s", against))
     return rows
+
+
+def _state_figures(scored: Scored) -> list[Row]:
+    """Calibration of the chosen candidate within each lifecycle state, beside the error that right scores show."""
+    rows = []
+    for state, users in scored.states.items():
+        churned, probability = scored.churned[users], scored.probabilities[scored.chosen][users]
+        case = f"{scored.chosen}, {users.sum():,} {state}"
+        interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
+        rows += [estimated(case, word, interval(of, churned, probability)) for word, of in _SURENESS.items()]
+        rows.append(estimated(case, "ECE, perfect", _perfect_error(probability)))
+    return rows
+
+
+def _perfect_error(probability: FloatArray) -> Interval:
+    """Mean error of right scores, and what it lies within in 95 of 100 draws of the outcomes."""
+    errors = c.perfect_calibration_errors(probability, _DRAWS, _SEED)
+    low, high = np.quantile(errors, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    return Interval(float(errors.mean()), float(low), float(high))

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.churn_comparison import PEERS, TRUTH, Scored
+from benchmarks.churn_comparison import PEERS, READER, TRUTH, Scored
 from benchmarks.peers import run_peer
 from everstay import tables as t
 from everstay.churn import BLEND, MAX_TOKENS, ChurnRows, join_rows, load_artifact, train_candidate
@@ -73,14 +73,16 @@ def _judge_as_of(settings: Settings, snapshot: Snapshot) -> Scored:
 
 
 def _truth(settings: Settings, test: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """What a simulated shop's own hazards say of users whose visits are known; no real shop has it."""
+    """What a simulated shop's own hazards say of users whose visits are known, and the best guess from the visits."""
     if settings.source.kind != "store_twin":
         return {}
-    known = StoreTruth(settings.source.store_twin).visible_churn_probability(
-        test[t.AS_OF][0], horizon_days=settings.churn.horizon_days, gap_days=settings.churn.gap_days
-    )
-    told = test.select(t.USER_ID).join(known, on=t.USER_ID, how="left", maintain_order="left")
-    return {TRUTH: told[t.CHURN_PROBABILITY].to_numpy()}
+    truth, churn = StoreTruth(settings.source.store_twin), settings.churn
+    told = {}
+    for name, known in ((TRUTH, truth.visible_churn_probability), (READER, truth.readable_churn_probability)):
+        table = known(test[t.AS_OF][0], horizon_days=churn.horizon_days, gap_days=churn.gap_days)
+        users = test.select(t.USER_ID).join(table, on=t.USER_ID, how="left", maintain_order="left")
+        told[name] = users[t.CHURN_PROBABILITY].to_numpy()
+    return told
 
 
 def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: Path) -> Path:

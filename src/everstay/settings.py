@@ -58,7 +58,7 @@ __all__ = [
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
 PeriodUnit = Literal["week", "month"]
-BLENDED = ("boosting", "network")  # what the churn candidate `blend` averages
+BLENDED = ("boosting", "network", "purchase_process")  # what the churn candidate `blend` averages, where it is named
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
@@ -96,7 +96,8 @@ class Churn(Section):
             "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
         ]
     ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
-    """In the order in which they are fitted; the blend averages boosting and network and comes after them."""
+    """In the order in which they are fitted. The blend comes after its members: boosting, network and purchase_process,
+    those of them that are named; the last pays where users visit much oftener than they order."""
     tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
     """What the warning list is ordered by; where no value is known it is the probability."""
     high_risk_share: float = Field(default=0.1, gt=0, lt=1)

@@ -166,3 +166,10 @@ def test_undefined_with_one_class_is_nan(metric):
 def test_unfit_arguments_are_refused(metric, y, p, words):
     with pytest.raises(ValueError, match=words):
         metric(y, p)
+
+
+def test_right_probabilities_have_an_error_that_shrinks_with_the_rows() -> None:
+    few, many = (c.perfect_calibration_errors(np.full(count, 0.5), 400, 3) for count in (25, 2_500))
+    assert few.mean() == pytest.approx(np.sqrt(0.25 / 25) * np.sqrt(2 / np.pi), rel=0.1)  # one bin: of a mean's error
+    assert few.mean() / many.mean() == pytest.approx(10, rel=0.2)
+    np.testing.assert_array_equal(c.perfect_calibration_errors(np.array([0.0, 1.0]), 5, 3), np.zeros(5))

@@ -1,6 +1,6 @@
 """The store twin's truth is what its events follow: each planted effect is found again in the events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,10 +11,24 @@ from everstay import tables as t
 from everstay.settings import StoreTwinSource
 from everstay.sources.store_twin import StoreTwin
 from everstay.sources.store_twin import truth as truths
-from everstay.sources.store_twin.intensity import COUPON_DAYS, WEEKDAY_FACTORS, Intensity, compute_intensity
+from everstay.sources.store_twin.intensity import (
+    BROWSING_PER_ORDER,
+    COUPON_DAYS,
+    WEEKDAY_FACTORS,
+    Intensity,
+    compute_intensity,
+)
 from everstay.sources.store_twin.lines import TRANSITION_SHARE
+from everstay.sources.store_twin.reader import read_visits
 from everstay.sources.store_twin.truth import StoreTruth
-from everstay.sources.store_twin.users import AGE_BANDS, CLOCK_START, COUPON_ARM, draw_users
+from everstay.sources.store_twin.users import (
+    AGE_BANDS,
+    CLOCK_START,
+    COUPON_ARM,
+    MEAN_PURCHASE_RATE,
+    RATE_SHAPE,
+    draw_users,
+)
 
 SETTINGS = StoreTwinSource(users=3_000, items=80, days=280, seed=11)
 AS_OFS = [CLOCK_START + timedelta(days=days) for days in (85, 150, 215)]
@@ -60,10 +74,13 @@ Labels = tuple[np.ndarray, np.ndarray]
 
 
 def probabilities_and_labels(
-    churn_probability: Callable[..., pl.DataFrame], kept_orders: pl.DataFrame, gap_days: int = 0
+    churn_probability: Callable[..., pl.DataFrame],
+    kept_orders: pl.DataFrame,
+    gap_days: int = 0,
+    as_ofs: Sequence[datetime] = AS_OFS,
 ) -> Labels:
     probabilities, labels = [], []
-    for as_of in AS_OFS:
+    for as_of in as_ofs:
         table = churn_probability(as_of, horizon_days=HORIZON, gap_days=gap_days)
         bought = buyers(kept_orders, as_of + timedelta(days=gap_days), HORIZON)
         probabilities.append(table[t.CHURN_PROBABILITY].to_numpy())
@@ -93,6 +110,25 @@ def test_visible_churn_probability_is_calibrated_and_knows_less(truth: StoreTrut
     assert_calibrated_in_every_decile(visible, has_churned)
     assert np.mean((visible - has_churned) ** 2) > np.mean((hidden - has_churned) ** 2)
     assert visible.mean() == pytest.approx(hidden.mean(), abs=0.02)
+
+
+def test_the_best_reader_is_calibrated_and_knows_less_again(truth: StoreTruth, kept_orders: pl.DataFrame) -> None:
+    readable, has_churned = probabilities_and_labels(truth.readable_churn_probability, kept_orders, as_ofs=AS_OFS[:1])
+    visible, _ = probabilities_and_labels(truth.visible_churn_probability, kept_orders, as_ofs=AS_OFS[:1])
+    assert_calibrated_in_every_decile(readable, has_churned)
+    assert np.mean((readable - has_churned) ** 2) > np.mean((visible - has_churned) ** 2)
+    assert readable.mean() == pytest.approx(visible.mean(), abs=0.02)
+
+
+def test_the_best_readers_guess_of_a_rate_is_the_gamma_posteriors() -> None:
+    users, day = draw_users(SETTINGS, 0).head(4), 50
+    days = np.ones((4, SETTINGS.days))
+    nobody_leaves = Intensity(-days.astype(int), days * users.rate[:, None], 0 * days, np.full(4, SETTINGS.days))
+    visits, last = np.array([1, 2, 5, 20]), np.array([10, 30, 45, 49])
+    rates = read_visits(users, nobody_leaves, visits, last, day, lambda imagined, _: imagined.order_rate[:, 0])
+    shape, per_day = RATE_SHAPE, RATE_SHAPE / MEAN_PURCHASE_RATE
+    posterior = (shape + visits) / (per_day + day * (1 + BROWSING_PER_ORDER))
+    np.testing.assert_allclose(rates, posterior, rtol=0.03)
 
 
 def test_churn_probability_equals_a_loop_over_the_days() -> None:

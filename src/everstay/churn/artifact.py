@@ -156,11 +156,13 @@ def _load_svm(folder: Path, card: dict[str, Any]) -> SvmScorer:
 
 def _save_purchase_process(scorer: PurchaseProcessScorer, folder: Path) -> dict[str, Any]:  # noqa: ARG001
     process = next(name for name, model in PROCESSES.items() if type(scorer.process) is model)
-    return {"process": process, "parameters": asdict(scorer.process), "horizon_days": scorer.horizon_days}
+    parameters, horizon = asdict(scorer.process), scorer.horizon_days
+    return {"process": process, "parameters": parameters, "horizon_days": horizon, "days": scorer.days}
 
 
 def _load_purchase_process(folder: Path, card: dict[str, Any]) -> PurchaseProcessScorer:  # noqa: ARG001
-    return PurchaseProcessScorer(PROCESSES[card["process"]](**card["parameters"]), card["horizon_days"])
+    process = PROCESSES[card["process"]](**card["parameters"])
+    return PurchaseProcessScorer(process, card["horizon_days"], card["days"])
 
 
 def _save_network(scorer: NetworkScorer, folder: Path) -> dict[str, Any]:
@@ -193,11 +195,12 @@ def _load_network(folder: Path, card: dict[str, Any]) -> NetworkScorer:
 def _save_blend(scorer: BlendScorer, folder: Path) -> dict[str, Any]:
     for member in scorer.members:
         _write(member, folder / "members" / member.name, {})
-    return {"members": [member.name for member in scorer.members]}
+    return {"members": [member.name for member in scorer.members], "weights": scorer.weights}
 
 
 def _load_blend(folder: Path, card: dict[str, Any]) -> BlendScorer:
-    return BlendScorer(tuple(load_artifact(folder / "members" / name) for name in card["members"]))
+    members = tuple(load_artifact(folder / "members" / name) for name in card["members"])
+    return BlendScorer(members, tuple(card["weights"]))
 
 
 _KINDS: dict[str, tuple[type[Scorer], Callable[[Any, Path], dict[str, Any]], Callable[[Path, dict[str, Any]], Scorer]]]

@@ -23,7 +23,7 @@ from everstay.errors import NotReady
 FloatArray = NDArray[np.float64]
 
 _LARGEST = 9.0  # log of a parameter, times in units of the mean age; beyond, the data say nothing of it
-_ALMOST_ONE = 1e-7
+_IMPOSSIBLE = 1e6  # loss of parameters whose likelihood has no number; any customer's real one is far below
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class _Model:
         scaled = History(history.frequency, history.recency / unit, history.age / unit)
 
         def loss(logs: FloatArray) -> float:
-            return -float(cls(*np.exp(logs)).log_likelihood(scaled).mean())
+            with np.errstate(invalid="ignore"):  # far out the series cannot be summed any more
+                value = -float(cls(*np.exp(logs)).log_likelihood(scaled).mean())
+            return value if np.isfinite(value) else _IMPOSSIBLE
 
         count = len(fields(cls))
         bounds = [(-_LARGEST, _LARGEST)] * count
@@ -101,10 +103,6 @@ class _Model:
         """Chance that nothing is bought in the time `horizon` from now, (N,)."""
         return 1.0 - self.probability_alive(history) * -np.expm1(self._log_silence(history, horizon))
 
-    def expected_purchases(self, history: History, horizon: float) -> FloatArray:
-        """Purchases expected in the time `horizon` from now, (N,)."""
-        return self.probability_alive(history) * self._expected_alive(history, horizon)
-
     def _log_alive(self, history: History) -> FloatArray:
         """Log-likelihood of the purchases and of not having stopped."""
         raise NotImplementedError
@@ -115,10 +113,6 @@ class _Model:
 
     def _log_silence(self, history: History, horizon: float) -> FloatArray:
         """Log-chance that one who has not stopped buys nothing, or stops before."""
-        raise NotImplementedError
-
-    def _expected_alive(self, history: History, horizon: float) -> FloatArray:
-        """Purchases expected of one who has not stopped."""
         raise NotImplementedError
 
     def _log_rate(self, history: History) -> FloatArray:
@@ -149,14 +143,6 @@ class BgNbd(_Model):
 
     def _log_silence(self, history: History, horizon: float) -> FloatArray:
         return -(self.r + history.frequency) * np.log1p(horizon / (self.alpha + history.age))
-
-    def _expected_alive(self, history: History, horizon: float) -> FloatArray:
-        a = self.a + _ALMOST_ONE if abs(self.a - 1.0) < _ALMOST_ONE else self.a
-        shape, b = self.r + history.frequency, self.b + history.frequency + self.first_counts
-        until = self.alpha + history.age + horizon
-        series = hyp2f1(shape, b, a + b - 1.0, horizon / until)
-        silence = np.exp(self._log_silence(history, horizon))
-        return (a + b - 1.0) / (a - 1.0) * (1.0 - silence * series)
 
 
 @dataclass(frozen=True)
@@ -189,12 +175,6 @@ class ParetoNbd(_Model):
         stopped = _log_stopped(shape, alpha, self.s, beta, zero, zero + horizon)
         silent = -shape * np.log(alpha + horizon) - self.s * np.log(beta + horizon)
         return np.minimum(np.logaddexp(silent, stopped) + shape * np.log(alpha) + self.s * np.log(beta), 0.0)
-
-    def _expected_alive(self, history: History, horizon: float) -> FloatArray:
-        rate = (self.r + history.frequency) / (self.alpha + history.age)
-        beta, power = self.beta + history.age, self.s - 1.0
-        growth = np.log1p(horizon / beta)
-        return rate * beta * (growth if abs(power) < _ALMOST_ONE else -np.expm1(-power * growth) / power)
 
 
 def _log_stopped(

@@ -129,17 +129,23 @@ def _judge_slices(
 def _judge_states(
     rows: pl.DataFrame, churned: NDArray[np.float64], probability: NDArray[np.float64], settings: Settings
 ) -> dict[str, Interval]:
-    """How well calibrated each lifecycle state is that has users enough, some of whom left."""
-    state, metrics = rows[STATE_COLUMN].fill_null(0.0).to_numpy(), {}
-    for number, name in STATES.items():
-        users = state == number
-        if users.sum() < _LEAST_STATE_ROWS or not 0 < churned[users].sum() < users.sum():
-            continue
+    """How well calibrated each lifecycle state is."""
+    metrics = {}
+    for name, users in lifecycle_states(rows):
         for metric in SURENESS:
             interval = statistic_interval(metric, churned[users], probability[users], **_bootstrap(settings))
             if np.isfinite([interval.value, interval.low, interval.high]).all():
                 metrics[f"test_{metric.__name__}_state_{name}"] = interval
     return metrics
+
+
+def lifecycle_states(rows: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Name each lifecycle state that has rows enough, some of whom left, and say which rows (n,) are in it."""
+    churned, state = outcomes(rows), rows[STATE_COLUMN].fill_null(0.0).to_numpy()
+    for number, name in STATES.items():
+        users = state == number
+        if users.sum() >= _LEAST_STATE_ROWS and 0 < churned[users].sum() < users.sum():
+            yield name, users
 
 
 def thirds(rows: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from everstay import tables as t
 from everstay.churn import config as c
 from everstay.churn.baselines import BoostingScorer, LogisticScorer, RecencyScorer
-from everstay.churn.blend import BlendScorer
+from everstay.churn.blend import BlendScorer, choose_blend
 from everstay.churn.calibration import Calibration, calibrator_kind, choose_calibrator
 from everstay.churn.choice import Choice, Curves, calibrated_losses, choose_setting, losses
 from everstay.churn.model import CalibratedModel, Scorer
@@ -82,15 +82,18 @@ def _calibrate(early: Scorer, validation: pl.DataFrame) -> Calibration:
 
 
 def fit_blend(members: Mapping[str, Fitted], rows: ChurnRows) -> Fitted:
-    """Average fitted candidates; the blend's own calibrator comes from their out-of-time scores."""
-    blend = BlendScorer(tuple(member.early for member in members.values()))
-    calibrator = _calibrate(blend, rows.validation)
-    usual = next(iter(members.values())).model.usual
-    served = BlendScorer(tuple(member.model for member in members.values()))
+    """Average fitted candidates; weights and the blend's own calibrator come from their out-of-time scores."""
+    early = choose_blend([member.early for member in members.values()], rows.validation)
+    weights = {member.name: weight for member, weight in zip(early.members, early.weights, strict=True)}
+    served = BlendScorer(tuple(members[name].model for name in weights), early.weights)
+    calibrator, usual = _calibrate(early, rows.validation), next(iter(members.values())).model.usual
     return Fitted(
         CalibratedModel("blend", served, calibrator, usual),
-        CalibratedModel("blend", blend, calibrator, usual),
-        {"members": ", ".join(members), "calibrator": calibrator_kind(calibrator)},
+        CalibratedModel("blend", early, calibrator, usual),
+        {
+            "members": ", ".join(f"{weight:g} {name}" for name, weight in weights.items()),
+            "calibrator": calibrator_kind(calibrator),
+        },
     )
 
 

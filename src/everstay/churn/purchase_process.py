@@ -1,6 +1,11 @@
-"""The candidate that knows order days only: the chance of no purchase in the horizon by a buy-till-you-die model."""
+"""The candidate that knows days only: the chance of no purchase in the horizon by a buy-till-you-die model.
 
-from collections.abc import Mapping, Sequence
+The days are those with an order, or with anything that a user did: where most visits end without an order, these tell
+more of whether the user is still there. The chance is then that of no visit, of which the calibrator makes one of no
+purchase.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -18,7 +23,15 @@ FloatArray = NDArray[np.float64]
 
 PROCESSES: dict[str, type[BgNbd] | type[ParetoNbd]] = {"pareto_nbd": ParetoNbd, "bg_nbd": BgNbd, "mbg_nbd": MbgNbd}
 
-_SOURCES = ("tenure_days", "recency_days", "gap_mean_days")  # how reasons name these columns
+ACTIVITY = "activity"
+DAYS: dict[str, tuple[str, ...]] = {
+    "orders": HISTORY_COLUMNS,
+    ACTIVITY: ("tenure_days", "inactive_days", "active_days_364d"),
+}
+"""What the days are to the columns that tell of them."""
+
+_SOURCES = {"first_order_days": "tenure_days"}  # how reasons name a column, where otherwise
+_REACH = 364.0  # days in which active days are counted
 _NEVER = 3_650.0  # days; stands for the age of a user without an order
 _SMALLEST = 1e-9
 
@@ -30,30 +43,37 @@ class PurchaseProcessScorer:
     Attributes:
         process: fitted.
         horizon_days: of the label that the scores are for.
+        days: which days it is fitted to, one of `DAYS`.
     """
 
     process: BgNbd | ParetoNbd
     horizon_days: int
+    days: str = "orders"
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, process: str) -> "PurchaseProcessScorer":
         """Fit one of `PROCESSES` to the rows of the last as-of: every user once, with the longest history.
 
+        Args:
+            rows: to learn from.
+            process: its name, with `_activity` behind it for all days on which a user did something.
+
         Raises:
-            NotReady: nobody of them bought on two days.
+            NotReady: nobody of them came on two days.
         """
-        latest = rows.filter(pl.col(t.AS_OF) == pl.col(t.AS_OF).max(), pl.col(HISTORY_COLUMNS[0]).is_not_null())
-        return cls(PROCESSES[process].fit(order_history(latest)), int(rows[t.HORIZON_DAYS][0]))
+        name, days = (process.removesuffix(f"_{ACTIVITY}"), ACTIVITY if process.endswith(ACTIVITY) else "orders")
+        latest = rows.filter(pl.col(t.AS_OF) == pl.col(t.AS_OF).max(), pl.col(DAYS[days][0]).is_not_null())
+        return cls(PROCESSES[name].fit(_HISTORIES[days](latest)), int(rows[t.HORIZON_DAYS][0]), days)
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
         """Log-odds of no purchase in the horizon."""
-        silent = self.process.probability_no_purchase(order_history(rows), float(self.horizon_days))
+        silent = self.process.probability_no_purchase(_HISTORIES[self.days](rows), float(self.horizon_days))
         inside = np.clip(silent, _SMALLEST, 1 - _SMALLEST)
         return np.asarray(np.log(inside) - np.log1p(-inside))
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
-        """Shapley values of first order, last order and mean gap; the first order counts as tenure."""
-        count = len(HISTORY_COLUMNS)
+        """Shapley values of the columns that are read; the first order counts as tenure."""
+        count = len(DAYS[self.days])
         scores = {known: self._scores_knowing(known, rows, usual) for known in _subsets(range(count))}
         parts = np.zeros((rows.height, count))
         for place in range(count):
@@ -61,18 +81,23 @@ class PurchaseProcessScorer:
                 gain = scores[tuple(sorted((*others, place)))] - scores[others]
                 parts[:, place] += gain / (count * comb(count - 1, len(others)))
         base = float(scores[()][0]) if rows.height else 0.0
-        return Attribution(base, placed(parts, _SOURCES))
+        return Attribution(base, placed(parts, self._sources))
+
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        return tuple(_SOURCES.get(name, name) for name in DAYS[self.days])
 
     def _scores_knowing(
         self, known: tuple[int, ...], rows: pl.DataFrame, usual: Mapping[str, float | None]
     ) -> FloatArray:
-        """Scores where all but the known history columns are the usual user's."""
+        """Scores where all but the known columns are the usual user's."""
+        columns = DAYS[self.days]
         replaced = [
-            pl.lit(usual.get(_SOURCES[place]), pl.Float64).alias(name)
-            for place, name in enumerate(HISTORY_COLUMNS)
+            pl.lit(usual.get(self._sources[place]), pl.Float64).alias(name)
+            for place, name in enumerate(columns)
             if place not in known
         ]
-        return self.scores(rows.select(HISTORY_COLUMNS).with_columns(replaced))
+        return self.scores(rows.select(columns).with_columns(replaced))
 
 
 def _subsets(places: Sequence[int]) -> list[tuple[int, ...]]:
@@ -93,3 +118,22 @@ def order_history(rows: pl.DataFrame) -> History:
         age.fill_null(_NEVER).clip(_SMALLEST).alias("age"),
     )
     return History.of(known["frequency"], known["recency"], known["age"])
+
+
+def activity_history(rows: pl.DataFrame) -> History:
+    """Active days of N users in the last 364, in days: how many after the first, and when.
+
+    Of a user who came before, all of them count: the process is looked at from 364 days ago on.
+    """
+    tenure, since, active = (pl.col(name).cast(pl.Float64) for name in DAYS[ACTIVITY])
+    repeats = (active - (tenure <= _REACH).cast(pl.Float64)).fill_null(0.0).clip(0.0)
+    age = tenure.fill_null(_NEVER).clip(_SMALLEST, _REACH)
+    known = rows.select(
+        repeats.alias("frequency"),
+        pl.when(repeats > 0).then(age - since.clip(0.0)).otherwise(0.0).fill_null(0.0).clip(0.0).alias("recency"),
+        age.alias("age"),
+    )
+    return History.of(known["frequency"], known["recency"], known["age"])
+
+
+_HISTORIES: dict[str, Callable[[pl.DataFrame], History]] = {"orders": order_history, ACTIVITY: activity_history}

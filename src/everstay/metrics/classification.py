@@ -99,6 +99,17 @@ def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | 
     return _divide(np.abs(sums).sum(axis=-1), rows.sum(axis=-1)).reshape(weight.shape[:-1])
 
 
+def perfect_calibration_errors(p: ArrayLike, draws: int, seed: int) -> FloatArray:
+    """`expected_calibration_error` of (N,) probabilities that are right, (draws,): with so few rows none is 0.
+
+    The outcomes are drawn from the probabilities themselves.
+    """
+    probability = np.asarray(p, dtype=np.float64)
+    chance = np.random.default_rng(seed)
+    drawn = (chance.random(len(probability)) < probability for _ in range(draws))
+    return np.array([expected_calibration_error(outcome, probability) for outcome in drawn])
+
+
 def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Slope of the logistic regression of the outcome on the log-odds: 1 is right, below 1 over-confident.
 

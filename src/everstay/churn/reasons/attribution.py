@@ -50,10 +50,12 @@ class Attribution:
         return Attribution(base, self.parts * share[:, None])
 
 
-def mean_attribution(members: Sequence[Attribution]) -> Attribution:
-    """Parts of the mean of several scores of the same rows."""
-    bases, parts = [member.base for member in members], [member.parts for member in members]
-    return Attribution(float(np.mean(bases)), np.mean(parts, axis=0))
+def mean_attribution(members: Sequence[Attribution], weights: Sequence[float] | None = None) -> Attribution:
+    """Parts of the mean, weighted or not, of several scores of the same rows."""
+    shares = weights or [1 / len(members)] * len(members)
+    base = sum(share * member.base for share, member in zip(shares, members, strict=True))
+    parts = sum(share * member.parts for share, member in zip(shares, members, strict=True))
+    return Attribution(float(base), np.asarray(parts))
 
 
 def placed(parts: FloatArray, columns: Sequence[str]) -> FloatArray:

@@ -58,10 +58,14 @@ class Intensity:
 
     def active_probability(self, day: int, last_visit_day: IntArray) -> FloatArray:
         """(users,) P(not left before `day`), given that the last visit was on `last_visit_day` (-1: none yet)."""
+        left, active = self.silence_since(day, last_visit_day)
+        return active / (left + active)
+
+    def silence_since(self, day: int, last_visit_day: IntArray) -> tuple[FloatArray, FloatArray]:
+        """(users,) P(no visit between `last_visit_day` (-1: none yet) and `day`), having left by then and not."""
         since = np.arange(day) > last_visit_day[:, None]
         visit_rate = self.order_rate[:, :day] * (1 + BROWSING_PER_ORDER)
-        left, active = _silence(self.hazard[:, :day] * since, visit_rate * since)
-        return active / (left + active)
+        return _silence(self.hazard[:, :day] * since, visit_rate * since)
 
 
 def _silence(hazard: FloatArray, expected: FloatArray) -> tuple[FloatArray, FloatArray]:

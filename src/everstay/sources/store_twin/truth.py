@@ -19,8 +19,9 @@ from everstay.sources.store_twin.faults import FAULT
 from everstay.sources.store_twin.follow_ups import WHOLE_RETURN_SHARE
 from everstay.sources.store_twin.intensity import Intensity, compute_intensity, season
 from everstay.sources.store_twin.preferences import following_items, next_items
-from everstay.sources.store_twin.random import FloatArray, block_count
-from everstay.sources.store_twin.users import CLOCK_START, DAY, moments, shop_users
+from everstay.sources.store_twin.random import FloatArray, IntArray, block_count
+from everstay.sources.store_twin.reader import Foretell, read_visits
+from everstay.sources.store_twin.users import CLOCK_START, DAY, UserBlock, moments, shop_users
 
 PURCHASE_RATE = "purchase_rate"  # orders per day while active, before season and coupons
 LEAVE_HAZARD = "leave_hazard"  # per day, before coupons
@@ -30,6 +31,8 @@ COUPON_HAZARD_FACTOR = "coupon_hazard_factor"  # on the hazard, on the same days
 REPEAT_SHARE = "repeat_share"  # of lines that repeat one of an earlier order
 TASTE_START = "taste_start"  # shares of the categories among fresh choices, at the clock's start
 TASTE_END = "taste_end"  # the same at its end; in between, linear
+
+_Told = Callable[[int, UserBlock, int, Foretell], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,7 @@ class StoreTruth:
     def visible_churn_probability(self, as_of: datetime, *, horizon_days: int, gap_days: int = 0) -> pl.DataFrame:
         """The same, when it is not known whether the user has left, but only when each visit before the as-of was.
 
-        The user's parameters and the campaigns are still known. A model that learns from the log cannot do better
-        than about this (opened messages, which this leaves out, tell a little more).
+        The user's parameters and the campaigns are still known, which no log tells.
 
         Returns:
             `USER_ID`, `CHURN_PROBABILITY`.
@@ -86,36 +88,58 @@ class StoreTruth:
         """
         return self._churn(as_of, gap_days, horizon_days, self._seems_active)
 
-    def _churn(
-        self,
-        as_of: datetime,
-        gap_days: int,
-        horizon_days: int,
-        active_probability: Callable[[int, Intensity, int], FloatArray],
-    ) -> pl.DataFrame:
+    def readable_churn_probability(self, as_of: datetime, *, horizon_days: int, gap_days: int = 0) -> pl.DataFrame:
+        """The same, when each user's rate and hazard are not known either, but must be guessed from the visits.
+
+        How users are drawn, the season, the campaigns (also those to come) and what coupons do to each user are known.
+        No model that learns from the log is better on average (opened messages, which this leaves out, tell a little
+        more).
+
+        Returns:
+            `USER_ID`, `CHURN_PROBABILITY`.
+
+        Raises:
+            ValueError: the as-of is no midnight of the clock, or the window ends after the clock.
+        """
+        return self._churn(as_of, gap_days, horizon_days, self._is_guessed)
+
+    def _churn(self, as_of: datetime, gap_days: int, horizon_days: int, told: _Told) -> pl.DataFrame:
         day = self._day(as_of)
         if day + gap_days + horizon_days > self.settings.days:
             raise ValueError(f"the window of {gap_days} + {horizon_days} days from {as_of} ends after the clock")
 
+        def churns(intensity: Intensity, is_active: FloatArray) -> FloatArray:
+            silent = intensity.no_order_probability(day, gap_days, horizon_days, 1 - WHOLE_RETURN_SHARE)
+            return np.asarray(1 - is_active * (1 - silent))
+
         def of_block(block: int) -> pl.DataFrame:
             users = shop_users(self.settings, block)
-            intensity = compute_intensity(self.settings, users)
-            silent = intensity.no_order_probability(day, gap_days, horizon_days, 1 - WHOLE_RETURN_SHARE)
-            is_active = active_probability(block, intensity, day)
-            frame = pl.DataFrame({t.USER_ID: users.ids(), t.CHURN_PROBABILITY: 1 - is_active * (1 - silent)})
+            frame = pl.DataFrame({t.USER_ID: users.ids(), t.CHURN_PROBABILITY: told(block, users, day, churns)})
             return frame.filter(users.joined < day * DAY)
 
         return self._stack(of_block)
 
-    def _was_active(self, _block: int, intensity: Intensity, day: int) -> FloatArray:
-        return (intensity.leave_day >= day).astype(np.float64)
+    def _was_active(self, _block: int, users: UserBlock, day: int, churns: Foretell) -> FloatArray:
+        intensity = compute_intensity(self.settings, users)
+        return churns(intensity, (intensity.leave_day >= day).astype(np.float64))
 
-    def _seems_active(self, block: int, intensity: Intensity, day: int) -> FloatArray:
+    def _seems_active(self, block: int, users: UserBlock, day: int, churns: Foretell) -> FloatArray:
+        _, last_visit_day = self._past_visits(block, users, day)
+        intensity = compute_intensity(self.settings, users)
+        return churns(intensity, intensity.active_probability(day, last_visit_day))
+
+    def _is_guessed(self, block: int, users: UserBlock, day: int, churns: Foretell) -> FloatArray:
+        count, last_visit_day = self._past_visits(block, users, day)
+        intensity = compute_intensity(self.settings, users)
+        return read_visits(users, intensity, count, last_visit_day, day, churns)
+
+    def _past_visits(self, block: int, users: UserBlock, day: int) -> tuple[IntArray, IntArray]:
+        """(users,) number of visits before the day, and day of the last of them, -1 for none."""
         visits = simulate_history(self.settings, block).visits
-        is_past = (visits.day < day) & (visits.user < len(intensity.leave_day))
-        last_visit_day = np.full(len(intensity.leave_day), -1)
+        is_past = (visits.day < day) & (visits.user < len(users.number))
+        last_visit_day = np.full(len(users.number), -1)
         np.maximum.at(last_visit_day, visits.user[is_past], visits.day[is_past])
-        return intensity.active_probability(day, last_visit_day)
+        return np.bincount(visits.user[is_past], minlength=len(users.number)), last_visit_day
 
     def next_item_probability(self, as_of: datetime) -> tuple[pl.Series, FloatArray]:
         """P(item of the first line of the next order | everything before the as-of): the best any model can know.

@@ -21,8 +21,8 @@ _HOUSEHOLD_SIZES = ("1", "2", "3", "4+")
 
 MEAN_PURCHASE_RATE = 0.085
 MEAN_LEAVE_HAZARD = 0.004
-_RATE_SHAPE = 1.6
-_HAZARD_SHAPE = 1.2
+RATE_SHAPE = 1.6
+HAZARD_SHAPE = 1.2
 _VETERAN_SHARE = 0.6
 _CONSENT_SHARE = 0.85
 _CAMPAIGN_STEP_DAYS = 28
@@ -156,8 +156,8 @@ def draw_users(settings: StoreTwinSource, block: int) -> UserBlock:
         number=block * n + np.arange(n),
         joined=joined,
         first_day=np.maximum(joined // DAY + 1, 0),
-        rate=rng.gamma(_RATE_SHAPE, MEAN_PURCHASE_RATE / _RATE_SHAPE, n),
-        hazard=rng.gamma(_HAZARD_SHAPE, MEAN_LEAVE_HAZARD / _HAZARD_SHAPE, n),
+        rate=rng.gamma(RATE_SHAPE, MEAN_PURCHASE_RATE / RATE_SHAPE, n),
+        hazard=rng.gamma(HAZARD_SHAPE, MEAN_LEAVE_HAZARD / HAZARD_SHAPE, n),
         patience=rng.exponential(size=n),
         rate_factor=np.exp(0.6 - 0.2 * age + rng.normal(0, 0.15, n)),
         hazard_factor=np.exp(-0.9 + 0.3 * age + rng.normal(0, 0.15, n)),
