@@ -121,7 +121,7 @@ class Churn(Section):
         members = [name for name in BLENDED if name in order] or BLENDED
         if "blend" in order and not set(members) < set(order[: order.index("blend") + 1]):
             raise ValueError(
-                f"candidates name blend, the mean of {' and '.join(BLENDED)}: name it after what it averages"
+                f"candidates name blend, the mean of those of {', '.join(BLENDED)} that are named: name it after them"
             )
         return self
 
