@@ -106,7 +106,7 @@ class NetworkConfig(Configuration):
     reader: Literal["gru", "transformer"] = "gru"
     """What reads the day tokens."""
     is_hazard: bool = False
-    """Whether the four silences are made of one hazard per quarter of the label window, so that they never grow."""
+    """Whether the four silences are made of one hazard per quarter of the label window, so that none is likelier than a shorter one."""
     reads_weekdays: bool = False
     """Whether a token tells the day of the week."""
     pretrain_epochs: int = Field(default=0, ge=0)
