@@ -85,6 +85,11 @@ class CalibratedModel:
         """Rows (n) -> days by which the next order has come with this chance, (n,); raises as `silence` does."""
         return usual_silence_days(*self._curve(rows), horizon_days, chance)
 
+    @property
+    def tells_curve(self) -> bool:
+        """Whether `silence` and `next_order_days` answer."""
+        return isinstance(self.scorer, CurveScorer) and self.scorer.is_curve
+
     def _curve(self, rows: pl.DataFrame) -> tuple[FloatArray, FloatArray]:
         if not isinstance(self.scorer, CurveScorer) or not self.scorer.is_curve:
             raise NotReady(f"the churn candidate {self.name} tells no curve; hazard and transformer do")

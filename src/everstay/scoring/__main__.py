@@ -46,7 +46,8 @@ def explain_user(user_id: str, settings: Settings) -> Story:
     else:
         as_of = midnight_before(snapshot.recorded_until)
     published = None if scores is None else scores.filter(pl.col(t.AS_OF) == as_of)
-    return tell_story(user_id, Work(snapshot, download(registry, champion), champion.version, as_of), published)
+    work = Work(snapshot, download(registry, champion), champion.version, as_of)
+    return tell_story(user_id, work, published, settings.churn)
 
 
 def print_story(console: Console, story: Story) -> None:
@@ -57,8 +58,8 @@ def print_story(console: Console, story: Story) -> None:
     console.print(f"\nChance of leaving: {_told(story.now)}")
     if story.worth is not None:
         console.print(f"Value if they stay: {story.worth[0]:,.2f}; at risk of it: {story.worth[1]:,.2f}")
-    for reason in story.reasons:
-        console.print(f"  {reason}")
+    for line in (*story.reasons, *story.silence):
+        console.print(f"  {line}")
     console.print("\nThe present champion's view of what was known at each date (it has learned from later dates)")
     for as_of, probability in story.curve.iter_rows():
         console.print(f"  {as_of:%Y-%m-%d} {probability:6.1%} {'█' * round(_BAR * probability)}")
