@@ -78,23 +78,23 @@ def test_the_story_is_printed_in_plain_lines(make_work: Make, published: pl.Data
     assert "if the last order came again tomorrow, as of 2024-06-02: " in told
 
 
-class HalvedWeekly:
-    """Everybody's chance of silence halves every week."""
+class SlowlyFalling:
+    """Everybody's chance of silence falls to three fifths every week."""
 
     is_curve = True
 
     def scores(self, rows: pl.DataFrame) -> np.ndarray:
-        return np.full(len(rows), np.log(1 / 15))
+        return np.full(len(rows), np.log(0.6**4 / (1 - 0.6**4)))
 
     def silences(self, rows: pl.DataFrame) -> np.ndarray:
-        return np.tile(0.5 ** np.arange(1, 5), (len(rows), 1))
+        return np.tile(0.6 ** np.arange(1, 5), (len(rows), 1))
 
 
 def test_a_curve_is_told_where_the_champion_has_one() -> None:
     row, churn = pl.DataFrame({t.USER_ID: ["u1"]}), Churn(horizon_days=28)
-    told = silence_words(CalibratedModel("hazard", HalvedWeekly(), Calibrator(0.0, 1.0), {}), row, churn)
+    told = silence_words(CalibratedModel("hazard", SlowlyFalling(), Calibrator(0.0, 1.0), {}), row, churn)
     assert told == [
-        "no order: 50% for 7 days, 25% for 14 days, 12% for 21 days, 6% for 28 days, 2% for 42 days",
-        "half the users like this one order within 7 days",
+        "no order: 60% for 7 days, 36% for 14 days, 22% for 21 days, 13% for 28 days, 5% for 42 days",
+        "half the users like this one order within 9 days",
     ]
     assert silence_words(CalibratedModel("recency", object(), Calibrator(0.0, 1.0), {}), row, churn) == []
