@@ -57,8 +57,8 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
         ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),
         ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),
-        ("[churn]\ncandidates = ['recency', 'blend']", "the mean of boosting and network: name it after"),
-        ("[churn]\ncandidates = ['boosting', 'blend', 'network']", "name it after what it averages"),
+        ("[churn]\ncandidates = ['recency', 'blend']", "the mean of those of boosting, network, purchase_process"),
+        ("[churn]\ncandidates = ['boosting', 'blend', 'network']", "that are named: name it after them"),
         (
             "horizon_days = 60",
             "'horizon_days'; there is 'churn.horizon_days' and 'recommender.horizon_days' and 'value",
