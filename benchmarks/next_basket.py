@@ -86,15 +86,18 @@ def next_basket(folder: Path | None) -> tuple[str, list[Row]]:
     users = {name: _judge(found, target, own) for name, found in lists.items()}
     best = max(RIVALS, key=lambda name: float(users[name]["ndcg"].mean()))
     interval, difference = partial(mean_interval, **_BOOTSTRAP), partial(paired_mean_difference, **_BOOTSTRAP)
+    buys_new = ~np.isnan(users["popularity"]["explore recall"])
+    twice_popular = 2 * users["popularity"]["explore recall"][buys_new]
     rows = []
     for name, values in users.items():
         rows += [
             estimated(name, f"{metric}@{K}", interval(found[~np.isnan(found)])) for metric, found in values.items()
         ]
         if name in new:
-            explored = _judge(new[name], target, own)["explore recall"]
-            only = interval(explored[~np.isnan(explored)])
-            rows.append(estimated(name, f"the same, list of new items@{K}", only))
+            explored = _judge(new[name], target, own)["explore recall"][buys_new]
+            rows.append(estimated(name, f"the same, list of new items@{K}", interval(explored)))
+            ahead = difference(explored, twice_popular)
+            rows.append(estimated(name, f"that, minus twice the explore recall@{K} of popularity", ahead))
         if name not in RIVALS:
             rows.append(estimated(name, f"ndcg@{K}, minus {best}'s", difference(values["ndcg"], users[best]["ndcg"])))
     return f"Last basket of {len(own):,} households, {own.shape[1]:,} items; best rival {best}", rows

@@ -9,13 +9,15 @@ from prefect import flow
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.lake import Snapshot
+from everstay.registry.refs import ModelRef
 from everstay.registry.store import Registry
-from everstay.registry.versions import get_version
+from everstay.registry.tracking import logged_settings
+from everstay.registry.versions import known_versions
 from everstay.report import Report, Section
 from everstay.scoring.back_test import back_test as judge
-from everstay.scoring.back_test import mature_as_ofs
 from everstay.scoring.back_test_page import back_test_section
-from everstay.settings import Settings, load_settings
+from everstay.scoring.leaving import learned_definition, mature_as_ofs, with_definitions
+from everstay.settings import Churn, Settings, load_settings
 from flows import runtime, summary, tasks
 
 
@@ -41,7 +43,7 @@ def back_test(scheduler: str | None = None) -> Path:
 
 
 def back_test_part(snapshot: Snapshot, settings: Settings, scheduler: str) -> Section:
-    """The back-test of every publication, by the present definition of leaving.
+    """The back-test of every publication, by the definition of leaving that it was made with.
 
     Raises:
         NotReady: nothing was published.
@@ -49,22 +51,23 @@ def back_test_part(snapshot: Snapshot, settings: Settings, scheduler: str) -> Se
     scores = runtime.open_lake(settings).read(t.CHURN_SCORES)
     if scores is None or scores.is_empty():
         raise NotReady("no churn scores are published yet: run `make score`")
-    known_until = snapshot.recorded_until
-    labels = t.CHURN_LABELS.empty()
-    if mature := mature_as_ofs(scores, settings.churn, known_until):
-        folder = runtime.parts_folder(settings, "back_test_labels")
-        parts = tasks.compute_labels(snapshot, mature, settings.churn, known_until, folder, scheduler)
-        labels = parts.read_all()
+    known_until, registry = snapshot.recorded_until, Registry(settings.mlflow)
+    versions = known_versions(registry, "churn")
+    judged_at = {version: datetime.fromisoformat(ref.as_of) for version, ref in versions.items()}
+    untold = set(scores.filter(pl.col(t.HORIZON_DAYS).is_null())[t.MODEL_VERSION]).intersection(versions)
+    learned = {version: _learned(registry, versions[version], settings.churn) for version in untold}
+    scores, labels = with_definitions(scores, learned), [t.CHURN_LABELS.empty()]
+    folder = runtime.parts_folder(settings, "back_test_labels")
+    for churn, as_ofs in mature_as_ofs(scores, settings.churn, known_until):
+        parts = tasks.compute_labels(snapshot, as_ofs, churn, known_until, folder, scheduler)
+        labels.append(parts.read_all())
         parts.remove()
-    past = judge(scores, labels, _judged_at(scores, settings), settings.churn, settings.promotion, known_until)
+    past = judge(scores, pl.concat(labels), judged_at, settings.churn, settings.promotion, known_until)
     return back_test_section(past, settings.promotion.confidence)
 
 
-def _judged_at(scores: pl.DataFrame, settings: Settings) -> dict[str, datetime]:
-    """The as-of that each model version was judged at: it learned from labels that were known then."""
-    registry = Registry(settings.mlflow)
-    versions = scores[t.MODEL_VERSION].unique().to_list()
-    return {version: datetime.fromisoformat(get_version(registry, "churn", version).as_of) for version in versions}
+def _learned(registry: Registry, version: ModelRef, churn: Churn) -> Churn:
+    return learned_definition(logged_settings(registry, version.run_id).get("churn", {}), churn)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.features import FEATURES, TimeSplit, last_mature_as_of, time_split
+from everstay.code_version import code_version
+from everstay.errors import NotReady
+from everstay.features import TimeSplit, last_mature_as_of, time_split
 from everstay.lake import Snapshot
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
@@ -40,7 +42,7 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
     lake = runtime.open_lake(settings)
     snapshot = lake.snapshot()
     split = choose_split(snapshot, settings)
-    key = _feature_key(snapshot, split, settings)
+    key = feature_key(snapshot, split, settings)
     logger.info("judged at %s; %d as-ofs before it", f"{split.test:%Y-%m-%d}", len(split.as_ofs) - 1)
     if lake.holds(t.USER_FEATURES, key) and lake.holds(t.CHURN_LABELS, key):
         logger.info("features of %s are stored already", snapshot.data_version)
@@ -68,15 +70,21 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
     Raises:
         NotReady: the history is too short, or the as-of of the settings has no mature label.
     """
-    test = last_mature_as_of(snapshot.recorded_until, settings.churn)
+    test = last = last_mature_as_of(snapshot.recorded_until, settings.churn)
     if settings.as_of is not None:
         test = datetime.combine(settings.as_of, time(), UTC)
+    if test > last:
+        raise NotReady(
+            f"as_of is {test:%Y-%m-%d}, but the data ends at {snapshot.recorded_until:%Y-%m-%d %H:%M}: whether users "
+            f"left is known up to {last:%Y-%m-%d}; set an earlier as_of, or leave it out for that one"
+        )
     return time_split(test, snapshot.first_event_at, settings.churn)
 
 
-def _feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
-    definitions = [feature.definition for feature in FEATURES]
-    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, definitions)
+def feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
+    """Name what decides stored features and labels: data, as-ofs, definition of leaving and code; 64 hex digits."""
+    code = code_version("features")
+    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

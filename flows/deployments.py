@@ -140,4 +140,4 @@ def _answers(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    runtime.run(serve)
+    runtime.tell_mistakes(serve)

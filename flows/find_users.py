@@ -10,11 +10,10 @@ from everstay import tables as t
 from everstay.errors import SettingsError
 from everstay.registry.store import Registry
 from everstay.registry.versions import require_champion
-from everstay.scoring import Work
+from everstay.scoring import Work, scoring_as_of
 from everstay.scoring.campaigns import items_of
 from everstay.settings import load_settings
 from flows import runtime, tasks
-from flows.score_users import scoring_as_of
 
 
 @flow(name="find-users")

@@ -40,9 +40,11 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
         scheduler: Dask scheduler of a calling flow.
 
     Raises:
+        SettingsError: there is no champion and no baseline among the candidates; nothing was trained.
         ChampionChanged: somebody moved the champion alias meanwhile.
     """
     settings = load_settings()
+    require_baseline(model, settings)
     training = _TRAIN[model](scheduler=scheduler)
     registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
     current = champion(registry, model)
@@ -52,6 +54,21 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
         decision = _put_baseline_forward(training, decision, registry, settings)
     tasks.apply_decision(registry, lake, decision)
     return decision
+
+
+def require_baseline(model: ModelName, settings: Settings) -> None:
+    """Make sure that a first model can be judged; the registry is asked only when the settings name no baseline.
+
+    Raises:
+        SettingsError: there is no champion and no baseline among the candidates.
+    """
+    named = settings.churn.candidates if model == "churn" else settings.recommender.candidates
+    if not set(BASELINES[model]).intersection(named) and champion(Registry(settings.mlflow), model) is None:
+        names = " or ".join(BASELINES[model])
+        raise SettingsError(
+            f"{model}.candidates names no baseline, and there is no champion yet: the first model is judged against "
+            f"{names}; add it to candidates in [{model}]"
+        )
 
 
 def _put_baseline_forward(training: Training, refused: Decision, registry: Registry, settings: Settings) -> Decision:
@@ -67,16 +84,7 @@ def _put_baseline_forward(training: Training, refused: Decision, registry: Regis
 def _judge(
     training: Training, challenger: ModelRef, current: ModelRef | None, registry: Registry, settings: Settings
 ) -> Decision:
-    """Measure the evidence and decide.
-
-    Without a trained baseline among the candidates there is nothing to compare a first model with.
-
-    Raises:
-        SettingsError: there is no champion and no baseline among the candidates.
-    """
-    if current is None and not any(run.candidate in BASELINES[training.model] for run in training.runs):
-        names = " or ".join(BASELINES[training.model])
-        raise SettingsError(f"{training.model}.candidates names no baseline; the first model is judged against {names}")
+    """Measure the evidence and decide."""
     run = training.run_of(challenger.candidate)
     rolled_back = ledger.rolled_back(ledger.history(runtime.open_lake(settings), training.model))
     calibration, coverage = run.metrics.get(_CALIBRATION), run.metrics.get(_COVERAGE)

@@ -12,6 +12,7 @@ from everstay.registry.promotion import Decision
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
 from everstay.scoring import list_order
 from everstay.scoring.back_test import label_clock
+from everstay.scoring.leaving import published_definition
 from everstay.settings import Settings
 from flows.build_features import FeatureSet
 from flows.candidates import Training
@@ -115,7 +116,7 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
     if scores is None:
         return Section("Warning list", ("Nothing is published yet.",))
     scores = scores.filter(pl.col(t.AS_OF) == as_of)
-    clock = label_clock(as_of, settings.churn, known_until)
+    clock = label_clock(as_of, published_definition(scores, settings.churn), known_until)
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     badges = [Badge(f"users in tier {tier}", f"{tiers.get(tier, 0):,}") for tier in ("high", "medium", "low")]
     badges.append(Badge("expected to leave", f"{scores[t.CHURN_PROBABILITY].sum():,.0f} of {len(scores):,}"))

@@ -1,32 +1,47 @@
 """The main job: ingest, validate, build features, train, promote, score, and say what came of it."""
 
+from pathlib import Path
+
 from prefect import flow
 
+from everstay import tables as t
+from everstay.lake import ENTITY_TABLES
 from everstay.registry.refs import ModelName
-from everstay.settings import load_settings
-from flows import runtime, summary
+from everstay.scoring.even_tiers import require_declared
+from everstay.settings import Settings, load_settings
+from everstay.training import check_trainer
+from everstay.validation import load_suite
+from flows import runtime, summary, tasks
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
-from flows.promote_model import promote_model
+from flows.promote_model import promote_model, require_baseline
 from flows.run_report import PipelineRun, report_run
 from flows.score_users import score_users
-from flows.train_churn import train_churn
-from flows.train_recommender import train_recommender
+from flows.train_churn import churn_rows, train_churn
+from flows.train_recommender import basket_rows, train_recommender
 
 MODELS: tuple[ModelName, ...] = ("churn", "recommender")
+VALIDATED = (*ENTITY_TABLES, t.EVENTS, t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
 
 
 @flow(name="retention-pipeline")
 def retention_pipeline() -> None:
     """Run every step in order on one Dask cluster; a step with nothing new to do says so and does nothing.
 
+    What the settings alone decide is told before anything is read, what the data decides before anything is trained.
+
     Raises:
         EverstayError: a step cannot be done; the message says what to do, and later steps have not begun.
     """
     settings = load_settings()
+    check_settings(settings)
     with runtime.dask_scheduler(settings, None) as scheduler:
         ingestion = ingest_events(scheduler=scheduler)
         features = build_features(scheduler=scheduler)
+        require_declared(features.snapshot.read(t.USERS), settings.fairness.mitigate)
+        churn_rows(features, settings, scheduler)
+        baskets = basket_rows(features.snapshot, features.split.test, settings, scheduler)
+        tasks.check_recommender_rows(baskets, settings)
         trainings = [train_churn(scheduler=scheduler), train_recommender(scheduler=scheduler)]
         decisions = [promote_model(model, scheduler=scheduler) for model in MODELS]
         summary.print_data(ingestion, features, settings)
@@ -38,6 +53,20 @@ def retention_pipeline() -> None:
         page = report_run(run, settings, scheduler)
     summary.print_report(page)
     summary.print_next_steps()
+
+
+def check_settings(settings: Settings) -> None:
+    """Tell what would stop the run in its middle, and can be told before it begins.
+
+    Raises:
+        SettingsError: a first model would have no baseline, a suite is missing or wrong, or this machine does not
+            have what `[training]` names.
+    """
+    for model in MODELS:
+        require_baseline(model, settings)
+    for table in VALIDATED:
+        load_suite(table, Path(settings.expectations_folder))
+    check_trainer(settings.training)
 
 
 if __name__ == "__main__":

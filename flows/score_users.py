@@ -2,27 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.errors import NotReady
-from everstay.features import midnight_before
-from everstay.lake import Snapshot
 from everstay.registry.refs import ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import require_champion
-from everstay.scoring import Work, keep_previous, previous_as_of
+from everstay.scoring import Work, keep_previous, previous_as_of, scoring_as_of
+from everstay.scoring.leaving import learned_definition
 from everstay.settings import Churn, Settings, load_settings
 from flows import runtime, tasks
 from flows.ingest_events import ingest_events
 from flows.prove_as_of import prove_as_of
 from flows.summary import print_published
-
-_QUIET_NIGHT = timedelta(days=1)  # the last events before a midnight are seldom recorded at it
 
 
 @dataclass(frozen=True)
@@ -65,9 +61,10 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
-    learned = learned_otherwise(logged_settings(registry, churn.run_id).get("churn", {}), settings.churn)
-    if learned:
+    logged = logged_settings(registry, churn.run_id).get("churn", {})
+    if learned := learned_otherwise(logged, settings.churn):
         logger.warning("churn champion version %s %s", churn.version, learned)
+    settings = settings.model_copy(update={"churn": learned_definition(logged, settings.churn)})
     before = previous_as_of(lake, as_of)
     tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
     population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
@@ -105,24 +102,6 @@ def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:
     if not others:
         return ""
     return f"learned what leaving is with {', '.join(others)}, and so are its probabilities: `make train`"
-
-
-def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
-    """The as-of of the settings, or the last midnight that the data covers.
-
-    Raises:
-        NotReady: the data does not reach the as-of of the settings, which would make everybody look silent.
-    """
-    last = midnight_before(snapshot.recorded_until)
-    if settings.score_as_of is None:
-        return last
-    as_of = datetime.combine(settings.score_as_of, time(), UTC)
-    if not snapshot.first_event_at < as_of <= last + _QUIET_NIGHT:
-        raise NotReady(
-            f"score_as_of is {as_of:%Y-%m-%d}, but the data reaches from {snapshot.first_event_at:%Y-%m-%d} to "
-            f"{snapshot.recorded_until:%Y-%m-%d}: correct it in everstay.toml, or leave it out for {last:%Y-%m-%d}"
-        )
-    return as_of
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from everstay.report import Section
 from everstay.report.page import alignments, cell
 from everstay.scoring import list_order
 from everstay.scoring.back_test import label_clock
+from everstay.scoring.leaving import published_definition
 from everstay.scoring.proof import Proof
 from everstay.settings import Churn, Settings
 from flows.build_features import FeatureSet
@@ -108,7 +109,7 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
         f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
         f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
     )
-    clock = label_clock(as_of, churn, lake.snapshot().recorded_until)
+    clock = label_clock(as_of, published_definition(scores, churn), lake.snapshot().recorded_until)
     _CONSOLE.print(f"Whether they left is {clock}. Value at risk is in the shop's currency.")
     table = Table(title="The head of the warning list", title_justify="left")
     for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):

@@ -33,6 +33,7 @@ compute_recommendations = task(name="recommend", retries=2)(scoring.compute_reco
 find_campaign_users = task(name="find-campaign-users")(campaigns.find_campaign_users)
 prepare_churn_rows = task(name="prepare-churn-rows")(churn.prepare_rows)
 prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.prepare_rows)
+check_recommender_rows = task(name="check-recommender-rows")(recommender.check_rows)
 train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)
 train_recommender_candidate = task(name="train-recommender", task_run_name="train-{name}")(recommender.train_candidate)
 tune_churn_candidate = task(name="tune-churn", task_run_name="tune-{name}")(churn_tune.tune_candidate)

@@ -7,6 +7,7 @@ import polars as pl
 from prefect import flow
 
 from everstay import churn
+from everstay.code_version import code_version
 from everstay.registry.identity import run_key
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
@@ -61,7 +62,8 @@ def train_churn(scheduler: str | None = None) -> Training:
 
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
     """The folder of the training rows of a feature set; they are put together when they are not there."""
-    folder = runtime.work_folder(settings, "churn", f"{features.key[:16]}-{churn.MAX_TOKENS}", "rows_and_unlabelled")
+    named = f"{features.key[:16]}-{code_version('churn')}"
+    folder = runtime.work_folder(settings, "churn", named, "rows_and_unlabelled")
     if folder.exists():
         return folder
     tokens_folder = runtime.parts_folder(settings, "day_tokens")

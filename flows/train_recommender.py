@@ -8,6 +8,7 @@ import polars as pl
 from prefect import flow
 
 from everstay import recommender
+from everstay.code_version import code_version
 from everstay.features.sequences import TARGET_ITEM
 from everstay.lake import Snapshot
 from everstay.registry.identity import run_key
@@ -58,7 +59,7 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
     """The folder of histories and next baskets at both as-ofs; they are computed when they are not there."""
     horizon = settings.recommender.horizon_days
     segment_by, with_ratings = settings.recommender.segment_by, "rating_factors" in settings.recommender.candidates
-    named = f"{snapshot.data_version}-{as_of:%Y%m%d}-{horizon}"
+    named = f"{snapshot.data_version}-{as_of:%Y%m%d}-{horizon}-{code_version('recommender')}"
     named += (f"-{segment_by}" if segment_by else "") + ("-ratings" if with_ratings else "")
     folder = runtime.work_folder(settings, "recommender", named, "rows_and_items")
     if folder.exists():

@@ -116,12 +116,13 @@ def describe(search: Search, name: str, judged: Judged) -> str:
 
 def proposal(search: Search, room: str, candidate: str, words: str) -> str:
     """The best configuration as TOML; what differs from the default says so."""
-    lines = [
-        f"# {words}",
+    use = [
         f"# The best of many trials looks better than it is. To use it, change {type(search.config).__module__}:",
         "# the next training judges it on the test, and the gate decides. Nothing reads this file.",
-        f"[{room}.{candidate}]",
     ]
+    if search.best is search.default:
+        use = ["# No other trial was better than the default."]
+    lines = [f"# {words}", *use, f"[{room}.{candidate}]"]
     default, best = search.default.values, search.best.values
     for name, value in search.config.model_dump(mode="json").items():
         was = f"  # default {_toml(default[name])}" if name in default and default[name] != best[name] else ""

@@ -23,6 +23,12 @@ def test_a_line_of_the_file_changes_the_setting(settings_file: Path):
     assert load_settings().churn.look_back_days == 84
 
 
+@pytest.mark.parametrize("names", [["boosting", "blend"], ["network", "boosting", "recency", "blend", "svm"]])
+def test_a_blend_of_what_is_named_before_it(settings_file: Path, names: list[str]):
+    settings_file.write_text(f"[churn]\ncandidates = {names}\n")
+    assert load_settings().churn.candidates == tuple(names)
+
+
 def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
     settings_file.write_text("[churn]\nhorizon_days = 60\nlook_back_days = 100\n")
     monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "90")
@@ -51,6 +57,21 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
         ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),
         ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),
+        ("[churn]\ncandidates = ['recency', 'blend']", "the mean of those of boosting, network, purchase_process"),
+        ("[churn]\ncandidates = ['boosting', 'blend', 'network']", "that are named: name it after them"),
+        (
+            "horizon_days = 60",
+            "'horizon_days'; there is 'churn.horizon_days' and 'recommender.horizon_days' and 'value",
+        ),
+        ("[churn]\nunit_price = 'x'", "there is 'source.files.unit_price' and 'source.database.unit_price'"),
+        (
+            "[churn]\ncandidates = 'recency'",
+            "churn.candidates: must be a list, for example ['one', 'two'] (given: 'rec",
+        ),
+        ("churn = 3", "churn: is a section with keys of its own, and no value (given: 3)"),
+        ("as_of = 20171202", "as_of: must be a date without a time, for example 2017-12-02 (given: 20171202)"),
+        ("as_of = 'tomorrow'", "as_of: must be a date, for example 2017-12-02 (given: 'tomorrow')"),
+        ("[data]\nbuckets = 1000000000", "data.buckets: Input should be less than or equal to 100000"),
         ("[churn\nhorizon_days = 60", "shop.toml"),
     ],
 )
@@ -104,3 +125,10 @@ def test_the_repository_s_own_file_is_valid_and_says_what_the_defaults_say(monke
 def default_settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("EVERSTAY_SETTINGS", "/dev/null")
     return load_settings()
+
+
+def test_a_list_in_a_variable_that_is_no_json_is_told(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+    settings_file.write_text("")
+    monkeypatch.setenv("EVERSTAY_CHURN__CANDIDATES", "recency,logistic")
+    with pytest.raises(SettingsError, match=r'field "churn" .*: a list is JSON, for example \'\["one", "two"\]\''):
+        load_settings()

@@ -68,6 +68,7 @@ def test_a_trial_that_stays_below_the_median_is_ended_early():
     assert _WATCH.get() is None
     ended = [trial for trial in search.trials if trial.figure is None and trial.curve]
     assert ended
+    assert min(len(trial.curve) for trial in ended) == 2  # the first epoch ends none
     assert all(len(trial.curve) < 10 for trial in ended)
     assert max(trial.curve[0] for trial in ended) < search.best.curve[0]
     assert sum(epochs) < 10 * len(epochs)

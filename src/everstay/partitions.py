@@ -13,6 +13,7 @@ from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
 from everstay.errors import EverstayError, NotReady, SettingsError
+from everstay.interrupts import deaf_children
 from everstay.settings import Dask
 from everstay.storage import Folder
 
@@ -42,18 +43,21 @@ def open_cluster(settings: Dask) -> Iterator[str]:
     elif settings.workers == 0:
         yield IN_PROCESS
     else:
-        with (
-            dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": text for name, text in _WORKER.items()}),
-            LocalCluster(
-                n_workers=settings.workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit="auto",
-                silence_logs=logging.ERROR,
-            ) as cluster,
-        ):
+        environment = {f"distributed.nanny.pre-spawn-environ.{name}": text for name, text in _WORKER.items()}
+        with dask.config.set(environment), _local_cluster(settings.workers) as cluster:
             yield cluster.scheduler_address
+
+
+def _local_cluster(workers: int) -> LocalCluster:
+    with deaf_children():
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit="auto",
+            silence_logs=logging.ERROR,
+        )
 
 
 def map_parts(

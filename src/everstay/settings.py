@@ -3,7 +3,6 @@
 Secrets (a database password, an object store's key) come from the environment only and are never a field here.
 """
 
-import difflib
 import os
 from datetime import date
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from everstay.errors import SettingsError
 from everstay.recommender_settings import AlreadyBought, Lists, Recommender, RecommenderCandidate
+from everstay.settings_mistakes import explain_mistakes, refuse_unknown_variables
 from everstay.source_settings import (
     DatabaseSource,
     Days,
@@ -57,6 +58,7 @@ __all__ = [
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
 PeriodUnit = Literal["week", "month"]
+BLENDED = ("boosting", "network", "purchase_process")  # what the churn candidate `blend` averages, where it is named
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
@@ -65,7 +67,7 @@ class Data(Section):
 
     folder: str = Field(default="data", min_length=1)
     """Folder or URI of the lake's Delta tables."""
-    buckets: int = Field(default=16, gt=0)
+    buckets: int = Field(default=16, gt=0, le=100_000)
     """User buckets; fixed once data is stored."""
     keep_days: Days | None = None
     """Files that only versions older than this name are deleted after an ingestion; none: every version is kept."""
@@ -112,6 +114,16 @@ class Churn(Section):
     def tiers(self) -> tuple[float, float]:
         """Shares of users in tier `high`, and in `medium` or above."""
         return self.high_risk_share, self.medium_risk_share
+
+    @model_validator(mode="after")
+    def _blend_has_members(self) -> Self:
+        order = self.candidates
+        members = [name for name in BLENDED if name in order] or BLENDED
+        if "blend" in order and not set(members) < set(order[: order.index("blend") + 1]):
+            raise ValueError(
+                f"candidates name blend, the mean of those of {', '.join(BLENDED)} that are named: name it after them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tiers_are_nested(self) -> Self:
@@ -239,53 +251,20 @@ def load_settings(**overrides: Any) -> Settings:
     """
     file = _settings_file()
     if FILE_VARIABLE in os.environ and (file.is_dir() or not file.exists()):
-        raise SettingsError(
-            f"{FILE_VARIABLE} names {file}, which {'is a folder' if file.is_dir() else 'does not exist'}"
-        )
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise SettingsError(f"{FILE_VARIABLE} names {file}, which {what}")
     try:
-        _refuse_unknown_variables()
+        refuse_unknown_variables(ENV_PREFIX, (FILE_VARIABLE, DATABASE_VARIABLE), Settings)
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError(_explain(error, file)) from None
-    except ValueError as error:  # TOML syntax, or a variable that is not the JSON it should be
+        raise SettingsError(explain_mistakes(error, file, Settings)) from None
+    except UnreadableVariable as error:
+        raise SettingsError(
+            f'{ENV_PREFIX}* variables: {error}: a list is JSON, for example \'["one", "two"]\''
+        ) from None
+    except ValueError as error:  # TOML syntax
         raise SettingsError(f"{file}: {error}") from None
 
 
 def _settings_file() -> Path:
     return Path(os.environ.get(FILE_VARIABLE, "everstay.toml"))
-
-
-def _refuse_unknown_variables() -> None:
-    for variable in os.environ:
-        if not variable.startswith(ENV_PREFIX) or variable in (FILE_VARIABLE, DATABASE_VARIABLE):
-            continue
-        first = variable.removeprefix(ENV_PREFIX).lower().split("__")[0]
-        if first not in Settings.model_fields:
-            raise SettingsError(f"environment variable {variable}: unknown key '{first}'{_nearest((first,))}")
-
-
-def _explain(error: ValidationError, file: Path) -> str:
-    lines = []
-    for problem in error.errors():
-        path = tuple(str(part) for part in problem["loc"])
-        key = ".".join(path)
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key '{key}'{_nearest(path)}")
-        else:
-            lines.append(f"{key or 'settings'}: {problem['msg']} (given: {problem['input']!r})")
-    return f"{file} or EVERSTAY_* variables: " + "; ".join(lines)
-
-
-def _nearest(path: tuple[str, ...]) -> str:
-    """Words that name the valid key most like the last part of `path`."""
-    model: Any = Settings
-    for part in path[:-1]:
-        field = model.model_fields.get(part)
-        model = getattr(field, "annotation", None)
-        if model is None or not hasattr(model, "model_fields"):
-            return ""
-    valid = list(model.model_fields)
-    match = difflib.get_close_matches(path[-1], valid, n=1, cutoff=0.5)
-    if match:
-        return f"; did you mean '{'.'.join((*path[:-1], match[0]))}'?"
-    return f"; valid keys are {', '.join(valid)}"

@@ -56,6 +56,7 @@ AS_OF = "as_of"
 CHURNED = "churned"
 RETURN_DAYS = "return_days"
 ORDER_DAYS = "order_days"
+GAP_DAYS = "gap_days"
 HORIZON_DAYS = "horizon_days"
 MATURED_AT = "matured_at"
 
@@ -278,6 +279,8 @@ CHURN_SCORES = _table(
         PROBABILITY_CHANGE: pl.Float64,
         EXPECTED_ORDER_AT: TIME,
         EXPECTED_ALARM_AT: TIME,
+        GAP_DAYS: pl.Int32,
+        HORIZON_DAYS: pl.Int32,
         MODEL_VERSION: pl.String,
         DATA_VERSION: pl.String,
     },
@@ -290,6 +293,8 @@ CHURN_SCORES = _table(
         PROBABILITY_CHANGE,
         EXPECTED_ORDER_AT,
         EXPECTED_ALARM_AT,
+        GAP_DAYS,
+        HORIZON_DAYS,
     ),
 )
 RECOMMENDATIONS = _table(

@@ -166,6 +166,24 @@ def make_trainer(
         )
 
 
+def check_trainer(training: Training) -> None:
+    """Refuse settings that this machine, or Lightning, does not have, before there is anything to train.
+
+    Raises:
+        SettingsError: as `make_trainer`.
+    """
+    with _quiet(), _explained():
+        lightning.Trainer(
+            accelerator=training.accelerator,
+            devices=training.devices,
+            strategy=training.strategy,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+
 def _callbacks(
     seed: int, folder: Path, monitor: str | None, mode: Literal["min", "max"], patience: int
 ) -> list[Callback]:

@@ -20,7 +20,7 @@ from everstay.training import watch_epochs
 log = logging.getLogger(__name__)
 
 _COMPLETE_FIRST = 4  # trials that are never ended early: what others are compared with
-_EPOCHS_FIRST = 1
+_EPOCHS_FIRST = 1  # after which no trial is ended: a small learning rate starts slowly
 
 Value = int | float | str | bool
 
@@ -107,8 +107,8 @@ def search_settings(
         curve: list[float] = []
 
         def watch(value: float) -> None:
+            trial.report(value, len(curve))  # steps are counted from 0
             curve.append(value)
-            trial.report(value, len(curve))
             if trial.should_prune():
                 raise optuna.TrialPruned
 

@@ -168,6 +168,21 @@ def test_the_network_finds_what_only_the_sequence_tells(trained: Path, churn_row
     assert (model.predict_probability(late) > model.predict_probability(early)).mean() > 0.95
 
 
+@pytest.mark.parametrize("name", ["hazard", "transformer"])
+def test_curves_fall_and_pass_through_the_probability_of_churning(
+    trained: Path, churn_rows: ChurnRows, name: str
+) -> None:
+    model = load_artifact(trained / name / "artifact")
+    curve = model.silence(churn_rows.test, 28, [0, 7, 14, 28, 56])
+    assert (curve[:, 0] == 1).all()
+    assert (np.diff(curve, axis=1) < 0).all()
+    np.testing.assert_allclose(curve[:, 3], model.predict_probability(churn_rows.test), rtol=1e-6)
+    days = model.next_order_days(churn_rows.test, 28)
+    assert ((days > 28) == (curve[:, 3] > 0.5)).all()
+    with pytest.raises(NotReady, match="logistic tells no curve"):
+        load_artifact(trained / "logistic" / "artifact").silence(churn_rows.test, 28, [7])
+
+
 def test_test_rows_teach_nothing(
     trained: Path, churn_rows: ChurnRows, churn_settings: Settings, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from everstay.churn.batches import Batch
 from everstay.churn.config import NetworkConfig
 from everstay.churn.loss import churn_loss, outlook_loss
 from everstay.churn.network import ChurnNetwork
-from everstay.churn.returns import OUTLOOKS, SHARES
+from everstay.churn.returns import OUTLOOKS
 
 CONFIG = NetworkConfig(dropout=0.0)
 
@@ -97,11 +97,3 @@ def test_one_batch_can_be_learned_by_heart(network: ChurnNetwork) -> None:
         outlook_loss(network.outlook(batch), batch.returns).backward()
         optimizer.step()
     assert churn_loss(network(batch), batch.returns[:, 0]).item() < 0.01
-
-
-@torch.inference_mode()
-def test_hazards_never_make_a_longer_silence_likelier() -> None:
-    torch.manual_seed(0)
-    network = ChurnNetwork(CONFIG.model_copy(update={"is_hazard": True}), features=5, types=4, token_numbers=3).eval()
-    silences = network.outlook(random_batch())[:, sorted(range(len(SHARES)), key=SHARES.__getitem__)]
-    assert (silences.diff(dim=1) < 0).all()

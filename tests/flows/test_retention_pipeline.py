@@ -15,17 +15,19 @@ import pytest
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from polars.testing import assert_frame_equal
 
+from everstay import interrupts
 from everstay import tables as t
 from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
 from everstay.registry import versions
 from everstay.registry.store import Registry
+from everstay.scoring.__main__ import explain_user
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.back_test import back_test
 from flows.churn_definition import churn_definition
 from flows.find_users import find_users
-from flows.retention_pipeline import retention_pipeline
+from flows.retention_pipeline import check_settings, retention_pipeline
 from flows.score_users import score_users
 from flows.tune_model import tune_model
 from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
@@ -118,7 +120,11 @@ def test_churn_scores_rank_the_planted_hazard(trained: Path, settings_of, monkey
     assert both.height == scores.height > 100
     ranked = both.select(pl.corr(t.CHURN_PROBABILITY, f"{t.CHURN_PROBABILITY}_true", method="spearman")).item()
     assert ranked > 0.5
-    assert "Calibration of 1 mature publication:" in back_test().read_text()
+    told = back_test().read_text()
+    assert "Calibration of 1 mature publication:" in told
+    monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "60")
+    assert back_test().read_text() == told  # by the definition that was published, not by today's
+    assert score_users().published == ()
 
 
 def test_a_second_run_changes_nothing(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):
@@ -148,21 +154,42 @@ def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, mo
     assert_frame_equal(stored.filter(pl.col(t.AS_OF).is_in(first[t.AS_OF].unique().to_list())), first)
 
 
-def test_a_killed_and_rerun_pipeline_ends_in_the_same_tables(trained: Path, tmp_path: Path):
+def end_when_there_is(
+    folder: Path, pattern: str, with_signal: signal.Signals, environment: dict[str, str]
+) -> tuple[int, str]:
+    """Run the main job until a file like `pattern` is in the lake, send the signal as a terminal does, to all of its
+    processes; give its status and what it said.
+    """
+    command = [sys.executable, "-m", "flows.retention_pipeline"]
+    with (folder / "said").open("w+") as said:
+        options = {"env": environment, "cwd": REPOSITORY, "stdout": said, "stderr": said, "start_new_session": True}
+        process = subprocess.Popen(command, **options)
+        end = time.monotonic() + 240
+        while not list((folder / "lake").glob(pattern)):
+            assert process.poll() is None, "the pipeline ended before it could be ended"
+            assert time.monotonic() < end, f"there was no {pattern}"
+            time.sleep(0.02)
+        os.killpg(process.pid, with_signal)
+        status = process.wait(20)
+        said.seek(0)
+        return status, said.read()
+
+
+def test_an_interrupted_and_killed_and_rerun_pipeline_ends_in_the_same_tables(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     settings = write_settings(tmp_path)
     environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": PYTHONPATH}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
-    command = [sys.executable, "-m", "flows.retention_pipeline"]
-    process = subprocess.Popen(command, env=environment, cwd=REPOSITORY, start_new_session=True)
-    end = time.monotonic() + 240
-    while not list((tmp_path / "lake").glob("_work/churn/*/candidates/recency/training.json")):
-        assert process.poll() is None, "the pipeline ended before it could be killed"
-        assert time.monotonic() < end, "the pipeline did not come to its training"
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    again = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr[-2000:]
+    in_training = "_work/churn/*/candidates/recency/training.json"
+    status, said = end_when_there_is(tmp_path, in_training, signal.SIGINT, environment)
+    assert status == interrupts.STATUS
+    assert said.strip().endswith("stopped; what was half-done is invisible: run the same command again, and it goes on")
+    assert "Traceback" not in said
+    end_when_there_is(tmp_path, "churn_scores/_delta_log/*.json", signal.SIGKILL, environment)
+    assert lake_of(tmp_path).read(t.RECOMMENDATIONS) is None
+    monkeypatch.setenv("EVERSTAY_SETTINGS", str(settings))
+    retention_pipeline()
     for table in PUBLISHED:
         stored = content(tmp_path, table)
         first = content(trained, table).filter(pl.col(t.AS_OF).is_in(stored[t.AS_OF].unique().to_list()))
@@ -177,6 +204,46 @@ def test_bad_data_stops_before_any_training_run_exists(shop: Path, monkeypatch: 
         retention_pipeline()
     assert not (shop / "mlflow.db").exists()
     assert lake_of(shop).open(t.EVENTS) is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "RECOMMENDER__CANDIDATES",
+            '["item_neighbours"]',
+            r"candidates names no baseline.*popularity or personal_freq",
+        ),
+        ("CHURN__CANDIDATES", '["logistic"]', r"churn.candidates names no baseline.*recency; add it to candidates"),
+        ("TRAINING__ACCELERATOR", "gpuu", r"accelerator, devices or strategy of \[training\]"),
+        ("EXPECTATIONS_FOLDER", "nowhere", r"nowhere/items.json does not exist"),
+    ],
+)
+def test_what_settings_rule_out_is_told(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+):
+    monkeypatch.setenv(f"EVERSTAY_{variable}", value)
+    with pytest.raises(SettingsError, match=message):
+        check_settings(load_settings())
+
+
+def test_what_settings_rule_out_is_told_before_anything_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__CANDIDATES", '["item_neighbours"]')
+    with pytest.raises(SettingsError, match="names no baseline"):
+        retention_pipeline()
+    assert lake_of(shop).open(t.EVENTS) is None
+
+
+def test_a_horizon_that_the_data_does_not_reach_is_told_before_anything_is_trained(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    client = Registry(settings_of.mlflow).client
+    monkeypatch.setenv("EVERSTAY_TRAINING__SEED", "5")  # every candidate would be a new one
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__HORIZON_DAYS", "31")
+    runs = len(client.search_runs([e.experiment_id for e in client.search_experiments()]))
+    with pytest.raises(NotReady, match=r"next baskets of .* shorten horizon_days in \[recommender\]"):
+        retention_pipeline()
+    assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == runs
 
 
 def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
@@ -210,6 +277,16 @@ def test_a_changed_rule_publishes_new_lists_without_training(
     monkeypatch.setenv("EVERSTAY_RECOMMENDER__LISTS__BLOCKED_CATEGORIES", '["no such thing"]')
     with pytest.raises(SettingsError, match="no such thing"):
         score_users()
+
+
+def test_a_user_is_explained_at_no_as_of_that_the_data_does_not_reach(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    user = content(trained, t.CHURN_SCORES)[t.USER_ID][0]
+    assert explain_user(user, settings_of).user_id == user
+    monkeypatch.setenv("EVERSTAY_SCORE_AS_OF", "2030-01-01")
+    with pytest.raises(NotReady, match=r"score_as_of is 2030-01-01, but the data reaches from"):
+        explain_user(user, load_settings())
 
 
 def test_users_for_a_category_are_written_down(settings_of, trained: Path):

@@ -27,8 +27,10 @@ from everstay.lake import ingest as ingestion
 from everstay.lake.compaction import MOST_FILES
 from everstay.partitions import IN_PROCESS, open_cluster
 from everstay.settings import Dask
+from everstay.storage import Folder
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
+TO_COME = datetime(2099, 3, 4, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -188,6 +190,8 @@ def test_a_snapshot_does_not_move(lake: Lake):
         ({t.DISCOUNT: pl.lit(float("inf"))}, "discount: inf is not zero or more"),
         ({t.RATING: pl.lit(6.0)}, "rating: 6.0 is not within 1 to 5"),
         ({t.RECORDED_AT: pl.col(t.OCCURRED_AT) - pl.duration(hours=1)}, "recorded_at: is before occurred_at"),
+        ({t.RECORDED_AT: pl.lit(TO_COME)}, "recorded_at: 2099-03-04 00:00:00.000000+00:00 has not come yet; look at"),
+        ({t.RECORDED_AT: pl.lit(TO_COME), t.OCCURRED_AT: pl.lit(TO_COME)}, "occurred_at: 2099-03-04 00:00:00"),
     ],
 )
 def test_a_bad_row_is_quarantined_with_file_row_and_reason(lake: Lake, columns: dict[str, pl.Expr], words: str):
@@ -233,6 +237,16 @@ def test_too_many_bad_rows_reject_the_delivery_and_store_nothing(lake: Lake):
     with pytest.raises(DataRejected, match=r"(?s)4 of 10 rows .* orders.csv, row 7: quantity: -1 is negative") as told:
         ingest(lake, purchases(0, 6), purchases(6, 4, quantity=pl.lit(-1)), share=0.3)
     assert "max_quarantined_share" in str(told.value)
+    with pytest.raises(NotReady):
+        lake.snapshot()
+
+
+def test_a_column_that_is_no_id_of_events_rejects_the_delivery_and_stores_nothing(lake: Lake):
+    orders = purchases(0, 60).with_columns(pl.format("order-{}", pl.int_range(pl.len()) // 30).alias(t.EVENT_ID))
+    told = r"(?s)\d\d of 60 rows .* file-0, row \d+: event_id: order-\d stands twice .* is an order_id"
+    with pytest.raises(DataRejected, match=told):
+        ingest(lake, orders, share=0.3)
+    assert not [file.name for file in Folder(lake.uri).files()]
     with pytest.raises(NotReady):
         lake.snapshot()
 

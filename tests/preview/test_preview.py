@@ -44,6 +44,11 @@ ROWS = (
 )
 
 
+BY_ORDER = "event_id,user_id,occurred_at,event_type,item_id\n" + "".join(
+    f"order{line // 4},ann,2024-05-{line + 1:02},purchase,A\n" for line in range(8)
+)
+
+
 def settings_of(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str = ROWS, items: str = "") -> Settings:
     (folder / "events.csv").write_text(content)
     file = folder / "shop.toml"
@@ -135,7 +140,13 @@ def shop(users: int, days: int, every: int) -> str:
         (ROWS + "dan,now,view,,,,\n" * 4, "Can the rows be stored?", "stop", "more than source.max_quarantined_share"),
         (ROWS.replace("purchase", "cart"), "Are there purchases?", "stop", "map the type of an order to purchase"),
         (ROWS, "Are there purchases?", "stop", "33.3% do not name what was bought"),
-        (shop(50, 200, 5).replace("2024-", "2094-"), "Is everything in the past?", "stop", "recorded at 2094-"),
+        (shop(50, 200, 5).replace("2024-", "2094-"), "Can the rows be stored?", "stop", "(100.00%) cannot be stored"),
+        (
+            BY_ORDER,
+            "Has every event an id of its own?",
+            "stop",
+            "75.00% of the users' rows use the event_id of another",
+        ),
         (
             shop(50, 20, 5),
             "Is the history long enough?",

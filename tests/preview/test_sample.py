@@ -40,6 +40,17 @@ def test_all_users_are_kept_as_long_as_they_fit() -> None:
     assert sample.events().height == 1_000
 
 
+def test_rows_that_repeat_are_told_from_ids_that_stand_on_two_events() -> None:
+    sample, events = UserSample(), events_of(10, 10)
+    sample.add(events)
+    assert (sample.repeated_share, sample.conflict_share) == (0, 0)
+    sample.add(events.head(20))
+    sample.add(events.head(80).with_columns(pl.lit(9.0).alias(t.AMOUNT)))
+    assert sample.repeated_share == pytest.approx(20 / 200)
+    assert sample.conflict_share == pytest.approx(80 / 200)
+    assert sample.events().height == 100
+
+
 def test_whoever_is_kept_is_kept_whole_and_the_limit_holds() -> None:
     sample, events = UserSample(most_rows=1_000), events_of(800, 10)
     for part in events.iter_slices(900):

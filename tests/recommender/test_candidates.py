@@ -16,6 +16,7 @@ from everstay.errors import NotReady
 from everstay.recommender import (
     BasketRows,
     candidate_key,
+    check_rows,
     compare_models,
     evaluate_candidate,
     load_artifact,
@@ -178,3 +179,10 @@ def test_single_orders_teach_the_network_nothing(tmp_path: Path) -> None:
 def test_attention_heads_divide() -> None:
     with pytest.raises(ValueError, match="heads must divide"):
         NetworkConfig(dimensions=10, heads=3)
+
+
+def test_rows_without_an_item_that_enough_users_bought_are_refused_before_a_training(rows_folder: Path):
+    check_rows(rows_folder, SETTINGS)
+    most = SETTINGS.model_copy(update={"recommender": Recommender(min_item_users=41)})  # of 40 users
+    with pytest.raises(NotReady, match=r"no item was bought by 41 users: lower recommender\.min_item_users"):
+        check_rows(rows_folder, most)

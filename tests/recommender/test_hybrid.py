@@ -58,8 +58,12 @@ def test_facts_equal_a_slow_reference(histories: Histories, known: Vocabulary) -
         buyers = [times for (_, other), times in bought.items() if other == item]
         returned, repeats = sum(len(times) > 1 for times in buyers), sum(len(times) - 1 for times in buyers)
         in_week = sum(age <= 7 for _, _, age in early)
+        firsts_in_week = sum(times[0] <= 7 for times in bought.values())
         expected = {
             "log_share_7d": np.log((sum(age <= 7 for age in days) + 0.5) / (in_week + 0.5 * known.size)),
+            "log_tried_7d": np.log(
+                (sum(times[0] <= 7 for times in buyers) + 0.5) / (firsts_in_week + 0.5 * known.size)
+            ),
             "log_buyers": np.log1p(len(buyers)),
             "log_age": np.log1p(max(days)),
             "repeat_share": (returned + 0.3) / (len(buyers) + 3),

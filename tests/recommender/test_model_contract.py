@@ -219,6 +219,13 @@ class TestHybrid(ModelContract):
         first = model.recommend(few, 1)
         assert first.select(t.ITEM_ID, t.REASON).row(0) == ("staple-0-1", "bought 3 times, last 5 days ago")
 
+    def test_trees_of_other_features_are_refused(self, model: ListModel, tmp_path: Path) -> None:
+        folder = save_artifact(model, tmp_path / "a", as_of=AS_OF, data_version="events-1", params={})
+        trees = folder / "trees.txt"
+        trees.write_text(trees.read_text().replace("log_tried_3d", "log_other_3d"))
+        with pytest.raises(EverstayError, match=r"trees\.txt was grown on other features .* train the hybrid anew"):
+            load_artifact(folder)
+
     def test_the_rest_follows_in_order_of_popularity(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few, model.vocabulary.size).filter(pl.col(t.USER_ID) == "none")
         rest = lists.filter(pl.col(t.SCORE) < 0)

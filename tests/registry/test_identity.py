@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from everstay.registry.identity import code_version, run_key
+from everstay.registry.identity import run_key
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
 SAME = {
@@ -30,7 +30,3 @@ def test_the_key_does_not_depend_on_the_order_of_settings():
 )
 def test_the_key_depends_on_everything_that_decides_the_outcome(other: dict):
     assert run_key(**SAME) != run_key(**SAME | other)
-
-
-def test_each_model_has_its_own_code_version():
-    assert code_version("features") != code_version("metrics")

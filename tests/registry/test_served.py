@@ -85,13 +85,25 @@ def test_a_loader_outside_the_package_is_refused(make_report: Make, loader: str 
     folder = make_report().artifact
     card = json.loads((folder / "artifact.json").read_text())
     (folder / "artifact.json").write_text(json.dumps(card | {"loader": loader}))
-    with pytest.raises((ArtifactRefused, ModuleNotFoundError)):
+    with pytest.raises(ArtifactRefused):
         load_artifact(folder)
 
 
 def test_a_name_that_our_module_only_imported_is_refused(make_report: Make):
     with pytest.raises(ArtifactRefused, match="not written in everstay"):
-        load_artifact(make_report(loader="everstay.registry.identity:version").artifact)
+        load_artifact(make_report(loader="everstay.code_version:version").artifact)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"loader": "everstay.churn.artifact:load_model"}, {"loader": "everstay.gone:load"}, {"slope": None}],
+)
+def test_files_of_another_release_are_told_with_what_to_do(make_report: Make, changed: dict[str, str | None]):
+    folder = make_report().artifact
+    card = json.loads((folder / "artifact.json").read_text()) | changed
+    (folder / "artifact.json").write_text(json.dumps({name: told for name, told in card.items() if told is not None}))
+    with pytest.raises(ArtifactRefused, match=r"by this release of everstay \(.*Error: .*alias 'champion'"):
+        load_artifact(folder)
 
 
 def test_a_folder_without_card_is_refused(tmp_path):

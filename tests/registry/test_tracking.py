@@ -119,3 +119,7 @@ def test_a_search_is_a_run_with_a_nested_run_for_each_trial(registry: Registry):
     assert search.data.params == {"width": "3"}
     assert search.info.status == "FINISHED"
     assert search.data.tags["best_trial"] == "2"
+    spans = sorted((run.info.start_time, run.info.end_time) for run in runs)
+    assert [end - start for start, end in spans] == [2_000, 1_000, 2_000]
+    assert [start for start, _ in spans[1:]] == [end for _, end in spans[:-1]]  # one after another
+    assert (search.info.start_time, search.info.end_time) == (spans[0][0], spans[-1][1])

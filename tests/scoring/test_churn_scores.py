@@ -9,6 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
+from everstay.errors import SettingsError
 from everstay.features import churn_labels
 from everstay.lake import Lake
 from everstay.partitions import IN_PROCESS
@@ -71,8 +72,8 @@ def test_the_change_is_told_beside_what_was_published_before(make_work: Make, tm
 def test_rows_say_what_they_were_made_from(make_work: Make, tmp_path: Path):
     work = make_work("churn")
     scores = score(work, tmp_path)
-    stamps = scores.select(t.AS_OF, t.MODEL_VERSION, t.DATA_VERSION).unique()
-    assert stamps.row(0) == (work.as_of, "7", "events-5.items-1")
+    stamps = scores.select(t.AS_OF, t.MODEL_VERSION, t.DATA_VERSION, t.GAP_DAYS, t.HORIZON_DAYS).unique()
+    assert stamps.row(0) == (work.as_of, "7", "events-5.items-1", 0, 28)
     assert len(stamps) == 1
     assert scores[t.REASONS][0][0].startswith("last order")
 
@@ -106,6 +107,11 @@ def test_evened_out_tiers_hold_their_shares_of_every_group(make_work: Make, tmp_
         counts = dict(group[t.RISK_TIER].value_counts().iter_rows())
         assert counts.get("high", 0) == round(0.1 * len(group))
         assert counts.get("high", 0) + counts["medium"] == round(0.3 * len(group))
+
+
+def test_groups_that_nobody_declares_cannot_be_evened_out(make_work: Make, tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"fairness\.mitigate: the shop declares no income_band of any user"):
+        score(make_work("churn"), tmp_path, Settings(fairness=Fairness(mitigate="income_band")))
 
 
 def test_later_events_change_nothing(make_work: Make, events: pl.DataFrame, tmp_path: Path):

@@ -4,17 +4,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 from everstay import tables as t
+from everstay.churn.calibration import Calibrator
+from everstay.churn.model import CalibratedModel
 from everstay.errors import NotReady
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, compute_churn_scores
 from everstay.scoring.__main__ import main, print_story
-from everstay.scoring.story import tell_story
-from everstay.settings import Settings
+from everstay.scoring.story import silence_words, tell_story
+from everstay.settings import Churn, Settings
 from everstay.storage import Folder
 
 Make = Callable[..., Work]
@@ -28,7 +31,7 @@ def published(make_work: Make, tmp_path: Path) -> pl.DataFrame:
 def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: pl.DataFrame) -> None:
     work = make_work("churn")
     row = published.filter(pl.col(t.CHURN_PROBABILITY) < 0.8).sort(t.CHURN_PROBABILITY).row(-1, named=True)
-    story = tell_story(row[t.USER_ID], work, published)
+    story = tell_story(row[t.USER_ID], work, published, Churn())
     assert story.now.probability == row[t.CHURN_PROBABILITY]
     assert (story.now.tier, story.reasons) == (row[t.RISK_TIER], row[t.REASONS])
     assert story.worth == (row[t.CUSTOMER_VALUE], row[t.VALUE_AT_RISK])
@@ -44,23 +47,23 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
 
 
 def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.DataFrame) -> None:
-    story = tell_story("u1", make_work("churn"), None)
+    story = tell_story("u1", make_work("churn"), None, Churn())
     work = make_work("churn")
     earlier = story.curve[t.AS_OF][-3]
-    then = tell_story("u1", Work(work.reader, work.artifact, "7", earlier), None)
+    then = tell_story("u1", Work(work.reader, work.artifact, "7", earlier), None, Churn())
     assert then.now.probability == story.curve[t.CHURN_PROBABILITY][-3]
     assert {outlook.tier for outlook in story.outlooks} == {None}
 
 
 def test_who_never_bought_can_only_be_silent(make_work: Make) -> None:
-    story = tell_story("u55", make_work("churn"), None)
+    story = tell_story("u55", make_work("churn"), None, Churn())
     assert "no order that was kept" in story.summary
     assert len(story.outlooks) == 3
 
 
 def test_nobody_known_is_a_message(make_work: Make, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NotReady, match="there is no user 'nobody'"):
-        tell_story("nobody", make_work("churn"), None)
+        tell_story("nobody", make_work("churn"), None, Churn())
     assert main([""]) == 1
     assert "make explain USER=1234" in capsys.readouterr().err
 
@@ -68,8 +71,30 @@ def test_nobody_known_is_a_message(make_work: Make, capsys: pytest.CaptureFixtur
 def test_the_story_is_printed_in_plain_lines(make_work: Make, published: pl.DataFrame) -> None:
     user = published.sort(t.CHURN_PROBABILITY)[t.USER_ID][-1]
     console = Console(record=True, width=120, highlight=False)
-    print_story(console, tell_story(user, make_work("churn"), published))
+    print_story(console, tell_story(user, make_work("churn"), published, Churn()))
     told = console.export_text()
     assert f"User {user} as of 2024-06-01" in told
     assert "Value if they stay: " in told
     assert "if the last order came again tomorrow, as of 2024-06-02: " in told
+
+
+class SlowlyFalling:
+    """Everybody's chance of silence falls to three fifths every week."""
+
+    is_curve = True
+
+    def scores(self, rows: pl.DataFrame) -> np.ndarray:
+        return np.full(len(rows), np.log(0.6**4 / (1 - 0.6**4)))
+
+    def silences(self, rows: pl.DataFrame) -> np.ndarray:
+        return np.tile(0.6 ** np.arange(1, 5), (len(rows), 1))
+
+
+def test_a_curve_is_told_where_the_champion_has_one() -> None:
+    row, churn = pl.DataFrame({t.USER_ID: ["u1"]}), Churn(horizon_days=28)
+    told = silence_words(CalibratedModel("hazard", SlowlyFalling(), Calibrator(0.0, 1.0), {}), row, churn)
+    assert told == [
+        "no order: 60% for 7 days, 36% for 14 days, 22% for 21 days, 13% for 28 days, 5% for 42 days",
+        "half the users like this one order within 9 days",
+    ]
+    assert silence_words(CalibratedModel("recency", object(), Calibrator(0.0, 1.0), {}), row, churn) == []

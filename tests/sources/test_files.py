@@ -247,6 +247,16 @@ def test_a_quotation_mark_that_swallows_the_rest(write: Write) -> None:
     assert "events.csv row 1 is cut off" in message
 
 
+def test_a_quotation_mark_that_swallows_rows_up_to_the_next(write: Write) -> None:
+    marks = {3: '"', 6: '"'}
+    rows = [f"{day},ann,{marks.get(day, '')}A,buy,2024-05-0{day} 12:00:00,1,2,fine" for day in range(1, 9)]
+    staged = read_files(files_settings(write(HEADER + "\n".join(rows) + "\n")))
+    told = staged.filter(pl.col(t.PROBLEM).is_not_null()).select(t.SOURCE_ROW, t.PROBLEM, t.ITEM_ID).rows()
+    words = "'A,buy,2024-05-03 12:00:00,1,2,fine' goes on in the next line; is a quotation mark without its partner?"
+    assert told == [(3, f"item_id: {words}", None)]
+    assert staged[t.EVENT_ID].to_list() == ["1", "2", "3", "7", "8"]
+
+
 def test_a_cut_shows_in_a_column_that_is_not_wanted(write: Write) -> None:
     columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.TEXT}
     content = HEADER + '1,ann,A,buy,2024-05-01,1,1.00,"open\n' + ROWS.replace('"', "")

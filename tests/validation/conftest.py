@@ -121,6 +121,8 @@ def _scores(users: list[str]) -> pl.DataFrame:
         t.PROBABILITY_CHANGE: 0.1,
         t.EXPECTED_ORDER_AT: AS_OF + timedelta(days=3),
         t.EXPECTED_ALARM_AT: AS_OF - timedelta(days=3),
+        t.GAP_DAYS: 0,
+        t.HORIZON_DAYS: 28,
         t.MODEL_VERSION: "3",
         t.DATA_VERSION: "events-3.items-1",
     })  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,43 @@ def test_aggregates_are_of_the_whole_table(clean: Clean, check: Check) -> None:
     ))  # fmt: skip
     by_part = check(t.EVENTS, events, parts=5, split=pl.col(t.OCCURRED_AT).dt.ordinal_day() % 5)
     found = {one.column: one for one in by_part.outcomes}
-    assert found["largest_silence_days"].examples == ("largest_silence_days = 23",)
+    dates = ("silence_begins_on = 2023-01-19", "silence_ends_on = 2023-02-11")
+    assert found["largest_silence_days"].examples == ("largest_silence_days = 23", *dates)
     assert not found["largest_silence_days"].success
     assert found["row_count"].examples == (f"row_count = {len(events)}",)
     purchases = (events[t.EVENT_TYPE] == t.PURCHASE).sum()
     assert found["purchase_rows"].examples == (f"purchase_rows = {purchases}",)
+
+
+def test_an_id_of_two_parts_is_named_with_what_to_do(clean: Clean, check: Check) -> None:
+    events = clean[t.EVENTS.name]
+    ids = events[t.EVENT_ID].to_list()
+    stolen = events.with_columns(pl.col(t.EVENT_ID).replace({ids[5]: ids[900], ids[7]: ids[902]}))
+    number = pl.int_range(pl.len()) % 2  # in the frame's order: 5 and 900 are apart, as users of two buckets are
+    report = check(t.EVENTS, stolen.with_columns(pl.col(t.USER_ID).cast(pl.Categorical)), parts=2, split=number)
+    (told,) = (one for one in report.failures if one.column == "keys_in_several_parts")
+    count, *rows = told.examples
+    assert count == "keys_in_several_parts = 2"
+    users = [(ids[place], events[t.USER_ID][own]) for place, own in ((900, 5), (900, 900), (902, 7), (902, 902))]
+    named = [row.partition(", item_id")[0] for row in rows]
+    assert sorted(named) == sorted(f"event_id = {event}, user_id = {user}" for event, user in users)
+    with pytest.raises(DataRejected, match=r"No event id belongs to two users \(.*; give every event an id of its own"):
+        report.raise_for_failures()
+
+
+def test_what_is_behind_other_aggregates(clean: Clean, check: Check) -> None:
+    events = clean[t.EVENTS.name].with_columns(pl.lit(t.VIEW).alias(t.EVENT_TYPE))
+    late = events[3].with_columns(pl.lit(datetime(2099, 1, 2, tzinfo=UTC), t.TIME).alias(t.RECORDED_AT))
+    much = pl.concat(
+        [events, late.with_columns(pl.lit("late").alias(t.EVENT_ID)), events.filter(pl.col(t.USER_ID) == "u9")] * 9
+    )
+    found = {one.column: one for one in check(t.EVENTS, much, parts=3).outcomes}
+    assert found["purchase_rows"].examples == ("purchase_rows = 0", f"view_rows = {len(much)}")
+    assert "map the shop's own name for a purchase" in found["purchase_rows"].describe()
+    _, last, row, *_ = found["days_in_future"].examples
+    assert last == "last_recorded_at = 2099-01-02 00:00:00+00:00"
+    assert row.startswith("event_id = late, user_id = u")
+    assert row.endswith("recorded_at = 2099-01-02 00:00:00+00:00")
 
 
 def test_an_empty_part_is_fine(clean: Clean, check: Check) -> None:

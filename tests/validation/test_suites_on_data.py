@@ -154,6 +154,10 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
         ("The next order is expected at the as-of or later", first_is(t.EXPECTED_ORDER_AT, TOO_EARLY)),
         ("A date of alarm lies between 1990 and 2100", first_is(t.EXPECTED_ALARM_AT, TOO_EARLY)),
         *VERSIONS,
+        ("Every score names the gap before its horizon, be it none", first_is(t.GAP_DAYS, None)),
+        ("A gap is between no day and a century", first_is(t.GAP_DAYS, -1)),
+        ("Every score names the horizon in which a leaver does not order", first_is(t.HORIZON_DAYS, None)),
+        ("A horizon is between a day and a century", first_is(t.HORIZON_DAYS, 0)),
     ],
     t.RECOMMENDATIONS.name: [
         ("There are recommendations", no_rows),

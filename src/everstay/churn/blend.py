@@ -15,11 +15,8 @@ from everstay.churn.rows import outcomes
 
 FloatArray = NDArray[np.float64]
 
-BLENDED = ("boosting", "network", "purchase_process")
-"""Candidates that are blended, those of them that are trained."""
-
 ALIKE = ("boosting", "network")
-"""Those of them that are about equally good in most shops."""
+"""Blended candidates that are about equally good in most shops."""
 
 _PARTS = 4  # weights are whole numbers of quarters: the log-loss is too flat for finer ones to mean anything
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from everstay import tables as t
 from everstay.churn.artifact import load_artifact, save_artifact
-from everstay.churn.blend import BLENDED
 from everstay.churn.config import CONFIGS, MAX_TOKENS
 from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.evaluate import report_candidate
 from everstay.churn.fit import Fitted, fit_blend, fit_candidate
 from everstay.churn.rows import ChurnRows, read_attributes
+from everstay.code_version import code_version
 from everstay.errors import NotReady
 from everstay.metrics.report import CandidateReport
-from everstay.settings import Settings
+from everstay.settings import BLENDED, Settings
 
 BLEND = "blend"
 
@@ -28,12 +28,13 @@ _DONE = "training.json"
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
-    """Name everything a candidate depends on: data, label, slices, configuration and seed; 64 hex digits."""
+    """Name everything a candidate depends on: code, data, label, slices, configuration, seed; 64 hex digits."""
     names = settings.churn.candidates if name == BLEND else (name,)
     configs = {part: CONFIGS[part]().model_dump(mode="json") for part in names if part in CONFIGS}
     churn = settings.churn
     parts = {
         "name": name,
+        "code": code_version("churn"),
         "data_version": data_version,
         "as_of": str(settings.as_of),
         "label": churn.definition,

@@ -106,7 +106,7 @@ class NetworkConfig(Configuration):
     reader: Literal["gru", "transformer"] = "gru"
     """What reads the day tokens."""
     is_hazard: bool = False
-    """Whether the four silences are made of one hazard per quarter of the label window, so that they never grow."""
+    """Whether the four silences are made of one hazard per quarter of the label window, so that they are a curve."""
     reads_weekdays: bool = False
     """Whether a token tells the day of the week."""
     pretrain_epochs: int = Field(default=0, ge=0)
@@ -134,13 +134,13 @@ class NetworkConfig(Configuration):
 
 
 class HazardConfig(NetworkConfig):
-    """The recurrent network with a hazard per quarter of the window."""
+    """The recurrent network with a hazard per quarter of the window: survival curves."""
 
     is_hazard: bool = True
 
 
 class TransformerConfig(NetworkConfig):
-    """A small causal transformer with such hazards, which first learns to foretell the next token."""
+    """A small causal transformer with survival curves, which first learns to foretell the next token."""
 
     SEARCH: ClassVar[Space] = {**NetworkConfig.SEARCH, "layers": (1, 2, 3), "pretrain_epochs": (0, 5, 10, 20)}
 

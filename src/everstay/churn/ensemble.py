@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from everstay.churn.batches import LengthBatches
 from everstay.churn.config import NetworkConfig
@@ -14,7 +15,7 @@ from everstay.churn.encoding import TYPES, FeatureEncoder, TokenEncoder
 from everstay.churn.network import ChurnNetwork
 from everstay.churn.reasons.attribution import HISTORY, Attribution, encoded_parts, mean_attribution, placed
 from everstay.churn.reasons.gradients import network_parts
-from everstay.churn.returns import returns
+from everstay.churn.returns import OUTLOOKS, SHARES, returns
 
 FloatArray = NDArray[np.float64]
 
@@ -53,13 +54,30 @@ class NetworkScorer:
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
         """Mean log-odds of the members."""
+        return self._outlooks(rows)[:, 0]
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether the networks are ones of hazards, so that silences fall with time."""
+        return self.config.is_hazard
+
+    def silences(self, rows: pl.DataFrame) -> FloatArray:
+        """Chance of silence until the end of each quarter of the label window, (n, 4), before calibration.
+
+        Falls with time where the network is one of hazards; `survival` makes curves of it.
+        """
+        order = np.argsort(SHARES)
+        return expit(self._outlooks(rows)[:, order])
+
+    def _outlooks(self, rows: pl.DataFrame) -> FloatArray:
+        """Mean outlook of the members, (n, OUTLOOKS)."""
         batches = self.encoder.batches(rows, self.config.batch_rows)
-        scores = np.zeros(rows.height)
+        outlooks = np.zeros((rows.height, OUTLOOKS))
         with torch.inference_mode():
             for batch in batches:
-                told = [member.eval()(batch).double() for member in self.members]
-                scores[batch.rows.numpy()] = torch.stack(told).mean(dim=0).numpy()
-        return scores
+                told = [member.eval().outlook(batch).double() for member in self.members]
+                outlooks[batch.rows.numpy()] = torch.stack(told).mean(dim=0).numpy()
+        return outlooks
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002
         """Integrated gradients of the members' mean, from the mean training user."""

@@ -1,8 +1,8 @@
 """A churn model as everybody uses it: rows in, calibrated probabilities and reasons out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from everstay.churn.calibration import Calibration
 from everstay.churn.reasons import Attribution, tell_reasons
+from everstay.churn.survival import silence_curve, usual_silence_days
+from everstay.errors import NotReady
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +24,18 @@ class Scorer(Protocol):
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
         """What each feature adds to the scores; `usual` are the training rows' medians."""
+
+
+@runtime_checkable
+class CurveScorer(Protocol):
+    """A scorer that can tell silence at several times."""
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether its silences fall with time."""
+
+    def silences(self, rows: pl.DataFrame) -> FloatArray:
+        """Rows (n) -> chance of silence until the end of each quarter of the label window, (n, 4)."""
 
 
 class ChurnModel(Protocol):
@@ -53,6 +67,33 @@ class CalibratedModel:
     def predict_probability(self, rows: pl.DataFrame) -> FloatArray:
         """Rows (n) -> probability of churning (n,)."""
         return self.calibrator.probability(self.scorer.scores(rows))
+
+    def silence(self, rows: pl.DataFrame, horizon_days: int, days: Sequence[float]) -> FloatArray:
+        """Rows (n) -> chance of no order before each of D days from the label window's start, (n, D).
+
+        Args:
+            rows: with the features and token lists.
+            horizon_days: of the label that was learned.
+            days: any, also beyond the horizon, where the last hazard goes on.
+
+        Raises:
+            NotReady: this candidate tells no curve; `hazard` and `transformer` do.
+        """
+        return silence_curve(*self._curve(rows), horizon_days, days)
+
+    def next_order_days(self, rows: pl.DataFrame, horizon_days: int, chance: float = 0.5) -> FloatArray:
+        """Rows (n) -> days by which the next order has come with this chance, (n,); raises as `silence` does."""
+        return usual_silence_days(*self._curve(rows), horizon_days, chance)
+
+    @property
+    def tells_curve(self) -> bool:
+        """Whether `silence` and `next_order_days` answer."""
+        return isinstance(self.scorer, CurveScorer) and self.scorer.is_curve
+
+    def _curve(self, rows: pl.DataFrame) -> tuple[FloatArray, FloatArray]:
+        if not isinstance(self.scorer, CurveScorer) or not self.scorer.is_curve:
+            raise NotReady(f"the churn candidate {self.name} tells no curve; hazard and transformer do")
+        return self.scorer.silences(rows), self.predict_probability(rows)
 
     def log_odds(self, rows: pl.DataFrame) -> FloatArray:
         """Rows (n) -> the probability's log-odds (n,)."""

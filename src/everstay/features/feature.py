@@ -24,11 +24,6 @@ class Feature:
     value: pl.Expr
 
     @property
-    def definition(self) -> str:
-        """What it is in one line that is the same in every process; it changes when the value's formula does."""
-        return f"{self.name} = {self.value}"
-
-    @property
     def sums(self) -> list[str]:
         """The sums that it is made of."""
         return self.value.meta.root_names()

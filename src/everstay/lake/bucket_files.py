@@ -119,8 +119,11 @@ def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
     columns = [name for name in t.EVENTS.columns if name in fresh.column_names]
     distinct = rows.unique(columns, keep="first", maintain_order=True)
     is_first = distinct[t.EVENT_ID].is_first_distinct()
-    words = "event_id: stands twice in this delivery with different content; the first was kept"
-    conflicts = distinct.filter(~is_first).drop("row").with_columns(pl.lit(words).alias(t.PROBLEM))
+    words = (
+        "event_id: {} stands twice in this delivery with different content; the first was kept (what the rows of an "
+    )
+    words += "order share is an order_id)"
+    conflicts = distinct.filter(~is_first).drop("row").with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
     conflicts = conflicts.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     return fresh.take(distinct["row"].filter(is_first).to_arrow()), conflicts
 

@@ -108,12 +108,13 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         frames = [frame for outcome in outcomes for frame in outcome.frames]
         resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, version=base_version)
         resolved = map_parts(resolve, list(group_by_bucket(frames).items()), scheduler)
+        refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events
+        _check_share(folder, refused, rows_read, max_quarantined_share)
     except BaseException:
         _remove(lake, token)
         raise
     for frame in frames:
         folder.remove(frame.name)
-    conflicts = tuple(name for bucket in resolved for name in bucket.refused)
     return Staged(
         lake=lake,
         token=token,
@@ -121,8 +122,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         files=tuple(bucket.file for bucket in resolved if bucket.file is not None),
         rows_read=rows_read,
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
-        quarantine_files=refused + conflicts,
-        rows_quarantined=sum(len(folder.read_frame(name)) for name in refused + conflicts),
+        quarantine_files=refused,
+        rows_quarantined=sum(len(folder.read_frame(name)) for name in refused),
     )
 
 

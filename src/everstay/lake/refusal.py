@@ -1,6 +1,6 @@
 """Which staged rows cannot be stored, and why, in words a person can act on."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -57,6 +57,8 @@ def _has_problem(staged: pl.DataFrame) -> pl.Expr:
 
 
 def _rules(staged: pl.DataFrame) -> list[Rule]:
+    tomorrow = pl.lit(datetime.now(UTC) + timedelta(days=1), t.TIME)
+    which = pl.when(pl.col(t.OCCURRED_AT) > tomorrow).then(pl.lit(t.OCCURRED_AT)).otherwise(pl.lit(t.RECORDED_AT))
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
         (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
@@ -90,4 +92,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
          pl.format("quantity: {} is negative; a return is an event of type return", t.QUANTITY)),
         (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
         (pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
+        (pl.col(t.RECORDED_AT) > tomorrow,
+         pl.format("{}: {} has not come yet; look at the time zone and at the order of day and month", which,
+                   t.RECORDED_AT)),
     ]  # fmt: skip

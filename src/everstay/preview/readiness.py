@@ -16,7 +16,6 @@ _FEW_USERS = 500  # below it the intervals of every figure are wide
 _FEWEST_OF_A_KIND = 20  # leavers or stayers: below it there is nothing to learn from
 _RARE, _COMMON = 0.02, 0.6  # a share of leavers outside of these seldom is what a shop means by leaving
 _MOST_WITHOUT_ITEM = 0.01
-_WRONG_ZONE = timedelta(days=1)
 _AFTER = timedelta(milliseconds=1)  # the lake's log ends after its newest event
 
 
@@ -37,10 +36,10 @@ class Check:
 
 def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
     """Ask everything; without any event only what was refused and that nothing is there."""
-    checks = [_check_refused(survey, settings.source.max_quarantined_share), _check_purchases(survey)]
+    most = settings.source.max_quarantined_share
+    checks = [_check_refused(survey, most), *_check_ids(survey, most), _check_purchases(survey)]
     if survey.first_at is None or survey.recorded_until is None:
         return checks
-    checks += _check_clock(survey.recorded_until)
     ends_at = survey.recorded_until + _AFTER
     as_of = last_mature_as_of(ends_at, settings.churn)
     if settings.as_of is not None:
@@ -59,6 +58,17 @@ def _check_refused(survey: Survey, most: float) -> Check:
     return Check("Can the rows be stored?", "stop" if share > most else "good", words)
 
 
+def _check_ids(survey: Survey, most: float) -> list[Check]:
+    """Nothing when no id stands on two events; such rows are refused as others are."""
+    if not survey.conflict_share:
+        return []
+    words = f"{survey.conflict_share:.2%} of the users' rows use the event_id of another row, whose content differs"
+    if survey.conflict_share > most:
+        words += f": more than source.max_quarantined_share allows ({most:.0%}); what the rows of an order share is an "
+        return [Check("Has every event an id of its own?", "stop", words + "order_id: map event_id to another column")]
+    return [Check("Has every event an id of its own?", "look", f"{words}: only the first of them is stored")]
+
+
 def _check_purchases(survey: Survey) -> Check:
     question, purchases = "Are there purchases?", survey.rows_by_type.get(t.PURCHASE, 0)
     if not purchases:
@@ -68,14 +78,6 @@ def _check_purchases(survey: Survey) -> Check:
     if without > _MOST_WITHOUT_ITEM:
         return Check(question, "stop", f"{words}, but {without:.1%} do not name what was bought: map item_id")
     return Check(question, "good", f"{words}; {1 - without:.1%} name what was bought")
-
-
-def _check_clock(recorded_until: datetime) -> list[Check]:
-    """Nothing when all is in the past, which is what `make ingest` asks for."""
-    if recorded_until <= datetime.now(UTC) + _WRONG_ZONE:
-        return []
-    words = f"an event is recorded at {recorded_until:%Y-%m-%d %H:%M} UTC, in the future: correct it, or the time zone"
-    return [Check("Is everything in the past?", "stop", words)]
 
 
 def _check_history(first_at: datetime, ends_at: datetime, as_of: datetime, churn: Churn) -> Check:

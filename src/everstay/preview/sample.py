@@ -5,7 +5,7 @@ import polars as pl
 from everstay import tables as t
 
 _MOST_ROWS = 1_000_000
-_EVENT_HASH = "event_hash"
+_EVENT_HASH, _ROW_HASH = "event_hash", "row_hash"
 _COLUMNS = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
 
 
@@ -47,7 +47,8 @@ class UserSample:
 
     def add(self, events: pl.DataFrame) -> None:
         """Take more events, with the columns of `tables.EVENTS`; those of nobody known are left out."""
-        known = events.filter(~t.is_anonymous()).select(*_COLUMNS, pl.col(t.EVENT_ID).hash().alias(_EVENT_HASH))
+        event, row = pl.col(t.EVENT_ID).hash(), pl.struct(name for name in t.EVENTS.columns).hash()
+        known = events.filter(~t.is_anonymous()).select(*_COLUMNS, event.alias(_EVENT_HASH), row.alias(_ROW_HASH))
         self._keep([*self._frames, self._chosen(known)])
         while self._rows > self._most_rows:
             self.one_in *= 2
@@ -57,12 +58,21 @@ class UserSample:
         """Their events, each one once."""
         if not self._frames:
             return t.EVENTS.empty().select(_COLUMNS)
-        return pl.concat(self._frames).unique(_EVENT_HASH, keep="first", maintain_order=True).drop(_EVENT_HASH)
+        once = pl.concat(self._frames).unique(_EVENT_HASH, keep="first", maintain_order=True)
+        return once.drop(_EVENT_HASH, _ROW_HASH)
 
     @property
     def repeated_share(self) -> float:
-        """The share of rows that repeat another one."""
-        return 1 - self.events().height / self._rows if self._rows else 0.0
+        """The share of rows that repeat another one in everything."""
+        return 1 - self._different(_ROW_HASH) / self._rows if self._rows else 0.0
+
+    @property
+    def conflict_share(self) -> float:
+        """The share of rows that use the id of another one for something else."""
+        return (self._different(_ROW_HASH) - self._different(_EVENT_HASH)) / self._rows if self._rows else 0.0
+
+    def _different(self, hashes: str) -> int:
+        return pl.concat([frame[hashes] for frame in self._frames]).n_unique()
 
     def _chosen(self, events: pl.DataFrame) -> pl.DataFrame:
         return events.filter(pl.col(t.USER_ID).hash() % self.one_in == 0) if self.one_in > 1 else events

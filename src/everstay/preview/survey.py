@@ -54,7 +54,8 @@ class Survey:
         problems: the commonest first.
         sample: events of all users, or of one in `sample_of`, each event once.
         sample_of: one in how many users is in the sample.
-        repeated_share: share of the sample's rows that repeat another one.
+        repeated_share: share of the sample's rows that repeat another one in everything.
+        conflict_share: share of them that use the id of another one for something else.
         entities: rows of the items, users and treatments tables.
     """
 
@@ -75,6 +76,7 @@ class Survey:
     sample: pl.DataFrame
     sample_of: int
     repeated_share: float
+    conflict_share: float
     entities: dict[str, int]
 
     @property
@@ -136,6 +138,7 @@ def survey_events(chunks: Iterable[Chunk], entities: dict[str, int]) -> Survey:
         sample=sample.events(),
         sample_of=sample.one_in,
         repeated_share=sample.repeated_share,
+        conflict_share=sample.conflict_share,
         entities=entities,
     )
 

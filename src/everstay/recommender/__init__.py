@@ -8,7 +8,7 @@ from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.candidates import candidate_key, evaluate_candidate, train_candidate
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
-from everstay.recommender.prepare import compare_models, prepare_rows
+from everstay.recommender.prepare import check_rows, compare_models, prepare_rows
 from everstay.recommender.rows import BasketRows, with_attribute
 from everstay.recommender.rules import ListRules
 
@@ -18,6 +18,7 @@ __all__ = [
     "ListRules",
     "RecommenderModel",
     "candidate_key",
+    "check_rows",
     "compare_models",
     "evaluate_candidate",
     "load_artifact",

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from everstay import tables as t
+from everstay.code_version import code_version
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
@@ -36,10 +37,11 @@ CONFIGS: dict[str, Sequence[BaseModel]] = {
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
-    """Name everything a candidate depends on: data, horizon, vocabulary, policy, configuration, seed; 64 hex digits."""
+    """Name everything a candidate depends on: code, data, horizon, policy, configuration, seed; 64 hex digits."""
     recommender = settings.recommender
     parts = {
         "name": name,
+        "code": code_version("recommender"),
         "data_version": data_version,
         "as_of": str(settings.as_of),
         "recommender": recommender.model_dump(mode="json", exclude={"candidates", "lists"}),

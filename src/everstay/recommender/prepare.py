@@ -14,6 +14,7 @@ from everstay.partitions import Parts
 from everstay.recommender.artifact import load_artifact
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.rows import CATALOGUE, BasketRows, with_attribute
+from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Settings, UserAttribute
 
 
@@ -58,6 +59,17 @@ def prepare_rows(
     validation.remove()
     test.remove()
     return folder
+
+
+def check_rows(folder: Path, settings: Settings) -> None:
+    """Make sure that models can be learned from stored rows under the settings, before one is.
+
+    Raises:
+        NotReady: no item was bought by `min_item_users` users, at one of the two as-ofs.
+    """
+    rows = BasketRows.read(folder)
+    for part in (rows.validation, rows.test):
+        Vocabulary.learn(part, settings.recommender.min_item_users)
 
 
 def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings) -> Interval:

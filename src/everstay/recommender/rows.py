@@ -53,7 +53,10 @@ class BasketRows:
             for column, what in ((HISTORY_ITEM, "purchase before"), (TARGET_ITEM, "next basket after")):
                 if rows[column].list.len().fill_null(0).sum() == 0:
                     as_of = f"{rows[t.AS_OF][0]:%Y-%m-%d}" if rows.height else "as-of"
-                    raise NotReady(f"recommender {name}: there is no {what} {as_of}; more history is needed")
+                    raise NotReady(
+                        f"recommender {name}: there is no {what} {as_of}; "
+                        "more history is needed, or a shorter horizon_days in [recommender]"
+                    )
 
 
 def with_targets(rows: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@
 | `description`, `packaging` | what a candidate's run and its `pyfunc` model hold |
 | `views`     | what a person sees first in MLflow's UI |
 | `rollout`   | `apply_decision`, `roll_back`: a decision moves the champion alias |
-| `identity`  | what makes two runs the same: key, code version, commit |
+| `identity`  | what makes two runs the same: key, commit |
 | `refs`      | `RunRef`, `ModelRef`: passed between steps instead of models |
 | `artifact`  | the artifact folder: its card, its digest, its loader |
 | `served`    | the artifact folder as `mlflow.pyfunc` loads it |

@@ -46,13 +46,28 @@ def load_artifact(folder: Path) -> Any:
         What the loader returns: a churn or a recommender model.
 
     Raises:
-        ArtifactRefused: the loader is not a function of ours; nothing was imported or called.
+        ArtifactRefused: the loader is not a function of ours, and was not called; or the files are of another release.
     """
     loader = str(read_card(folder).get("loader"))
     if not _LOADER.fullmatch(loader):
         raise ArtifactRefused(f"{folder / CARD}: loader '{loader}' is not a function of everstay; it was not called")
-    function = pkgutil.resolve_name(loader)
+    try:
+        function = pkgutil.resolve_name(loader)
+    except (ImportError, AttributeError) as error:
+        raise ArtifactRefused(_of_another_release(folder, error)) from error
     if not str(getattr(function, "__module__", "")).startswith("everstay."):
         # a name that one of our modules merely imported, such as `everstay.churn.artifact:run`
         raise ArtifactRefused(f"{folder / CARD}: loader '{loader}' was not written in everstay; it was not called")
-    return function(folder)
+    try:
+        return function(folder)
+    except EverstayError:
+        raise
+    except Exception as error:  # whatever files of another layout lead to
+        raise ArtifactRefused(_of_another_release(folder, error)) from error
+
+
+def _of_another_release(folder: Path, error: Exception) -> str:
+    return (
+        f"{folder} cannot be loaded by this release of everstay ({type(error).__name__}: {error}): install the release "
+        "that wrote it, or delete the alias 'champion' of its model (make ui) and run `make train`"
+    )

@@ -1,19 +1,16 @@
 """What makes two training runs the same: a key of everything that decides a candidate, and the code that made it."""
 
 import hashlib
-import importlib.util
 import json
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-_BELOW_MODELS = ("features", "lake", "metrics", "tables", "training")
+from everstay.code_version import code_version
+
 _LAYOUT = 2  # of what a run holds; 2: bounds are named uncertainty_low/... and uncertainty_high/...
-_LIBRARIES = ("everstay", "numpy", "polars", "pytorch-lightning", "scikit-learn", "torch")
 
 
 def run_key(model: str, candidate: str, config: Mapping[str, Any], data_version: str, as_of: datetime) -> str:
@@ -41,18 +38,6 @@ def run_key(model: str, candidate: str, config: Mapping[str, Any], data_version:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-@cache
-def code_version(model: str) -> str:
-    """Name the source files of the model's room and of the rooms below it, and the libraries they stand on."""
-    digest = hashlib.sha256()
-    for name in _LIBRARIES:
-        digest.update(f"{name} {version(name)}\n".encode())
-    for room in (model, *_BELOW_MODELS):
-        for path in _source_files(f"everstay.{room}"):
-            digest.update(f"{room}/{path.name}\n".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def commit() -> str | None:
     """The git commit this package runs from, with `-dirty` when files are changed; None outside git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
@@ -61,12 +46,3 @@ def commit() -> str | None:
     except FileNotFoundError:
         return None
     return answer.stdout.strip() or None
-
-
-def _source_files(name: str) -> list[Path]:
-    """The files of a package or the file of a module, found without importing it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        return []
-    origin = Path(spec.origin)
-    return sorted(origin.parent.glob("*.py")) if spec.submodule_search_locations else [origin]

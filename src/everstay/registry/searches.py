@@ -27,23 +27,29 @@ def log_search(registry: Registry, experiment: str, candidate: str, search: Sear
     """
     client, home = registry.client, registry.experiment_id(f"{experiment}-tuning")
     tags = {"candidate": candidate, MLFLOW_RUN_NOTE: note}
-    parent: str = client.create_run(home, run_name=f"{candidate}, {len(search.trials)} trials", tags=tags).info.run_id
-    for trial in search.trials:
-        _log_trial(registry, home, parent, candidate, trial)
     now = time.time_ns() // 1_000_000
+    name, ended = f"{candidate}, {len(search.trials)} trials", now - sum(map(_milliseconds, search.trials))
+    parent: str = client.create_run(home, start_time=ended, run_name=name, tags=tags).info.run_id
+    for trial in search.trials:
+        ended += _milliseconds(trial)
+        _log_trial(registry, home, parent, candidate, trial, ended)
     params = [Param(name, str(value)) for name, value in search.best.values.items()]
     figures = {FIGURE: search.best.figure, f"default_{FIGURE}": search.default.figure}
     metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
     client.log_batch(parent, metrics=metrics, params=params, tags=[RunTag("best_trial", str(search.best.number))])
-    client.set_terminated(parent, "FINISHED")
+    client.set_terminated(parent, "FINISHED", now)
     return parent
 
 
-def _log_trial(registry: Registry, home: str, parent: str, candidate: str, trial: Trial) -> None:
-    client, ended = registry.client, time.time_ns() // 1_000_000
+def _milliseconds(trial: Trial) -> int:
+    return int(trial.seconds * 1_000)
+
+
+def _log_trial(registry: Registry, home: str, parent: str, candidate: str, trial: Trial, ended: int) -> None:
+    client = registry.client
     run = client.create_run(
         home,
-        start_time=ended - int(trial.seconds * 1_000),
+        start_time=ended - _milliseconds(trial),
         run_name=f"{candidate} {trial.number}",
         tags={MLFLOW_PARENT_RUN_ID: parent, "candidate": candidate},
     )

@@ -18,6 +18,7 @@ from everstay.registry.store import Registry
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 METRIC = "metric"
+_MOST_VERSIONS = 10_000  # that MLflow gives at once
 
 DESCRIPTIONS: dict[ModelName, str] = {
     "churn": "Who is about to leave: probability of no net purchase within the horizon. Input: activity features and "
@@ -69,6 +70,12 @@ def require_champion(registry: Registry, model: ModelName) -> ModelRef:
 def get_version(registry: Registry, model: ModelName, version: str) -> ModelRef:
     """One version by its number."""
     return _as_ref(model, registry.client.get_model_version(model, version))
+
+
+def known_versions(registry: Registry, model: ModelName) -> dict[str, ModelRef]:
+    """All versions by their numbers; none when the store is new, whatever the lake remembers."""
+    found = registry.client.search_model_versions(f"name = '{model}'", max_results=_MOST_VERSIONS)
+    return {str(version.version): _as_ref(model, version) for version in found}
 
 
 def describe_decision(registry: Registry, model: ModelName, version: str, words: str) -> None:

@@ -97,8 +97,13 @@ def advise_definition(
         scheduler: address from `partitions.open_cluster`.
 
     Raises:
-        NotReady: nobody bought on two days.
+        NotReady: nothing was known then, or nobody had bought on two days.
     """
+    if known_until <= first_event_at:
+        raise NotReady(
+            f"nothing was known at {known_until:%Y-%m-%d %H:%M}: the data begins at {first_event_at:%Y-%m-%d %H:%M}; "
+            "set a later as_of in everstay.toml, or leave it out"
+        )
     days = (known_until - first_event_at) // timedelta(days=1) + 2
     count = partial(_bucket_gaps, reader=reader, known_until=known_until, days=days)
     gaps = _together(map_parts(count, reader.buckets, scheduler))

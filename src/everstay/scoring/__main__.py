@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
 
 import polars as pl
 from rich.console import Console
@@ -10,9 +9,11 @@ from rich.console import Console
 from everstay import tables as t
 from everstay.errors import EverstayError, NotReady
 from everstay.features import midnight_before
+from everstay.interrupts import stop_on_interrupt
 from everstay.lake import Lake
 from everstay.registry.store import Registry
 from everstay.registry.versions import download, require_champion
+from everstay.scoring.as_of import scoring_as_of
 from everstay.scoring.story import Outlook, Story, tell_story
 from everstay.scoring.work import Work
 from everstay.settings import Settings, load_settings
@@ -39,13 +40,14 @@ def explain_user(user_id: str, settings: Settings) -> Story:
     lake, registry = Lake(settings.data.folder, settings.data.buckets), Registry(settings.mlflow)
     champion, snapshot, scores = require_champion(registry, "churn"), lake.snapshot(), lake.read(t.CHURN_SCORES)
     if settings.score_as_of is not None:
-        as_of = datetime.combine(settings.score_as_of, time(), UTC)
+        as_of = scoring_as_of(snapshot, settings)
     elif scores is not None and not scores.is_empty():
         as_of = scores.select(pl.col(t.AS_OF).max()).item()
     else:
         as_of = midnight_before(snapshot.recorded_until)
     published = None if scores is None else scores.filter(pl.col(t.AS_OF) == as_of)
-    return tell_story(user_id, Work(snapshot, download(registry, champion), champion.version, as_of), published)
+    work = Work(snapshot, download(registry, champion), champion.version, as_of)
+    return tell_story(user_id, work, published, settings.churn)
 
 
 def print_story(console: Console, story: Story) -> None:
@@ -56,8 +58,8 @@ def print_story(console: Console, story: Story) -> None:
     console.print(f"\nChance of leaving: {_told(story.now)}")
     if story.worth is not None:
         console.print(f"Value if they stay: {story.worth[0]:,.2f}; at risk of it: {story.worth[1]:,.2f}")
-    for reason in story.reasons:
-        console.print(f"  {reason}")
+    for line in (*story.reasons, *story.silence):
+        console.print(f"  {line}")
     console.print("\nThe present champion's view of what was known at each date (it has learned from later dates)")
     for as_of, probability in story.curve.iter_rows():
         console.print(f"  {as_of:%Y-%m-%d} {probability:6.1%} {'█' * round(_BAR * probability)}")
@@ -71,4 +73,5 @@ def _told(outlook: Outlook) -> str:
 
 
 if __name__ == "__main__":
+    stop_on_interrupt()
     sys.exit(main())

@@ -15,6 +15,7 @@ from everstay.metrics import classification as c
 from everstay.metrics.comparison import Interval, statistic_interval
 from everstay.metrics.maturity import Maturity, maturity
 from everstay.metrics.proportion import share_interval
+from everstay.scoring.leaving import published_definition
 from everstay.scoring.tiers import HIGH, LOW, MEDIUM
 from everstay.settings import Churn, Promotion
 
@@ -56,8 +57,9 @@ class PastPublication:
         as_of: of the publication.
         model_version: that made it.
         users: published.
+        churn: gap and horizon are what leaving meant in it.
         clock: of its labels.
-        learned_later: the model had learned from what came after the as-of; its figures are no test of it.
+        learned_later: the model has, or may have, learned from what came after the as-of; its figures are no test.
         groups: name in `WARNED` to figures; empty until the labels are mature.
         roc_auc: of the probabilities; None until then, and where all or nobody left.
         calibration_error: expected; None until then.
@@ -67,6 +69,7 @@ class PastPublication:
     as_of: datetime
     model_version: str
     users: int
+    churn: Churn
     clock: Maturity
     learned_later: bool
     groups: Mapping[str, WarnedGroup]
@@ -86,11 +89,6 @@ def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturit
     return maturity(as_of + label_delay(churn) - lateness, lateness, known_until)
 
 
-def mature_as_ofs(scores: pl.DataFrame, churn: Churn, known_until: datetime) -> list[datetime]:
-    """The as-ofs of published scores whose labels are known by now, oldest first."""
-    return [as_of for as_of in scores[t.AS_OF].unique().sort().to_list() if as_of + label_delay(churn) <= known_until]
-
-
 def back_test(
     scores: pl.DataFrame,
     labels: pl.DataFrame,
@@ -103,9 +101,10 @@ def back_test(
 
     Args:
         scores: `tables.CHURN_SCORES`, all as-ofs.
-        labels: `tables.CHURN_LABELS` of those that are mature.
-        judged_at: model version to the as-of it was judged at: it learned from labels known then.
-        churn: the definition of leaving that the labels follow.
+        labels: `tables.CHURN_LABELS` of those that are mature, each by its own definition of leaving.
+        judged_at: model version to the as-of it was judged at: it learned from labels known then; of others nothing
+            is known, and they count as if they had learned from what came later.
+        churn: the allowed lateness, and the definition of leaving where a publication tells none.
         policy: confidence and resamples of the intervals.
         known_until: up to when events have been recorded.
     """
@@ -113,10 +112,11 @@ def back_test(
     for (as_of, version), rows in scores.sort(t.AS_OF, t.USER_ID).group_by(
         t.AS_OF, t.MODEL_VERSION, maintain_order=True
     ):
-        clock = label_clock(as_of, churn, known_until)
+        meant = published_definition(rows, churn)
+        clock = label_clock(as_of, meant, known_until)
         told = rows.join(labels.select(t.USER_ID, t.AS_OF, t.CHURNED), on=[t.USER_ID, t.AS_OF])
-        later = version in judged_at and judged_at[version] > as_of
-        found.append(_judge(as_of, version, rows, told, clock, later, policy))
+        later = version not in judged_at or judged_at[version] > as_of
+        found.append(_judge(as_of, version, rows, told, meant, clock, later, policy))
     return found[::-1]
 
 
@@ -133,6 +133,7 @@ def _judge(
     version: str,
     rows: pl.DataFrame,
     told: pl.DataFrame,
+    meant: Churn,
     clock: Maturity,
     learned_later: bool,
     policy: Promotion,
@@ -147,7 +148,7 @@ def _judge(
         if len(np.unique(churned)) == _BOTH_CLASSES:
             auc = statistic_interval(c.roc_auc, churned, probability, **options)
     outcomes = told.select(t.CHURN_PROBABILITY, t.CHURNED)
-    return PastPublication(as_of, version, len(rows), clock, learned_later, groups, auc, error, outcomes)
+    return PastPublication(as_of, version, len(rows), meant, clock, learned_later, groups, auc, error, outcomes)
 
 
 def _group(told: pl.DataFrame, tiers: tuple[str, ...], confidence: float) -> WarnedGroup:

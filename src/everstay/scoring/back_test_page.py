@@ -8,6 +8,7 @@ from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
 from everstay.report.charts import draw_calibration
 from everstay.report.document import Cell
 from everstay.scoring.back_test import PastPublication, calibration_points
+from everstay.settings import Churn
 
 
 def back_test_section(past: Sequence[PastPublication], confidence: float) -> Section:
@@ -20,7 +21,8 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
     mature = [one for one in past if one.groups]
     honest = [one for one in mature if not one.learned_later]
     words = [
-        "Every publication of churn_scores beside what happened since. Precision: share of the warned that left; "
+        "Every publication of churn_scores beside what happened since, by the definition of leaving that it was made "
+        "with. Precision: share of the warned that left; "
         "recall: share of those who left that was warned; lift: precision over the share of all that left; "
         "lost value: that of the users who left, as it was published.",
         f"In brackets {confidence:.0%} intervals. Nothing is said of a publication before its labels are mature.",
@@ -29,7 +31,8 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
         words.append("No publication is old enough yet.")
     if len(honest) < len(mature):
         words.append(
-            "Marked with *: the model had learned from what came after the as-of, so that the row is no test of it."
+            "Marked with *: the model had learned from what came after the as-of, or is not in the registry any more; "
+            "the row is no test of it."
         )
     badges = list(_badges(honest))
     pictures = list(_pictures(honest, confidence))
@@ -55,6 +58,7 @@ def _publications(past: Sequence[PastPublication]) -> Table:
                 f"{one.as_of:%Y-%m-%d}{' *' if one.learned_later else ''}",
                 one.model_version,
                 one.users,
+                _meaning(one.churn),
                 everybody.expected if everybody else None,
                 everybody.left if everybody else None,
                 with_bounds(one.roc_auc),
@@ -63,10 +67,16 @@ def _publications(past: Sequence[PastPublication]) -> Table:
             ]
         )
     columns = (
-        Column("as of"), Column("model version"), Column("users", ",d"), Column("expected to leave", ",.0f"),
-        Column("left", ",d"), Column("ROC-AUC"), Column("calibration error"), Column("clock"),
+        Column("as of"), Column("model version"), Column("users", ",d"), Column("left: no order for"),
+        Column("expected to leave", ",.0f"), Column("left", ",d"), Column("ROC-AUC"), Column("calibration error"),
+        Column("clock"),
     )  # fmt: skip
     return Table("Publications", columns, rows)
+
+
+def _meaning(churn: Churn) -> str:
+    """What leaving meant."""
+    return f"{churn.horizon_days} days" + (f", {churn.gap_days} days later" if churn.gap_days else "")
 
 
 def _tiers(mature: Sequence[PastPublication]) -> Table:

@@ -19,7 +19,7 @@ from everstay.scoring.previous import with_change
 from everstay.scoring.rows import active_users, churn_rows
 from everstay.scoring.tiers import TierBounds
 from everstay.scoring.work import Work
-from everstay.settings import Settings, Value
+from everstay.settings import Churn, Settings, Value
 from everstay.storage import Folder
 from everstay.value import EVENT_COLUMNS, SUMMARY_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
 
@@ -36,6 +36,7 @@ class Everybody:
 
     Attributes:
         as_of: the moment.
+        churn: gap and horizon are what leaving means to the champion.
         groups: attribute of `users` between whose groups tiers are evened out; None: between none.
         bounds: of the tiers, per group.
         value: None: no value is known.
@@ -44,6 +45,7 @@ class Everybody:
     """
 
     as_of: datetime
+    churn: Churn
     groups: str | None
     bounds: Mapping[str, TierBounds]
     value: ValueModel | None
@@ -100,8 +102,8 @@ def compute_churn_scores(
 
     Args:
         work: what is scored with what.
-        settings: population, order of the list and shares of the tiers; horizon of the value, costs and budget; whether
-            tiers are evened out.
+        settings: population, order of the list and shares of the tiers; gap and horizon that the champion learned;
+            horizon of the value, costs and budget; whether tiers are evened out.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
         previous: from `keep_previous`.
@@ -112,7 +114,7 @@ def compute_churn_scores(
     model = _fit_value(work, settings.value, Folder(f"{folder.uri}-summaries"), scheduler)
     groups = settings.fairness.mitigate
     bounds = group_bounds(with_value(small, model), _users(work, groups), groups, settings)
-    everybody = Everybody(work.as_of, groups, bounds, model, fit_gaps(small), previous)
+    everybody = Everybody(work.as_of, settings.churn, groups, bounds, model, fit_gaps(small), previous)
     finish = partial(_finished, work=work, untiered=untiered, everybody=everybody)
     finished = compute_parts(finish, untiered.numbers, folder, scheduler)
     untiered.remove()
@@ -136,4 +138,7 @@ def _finished(bucket: int, *, work: Work, untiered: Parts, everybody: Everybody)
     valued = with_value(untiered.read(bucket), everybody.value)
     dated = with_dates(valued, everybody.gaps, everybody.as_of)
     tiered = assign_group_tiers(dated, _users(work, everybody.groups), everybody.groups, everybody.bounds)
-    return t.CHURN_SCORES.conform(with_change(tiered, everybody.previous))
+    told = tiered.with_columns(
+        pl.lit(everybody.churn.gap_days).alias(t.GAP_DAYS), pl.lit(everybody.churn.horizon_days).alias(t.HORIZON_DAYS)
+    )
+    return t.CHURN_SCORES.conform(with_change(told, everybody.previous))

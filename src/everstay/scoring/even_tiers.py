@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from everstay import tables as t
+from everstay.errors import SettingsError
 from everstay.scoring.tiers import TierBounds, assign_tiers, tier_bounds
 from everstay.settings import Settings, Value
 
@@ -22,12 +23,28 @@ def group_bounds(
         users: `tables.USERS`; who is not in it is a group of their own, with those of whom the attribute is null.
         attribute: column of `users`, or None.
         settings: order of the list, shares, costs and budget; a budget is split by the groups' shares of the users.
+
+    Raises:
+        SettingsError: as `require_declared`.
     """
+    require_declared(users, attribute)
     parts = _grouped(scores, users, attribute).partition_by(_GROUP, as_dict=True, include_key=False)
     return {
         str(group[0]): tier_bounds(part, settings.churn, _part_of(settings.value, part.height / scores.height))
         for group, part in parts.items()
     }
+
+
+def require_declared(users: pl.DataFrame, attribute: str | None) -> None:
+    """Make sure that there are groups to even out between, where that is asked for.
+
+    Raises:
+        SettingsError: no user declares the attribute.
+    """
+    if attribute is not None and users[attribute].null_count() == users.height:
+        raise SettingsError(
+            f"fairness.mitigate: the shop declares no {attribute} of any user; map it, or delete the setting"
+        )
 
 
 def assign_group_tiers(

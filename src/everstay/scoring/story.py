@@ -9,12 +9,14 @@ import numpy as np
 import polars as pl
 
 from everstay import tables as t
+from everstay.churn.model import CalibratedModel
 from everstay.errors import NotReady
 from everstay.features import net_purchases
 from everstay.lake import assign_bucket
 from everstay.scoring.rows import churn_rows
 from everstay.scoring.tiers import HIGH, LOW, MEDIUM
 from everstay.scoring.work import Work
+from everstay.settings import Churn
 
 _PAST, _STEP_DAYS = 13, 7  # as-ofs of the curve: a quarter, week by week
 _LATER_DAYS = (7, 14, 28)
@@ -48,6 +50,7 @@ class Story:
         summary: what they did, in words.
         curve: `AS_OF` and `CHURN_PROBABILITY`, oldest first: the champion's view of what was known then.
         reasons: of the risk now, the strongest first.
+        silence: how likely none of their orders comes for how long, in words; none where the champion tells no curve.
         worth: `customer_value` and `value_at_risk`, where published.
         outlooks: what would change the risk.
     """
@@ -57,17 +60,19 @@ class Story:
     summary: Sequence[str]
     curve: pl.DataFrame
     reasons: Sequence[str]
+    silence: Sequence[str]
     worth: tuple[float, float] | None
     outlooks: Sequence[Outlook]
 
 
-def tell_story(user_id: str, work: Work, published: pl.DataFrame | None) -> Story:
+def tell_story(user_id: str, work: Work, published: pl.DataFrame | None, churn: Churn) -> Story:
     """Score one user as of now, in the past and in what may come, with the champion.
 
     Args:
         user_id: of the shop.
         work: lake, champion and the as-of.
         published: `tables.CHURN_SCORES` of the same as-of; tiers and values are read from it.
+        churn: gap and horizon of what is foretold.
 
     Raises:
         NotReady: there is no event of such a user before the as-of.
@@ -96,9 +101,22 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame | None) -> Stor
         _summary(events, work.as_of),
         curve,
         model.explain(rows.slice(place, 1))[0],
+        silence_words(model, rows.slice(place, 1), churn),
         (own[t.CUSTOMER_VALUE], own[t.VALUE_AT_RISK]) if own and own[t.CUSTOMER_VALUE] is not None else None,
         outlooks,
     )
+
+
+def silence_words(model: object, row: pl.DataFrame, churn: Churn) -> list[str]:
+    """The curve of one user's silence (one row), where the model tells one."""
+    if not isinstance(model, CalibratedModel) or not model.tells_curve:
+        return []
+    days = [round(churn.horizon_days * quarter / 4) for quarter in (1, 2, 3, 4, 6)]
+    chances = model.silence(row, churn.horizon_days, days)[0]
+    median = model.next_order_days(row, churn.horizon_days)[0]
+    told = ", ".join(f"{chance:.0%} for {day} days" for day, chance in zip(days, chances, strict=True))
+    since = f" (counted from {churn.gap_days} days from now)" if churn.gap_days else ""
+    return [f"no order: {told}{since}", f"half the users like this one order within {median:.0f} days{since}"]
 
 
 def _events_of(user_id: str, work: Work) -> pl.DataFrame:

@@ -51,11 +51,13 @@ class Block:
         rows: (n,) row numbers, 1 = first row of data.
         raw: (n, wanted columns) values: text from text, any dtype from Parquet and databases.
         unread: columns `UNREAD`: rows without their values.
+        is_quoted: quotation marks were read, between which a value may hold a line break.
     """
 
     rows: pl.Series
     raw: pl.DataFrame
     unread: pl.DataFrame
+    is_quoted: bool = False
 
 
 def unread_rows(rows: Iterable[tuple[int, str, str]]) -> pl.DataFrame:

@@ -58,7 +58,7 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
             rows = _row_numbers(read, raw.height, skipped)
             read += raw.height
             until = int(np.searchsorted(skipped, rows[-1]))
-            yield Block(rows, raw.select(columns), _unread(unread[told:until]))
+            yield Block(rows, raw.select(columns), _unread(unread[told:until]), is_quoted=file.quotes > 0)
             told = until
         _refuse_a_cut(part.name, file, raw[last_column], read, unread)
     if unread[told:]:

@@ -8,6 +8,8 @@ from everstay.sources.blocks import Block
 from everstay.sources.contract import content_ids, stage
 from everstay.sources.values import read_column
 
+_IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID)
+_SHOWN_CHARACTERS = 80
 _NEEDS_VALUE = (t.PURCHASE, t.RETURN)
 # What a quantity is when a shop does not say: these take, or put back, one piece; a view or a message moves nothing.
 _ONE_PIECE = (t.CART, *_NEEDS_VALUE)
@@ -32,6 +34,8 @@ def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.Data
     """Our columns in our dtypes with `SOURCE_ROW`, `PROBLEM` and `CONTENT`; unreadable rows come last, all null."""
     there = {ours: theirs for ours, theirs in columns.items() if theirs in block.raw.columns}
     read = [read_column(block.raw[theirs], ours, time_zone) for ours, theirs in there.items()]
+    if block.is_quoted:
+        read = [_without_line_breaks(*one) if one[0].name in _IDS else one for one in read]
     words = pl.DataFrame([problem.alias(value.name) for value, problem in read])
     is_bad = pl.any_horizontal(pl.all().is_not_null())
     typed = pl.DataFrame([block.rows.alias(t.SOURCE_ROW), *(value for value, _ in read)])
@@ -44,6 +48,19 @@ def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.Data
     content = pl.Series([None], dtype=pl.String).new_from_index(0, len(problem)).scatter(bad, rows_as_json)
     typed = typed.with_columns(problem.alias(t.PROBLEM), content.alias(t.CONTENT))
     return pl.concat([typed, block.unread], how="diagonal")
+
+
+def _without_line_breaks(value: pl.Series, problem: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Refuse ids of several lines: a quotation mark without its partner has made one value of all up to the next."""
+    is_broken = value.str.contains("\n", literal=True).fill_null(value=False)
+    if not is_broken.any():
+        return value, problem
+    shown = value.str.replace("(?s)\n.*", "").str.slice(0, _SHOWN_CHARACTERS)
+    words = pl.format(
+        "{}: '{}' goes on in the next line; is a quotation mark without its partner?", pl.lit(value.name), shown
+    )
+    told = pl.select(pl.when(is_broken).then(words).otherwise(problem)).to_series()
+    return pl.select(pl.when(~is_broken).then(value)).to_series(), told
 
 
 def _with_types(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:

@@ -2,8 +2,8 @@
 
 Sums, lowest and highest values and sets of days merge exactly. Keys that several parts hold are counted on a sample:
 every part hands over its smallest key hashes, and only hashes up to the smallest bound of a cut-off part are compared.
-The same key has the same hash in every part, so the sample is one of keys, not of rows; it is all keys of a table
-whose parts hold at most `KEY_SAMPLE` each, and finds a doubled delivery, though not each single key, of a larger one.
+The same key has the same hash in every part, so the sample is one of keys, not of rows; it is all keys of a table of up
+to `KEY_SAMPLE` rows in even parts, and finds a doubled delivery, though not each single key, of a larger one.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ from everstay.validation.hashes import Hashes, hash_rows, smallest
 from everstay.validation.recipes import ROWS_OF_USER, recipe_of
 from everstay.validation.runs import count_by_run
 
-KEY_SAMPLE = 1 << 17
-"""Key hashes that a part hands over at most: one megabyte."""
+KEY_SAMPLE = 1 << 21
+"""Key hashes that all parts together hand over at most, 16 MB, however many parts there are."""
+
+_LEAST_SAMPLE = 1 << 10  # of a part
 
 KEYS_IN_SEVERAL_PARTS = "keys_in_several_parts"
 
@@ -30,11 +32,13 @@ class PartAggregates:
 
     Attributes:
         values: one row; a column for each sum, lowest, highest and distinct of the recipe.
-        key_hashes: the smallest `KEY_SAMPLE` different hashes of its keys, ascending.
+        key_hashes: the smallest different hashes of its keys, ascending.
+        are_cut_off: whether there are more.
     """
 
     values: pl.DataFrame
     key_hashes: Hashes
+    are_cut_off: bool
 
 
 def aggregate_names(table: t.Table) -> tuple[str, ...]:
@@ -43,8 +47,8 @@ def aggregate_names(table: t.Table) -> tuple[str, ...]:
     return (KEYS_IN_SEVERAL_PARTS, *recipe.sums, *recipe.lowest, *recipe.highest, *recipe.derived)
 
 
-def aggregate_part(table: t.Table, part: pl.DataFrame) -> PartAggregates:
-    """Aggregate the rows of one part."""
+def aggregate_part(table: t.Table, part: pl.DataFrame, parts: int) -> PartAggregates:
+    """Aggregate the rows of one part of so many `parts`."""
     recipe = recipe_of(table)
     named = {
         **recipe.sums,
@@ -57,7 +61,9 @@ def aggregate_part(table: t.Table, part: pl.DataFrame) -> PartAggregates:
     if of_users:
         values = values.with_columns(count_by_run(part[t.USER_ID]).rename(ROWS_OF_USER).to_frame().select(**of_users))
     values = values.with_columns(cs.unsigned_integer().cast(pl.Int64))
-    return PartAggregates(values, smallest(hash_rows(part, table.key), KEY_SAMPLE))
+    size = max(_LEAST_SAMPLE, KEY_SAMPLE // parts)
+    hashes = smallest(hash_rows(part, table.key), size)
+    return PartAggregates(values, hashes, are_cut_off=len(hashes) == size)
 
 
 def merge_aggregates(table: t.Table, parts: Sequence[PartAggregates]) -> pl.DataFrame:
@@ -69,15 +75,15 @@ def merge_aggregates(table: t.Table, parts: Sequence[PartAggregates]) -> pl.Data
         *(pl.col(name).max() for name in recipe.highest),
         *(pl.col(name).explode(empty_as_null=False).unique().sort().implode() for name in recipe.distinct),
     )
-    shared = pl.lit(_count_shared([part.key_hashes for part in parts]))
+    shared = pl.lit(len(shared_keys(parts)))
     derived = merged.with_columns(shared.alias(KEYS_IN_SEVERAL_PARTS), **recipe.derived)
     return derived.select(aggregate_names(table))
 
 
-def _count_shared(samples: Sequence[Hashes]) -> int:
-    """Count sampled key hashes that more than one part holds."""
-    bounds = [sample[-1] for sample in samples if len(sample) == KEY_SAMPLE]
-    hashes = np.sort(np.concatenate(samples))
+def shared_keys(parts: Sequence[PartAggregates]) -> Hashes:
+    """The sampled key hashes that more than one part holds, ascending."""
+    bounds = [part.key_hashes[-1] for part in parts if part.are_cut_off]
+    hashes = np.sort(np.concatenate([part.key_hashes for part in parts]))
     if bounds:
         hashes = hashes[hashes <= min(bounds)]
-    return int(np.count_nonzero(np.diff(hashes) == 0))
+    return np.unique(hashes[1:][np.diff(hashes) == 0])

@@ -53,6 +53,7 @@ def _share(part: str) -> pl.Expr:
 
 def _events() -> Recipe:
     rows = {f"{kind}_rows": (pl.col(t.EVENT_TYPE) == kind).sum() for kind in t.EVENT_TYPES}
+    after = pl.col("days").list.diff().list.arg_max().cast(pl.Int64)  # place of the first day after the longest silence
     until_now = pl.col("last_recorded_at") - pl.lit(datetime.now(UTC), t.TIME)
     return Recipe(
         sums=rows,
@@ -67,6 +68,8 @@ def _events() -> Recipe:
             **{f"{kind}_share": _share(f"{kind}_rows") for kind in t.EVENT_TYPES},
             "largest_user_share": _share("largest_user_rows"),
             "largest_silence_days": pl.col("days").list.diff().list.max().dt.total_days(),
+            "silence_begins_on": pl.col("days").list.get(after - 1, null_on_oob=True),
+            "silence_ends_on": pl.col("days").list.get(after, null_on_oob=True),
             "days_in_future": until_now.dt.total_seconds() / SECONDS_PER_DAY,
         },
     )

@@ -19,7 +19,8 @@ class ExpectationOutcome:
         rows: those it applies to; for an aggregate, all rows of the table.
         unexpected_rows: those that are not as expected; 0 for an aggregate.
         share: unexpected rows / rows; 0 without rows.
-        examples: a few unexpected rows in words; for an aggregate, its value.
+        examples: a few unexpected rows in words; for an aggregate, its value and what is behind it.
+        advice: what to do when it fails; may be empty.
     """
 
     expectation: str
@@ -30,12 +31,14 @@ class ExpectationOutcome:
     unexpected_rows: int
     share: float
     examples: tuple[str, ...]
+    advice: str = ""
 
     def describe(self) -> str:
-        """One line: what was expected, how many rows are not so, examples."""
+        """One line: what was expected, how many rows are not so, examples, what to do."""
         count = f"{self.unexpected_rows:,} of {self.rows:,} rows ({self.share:.2%})" if self.unexpected_rows else ""
         found = "; ".join(filter(None, (count, *self.examples)))
-        return f"{self.column}: {self.expectation} ({found})" if found else f"{self.column}: {self.expectation}"
+        told = f"{self.column}: {self.expectation} ({found})" if found else f"{self.column}: {self.expectation}"
+        return told if self.success or not self.advice else f"{told}; {self.advice}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import DataRejected
 from everstay.partitions import map_parts
-from everstay.validation.aggregates import PartAggregates, aggregate_part, merge_aggregates
+from everstay.validation.aggregates import PartAggregates, aggregate_part, merge_aggregates, shared_keys
+from everstay.validation.causes import find_causes
 from everstay.validation.classes import code_words
 from everstay.validation.counting import ClassCounts, merge_counts
 from everstay.validation.evaluation import Tally, describe_rows, evaluate, merge_tallies
@@ -66,15 +67,24 @@ def validate(
         DataRejected: a column is missing. Failed expectations do not raise here: see `raise_for_failures`.
     """
     suite = load_suite(table, expectations)
-    findings = map_parts(partial(examine_parts, suite=suite, read=read), group_parts(parts), scheduler)
-    aggregates = merge_aggregates(table, [one for found in findings for one in found.aggregates])
+    findings = map_parts(partial(examine_parts, suite=suite, read=read, of=len(parts)), group_parts(parts), scheduler)
+    of_parts = [one for found in findings for one in found.aggregates]
+    aggregates = merge_aggregates(table, of_parts)
+    causes = partial(
+        find_causes,
+        aggregates=aggregates,
+        shared=shared_keys(of_parts),
+        read=read,
+        parts=parts,
+        scheduler=scheduler,
+    )
     totals = (merge_counts([found.counts for found in findings]), aggregates)
     # In a worker as well, for this process has no need to import Great Expectations.
     ((of_classes, of_table),) = map_parts(partial(judge_totals, suite=suite), [totals], scheduler)
     of_rows = iter(_merge_each([*(found.tallies for found in findings), of_classes]))
     of_aggregates = iter(of_table)
     outcomes = tuple(
-        _judge_aggregate(one, next(of_aggregates), aggregates)
+        _judge_aggregate(one, next(of_aggregates), aggregates, partial(causes, table))
         if one.is_about_table
         else _judge_rows(one, next(of_rows))
         for one in suite.expectations
@@ -94,8 +104,8 @@ def group_parts(parts: Sequence[int]) -> list[Sequence[int]]:
     return [parts[start : start + size] for start in range(0, len(parts), size)]
 
 
-def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame]) -> Findings:
-    """Examine the rows of some parts, and aggregate each.
+def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame], of: int) -> Findings:
+    """Examine the rows of some parts of so many, and aggregate each.
 
     Raises:
         DataRejected: a part lacks a column of the table or of its suite.
@@ -106,7 +116,7 @@ def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], p
     needed = list(dict.fromkeys((*suite.table.key, *_looked_at(suite))))
     for part in parts:
         batch.append(_read_coded(part, suite, read))  # without a name that would keep it until the next one is read
-        aggregates.append(aggregate_part(suite.table, batch[-1]))
+        aggregates.append(aggregate_part(suite.table, batch[-1], of))
         if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
             found.append(examine_rows(pl.concat(batch).select(needed), suite))
             batch.clear()
@@ -164,8 +174,13 @@ def _judge_rows(expectation: Expectation, found: Tally) -> ExpectationOutcome:
     return _outcome(expectation, success, found.rows, found.unexpected, share, found.examples)
 
 
-def _judge_aggregate(expectation: Expectation, found: Tally, aggregates: pl.DataFrame) -> ExpectationOutcome:
+def _judge_aggregate(
+    expectation: Expectation, found: Tally, aggregates: pl.DataFrame, causes: Callable[[str], tuple[str, ...]]
+) -> ExpectationOutcome:
+    """Tell the aggregate's value and, when it is not as expected, what is behind it."""
     values = describe_rows(aggregates, expectation.columns, ())
+    if found.unexpected:
+        values += tuple(cause for column in expectation.columns for cause in causes(column))
     return _outcome(expectation, found.unexpected == 0, _row_count(aggregates), 0, 0.0, values)
 
 
@@ -174,7 +189,7 @@ def _outcome(
 ) -> ExpectationOutcome:
     columns = ", ".join(expectation.columns)
     return ExpectationOutcome(
-        expectation.words, columns, expectation.severity, success, rows, unexpected, share, examples
+        expectation.words, columns, expectation.severity, success, rows, unexpected, share, examples, expectation.advice
     )
 
 

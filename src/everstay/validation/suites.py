@@ -2,7 +2,8 @@
 
 Beyond that format, every expectation says in its `description` what it expects in plain words, its `severity` is
 `critical` (a failure rejects the table) or `warning` (a failure is reported), and `"meta": {"level": "table"}` marks
-one that is about an aggregate of the whole table instead of about a column of its rows.
+one that is about an aggregate of the whole table instead of about a column of its rows. `"advice"` in `meta` says what
+a person can do about a failure.
 """
 
 import difflib
@@ -32,6 +33,7 @@ class Expectation:
         columns: the ones it looks at, without those of its row condition.
         condition_columns: the ones its row condition looks at.
         mostly: the share of rows that must be as expected.
+        advice: what to do when it fails; may be empty.
         config: type, arguments, meta and severity as Great Expectations takes them.
     """
 
@@ -41,6 +43,7 @@ class Expectation:
     columns: tuple[str, ...]
     condition_columns: tuple[str, ...]
     mostly: float
+    advice: str
     config: Mapping[str, Any]
 
 
@@ -102,7 +105,8 @@ def _read_expectation(table: t.Table, entry: Any, place: str) -> Expectation:
         raise SettingsError(f"{place}: 'description' must say in plain words what is expected")
     if entry.get("severity") not in SEVERITIES:
         raise SettingsError(f"{place}: 'severity' is {entry.get('severity')!r}, but must be 'critical' or 'warning'")
-    is_about_table = (entry.get("meta") or {}).get("level") == "table"
+    meta = entry.get("meta") or {}
+    is_about_table = meta.get("level") == "table"
     columns = tuple(_named_columns(entry["kwargs"]))
     condition_columns = tuple(_condition_columns(entry["kwargs"].get("row_condition")))
     if is_about_table or not table.is_open:  # the columns of an open table are known when its rows are
@@ -111,7 +115,14 @@ def _read_expectation(table: t.Table, entry: Any, place: str) -> Expectation:
     config = {key: entry[key] for key in ("type", "kwargs", "meta", "severity") if key in entry}
     mostly = float(entry["kwargs"].get("mostly", 1.0))
     return Expectation(
-        entry["description"], entry["severity"], is_about_table, columns, condition_columns, mostly, config
+        entry["description"],
+        entry["severity"],
+        is_about_table,
+        columns,
+        condition_columns,
+        mostly,
+        meta.get("advice", ""),
+        config,
     )
 
 

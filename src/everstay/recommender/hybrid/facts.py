@@ -18,11 +18,13 @@ SHARE_DAYS = (3, 7, 28, 112)
 """Days before the moment over which popularity is counted."""
 
 COLUMNS = (
-    *(f"log_share_{days}d" for days in SHARE_DAYS), "log_buyers", "log_age", "repeat_share", "log_repeats", "log_gap",
+    *(f"log_share_{days}d" for days in SHARE_DAYS), *(f"log_tried_{days}d" for days in SHARE_DAYS),
+    "log_buyers", "log_age", "repeat_share", "log_repeats", "log_gap",
 )  # fmt: skip
-"""Of `ItemFacts.columns`: log shares of the orders of the last days; log(1 + users who ever bought it); log(1 + days
-since it was first bought); the share of its buyers who bought it again; log repeats per buyer; mean log(1 + days)
-between purchases by the same user. The last three are smoothed."""
+"""Of `ItemFacts.columns`: log shares of the purchases of the last days, and of those among them with which a user
+bought the item for the first time; log(1 + users who ever bought it); log(1 + days since it was first bought); the
+share of its buyers who bought it again; log repeats per buyer; mean log(1 + days) between purchases by the same user.
+The last three are smoothed."""
 
 NEIGHBOUR_STEP_DAYS = 56
 """Neighbours change slowly: for earlier moments they are those of up to so many days before."""
@@ -71,7 +73,11 @@ class PastFacts:
         return ItemFacts(self._columns(days_ago), self._neighbours[step])
 
     def _columns(self, days_ago: int) -> NDArray[np.float32]:
-        shares = [log_share(self._lines.count(self.items, days_ago, days_ago + days)) for days in SHARE_DAYS]
+        shares = [
+            log_share(part.count(self.items, days_ago, days_ago + days))
+            for part in (self._lines, self._buyers)
+            for days in SHARE_DAYS
+        ]
         buyers, returned = (part.count(self.items, days_ago) for part in (self._buyers, self._returned))
         repeated, gaps = self._repeats.count(self.items, days_ago), self._repeats.add(self.items, days_ago)
         usual = gaps.sum() / repeated.sum() if repeated.sum() else _USUAL_LOG_GAP

@@ -7,9 +7,11 @@ import lightgbm
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
+from everstay.errors import EverstayError
 from everstay.recommender.config import HybridConfig
 from everstay.recommender.hybrid.facts import ItemFacts
-from everstay.recommender.hybrid.ranker import HybridRanker
+from everstay.recommender.hybrid.pairs import feature_names
+from everstay.recommender.hybrid.ranker import HybridRanker, known_groupings
 from everstay.recommender.vocabulary import Vocabulary
 
 _TREES = "trees.txt"
@@ -25,9 +27,15 @@ def save_hybrid(ranker: HybridRanker, folder: Path) -> None:
 
 
 def load_hybrid(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> HybridRanker:
-    """Read what `save_hybrid` wrote."""
+    """Read what `save_hybrid` wrote.
+
+    Raises:
+        EverstayError: the trees were grown on other features than this code computes.
+    """
     arrays = load_file(folder / _FACTS)
     shape = (vocabulary.size, vocabulary.size)
     near = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
     booster = lightgbm.Booster(model_str=(folder / _TREES).read_text(encoding="utf-8"))
+    if booster.feature_name() != feature_names(len(known_groupings(vocabulary))):
+        raise EverstayError(f"{folder / _TREES} was grown on other features by another version: train the hybrid anew")
     return HybridRanker(HybridConfig(**config), booster, ItemFacts(arrays["columns"], near), vocabulary)

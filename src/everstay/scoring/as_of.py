@@ -1,0 +1,28 @@
+"""The moment at which users are scored."""
+
+from datetime import UTC, datetime, time, timedelta
+
+from everstay.errors import NotReady
+from everstay.features import midnight_before
+from everstay.lake import Snapshot
+from everstay.settings import Settings
+
+_QUIET_NIGHT = timedelta(days=1)  # the last events before a midnight are seldom recorded at it
+
+
+def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
+    """The as-of of the settings, or the last midnight that the data covers.
+
+    Raises:
+        NotReady: the data does not reach the as-of of the settings, which would make everybody look silent.
+    """
+    last = midnight_before(snapshot.recorded_until)
+    if settings.score_as_of is None:
+        return last
+    as_of = datetime.combine(settings.score_as_of, time(), UTC)
+    if not snapshot.first_event_at < as_of <= last + _QUIET_NIGHT:
+        raise NotReady(
+            f"score_as_of is {as_of:%Y-%m-%d}, but the data reaches from {snapshot.first_event_at:%Y-%m-%d} to "
+            f"{snapshot.recorded_until:%Y-%m-%d}: correct it in everstay.toml, or leave it out for {last:%Y-%m-%d}"
+        )
+    return as_of
