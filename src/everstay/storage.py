@@ -76,12 +76,10 @@ class Folder:
     def read_frame(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read what `write_frame` wrote; all columns when None."""
         with self.reading(name) as file:
-            options = None
-            if columns is not None:
-                schema = pa.ipc.open_file(file).schema
-                options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(one) for one in columns])
-            table = pa.ipc.open_file(file, options=options).read_all()
-            return pl.DataFrame(pl.from_arrow(table.select(columns or table.column_names)))
+            schema = pa.ipc.open_file(file).schema
+            wanted = list(schema.names if columns is None else columns)
+            options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in wanted])
+            return pl.DataFrame(pl.from_arrow(pa.ipc.open_file(file, options=options).read_all().select(wanted)))
 
     def read_parquet(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read a frame; all columns when None."""

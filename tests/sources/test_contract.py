@@ -57,3 +57,13 @@ def test_ids_are_what_they_have_always_been() -> None:
 def test_a_value_never_runs_into_the_next_column() -> None:
     shifted = pl.DataFrame({t.USER_ID: ["ab", "a"], t.ITEM_ID: ["c", "bc"]})
     assert content_ids(shifted).n_unique() == 2
+
+
+def test_a_given_id_that_looks_made_must_have_been_made() -> None:
+    exported = stage(_events(), "shop.csv")
+    again = exported.drop(t.SOURCE_FILE, t.PROBLEM, t.CONTENT)
+    assert stage(again, "export.csv")[t.PROBLEM].null_count() == 4
+    told = stage(again.with_columns(pl.col(t.AMOUNT) + pl.int_range(4)), "shop.csv")[t.PROBLEM]
+    assert told[0] is None
+    assert told.null_count() == 1
+    assert told[1].startswith("event_id: begins with '~', which stands for ids made from a row")

@@ -28,11 +28,11 @@ def log_search(registry: Registry, experiment: str, candidate: str, search: Sear
     client, home = registry.client, registry.experiment_id(f"{experiment}-tuning")
     tags = {"candidate": candidate, MLFLOW_RUN_NOTE: note}
     now = time.time_ns() // 1_000_000
-    name, ended = f"{candidate}, {len(search.trials)} trials", now - sum(map(_milliseconds, search.trials))
-    parent: str = client.create_run(home, start_time=ended, run_name=name, tags=tags).info.run_id
+    name, clock = f"{candidate}, {len(search.trials)} trials", now - sum(map(_milliseconds, search.trials))
+    parent: str = client.create_run(home, start_time=clock, run_name=name, tags=tags).info.run_id
     for trial in search.trials:
-        ended += _milliseconds(trial)
-        _log_trial(registry, home, parent, candidate, trial, ended)
+        clock += _milliseconds(trial)
+        _log_trial(registry, home, parent, candidate, trial, clock)
     params = [Param(name, str(value)) for name, value in search.best.values.items()]
     figures = {FIGURE: search.best.figure, f"default_{FIGURE}": search.default.figure}
     metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]

@@ -84,7 +84,18 @@ def stage(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in STAGED.items() if name not in frame.columns]
     is_keyed = t.EVENT_ID in frame.columns
     staged = frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in STAGED.items())
-    return staged if is_keyed else staged.with_columns(content_ids(staged))
+    return _without_feigned_ids(staged) if is_keyed else staged.with_columns(content_ids(staged))
+
+
+def _without_feigned_ids(staged: pl.DataFrame) -> pl.DataFrame:
+    """Refuse a shop's own ids that look like made ones: of these the lake counts on that they come from the content."""
+    looks_made = staged[t.EVENT_ID].str.starts_with(t.MADE_ID).fill_null(value=False)
+    if not looks_made.any():
+        return staged
+    is_feigned = looks_made & (staged[t.EVENT_ID] != content_ids(staged)).fill_null(value=False)
+    words = pl.lit(f"event_id: begins with '{t.MADE_ID}', which stands for ids made from a row; map no event_id then")
+    told = pl.concat_str(t.PROBLEM, words, separator="; ", ignore_nulls=True)
+    return staged.with_columns(pl.when(is_feigned).then(told).otherwise(t.PROBLEM).alias(t.PROBLEM))
 
 
 def content_ids(events: pl.DataFrame) -> pl.Series:
