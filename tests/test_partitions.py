@@ -1,6 +1,7 @@
 """Partitions: the same result in this process and in worker processes, also when a worker dies."""
 
 import os
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -119,5 +120,11 @@ def test_a_person_s_mistake_arrives_as_it_was_told(scheduler: str, caplog: pytes
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1:8786"])
 def test_what_is_no_address_of_a_scheduler(address: str):
+    before = threads()
     with pytest.raises(SettingsError, match=r"dask\.scheduler in everstay\.toml .* write tcp://host:8786"):
         map_parts(str, [1], address)
+    assert threads() == before  # the client is closed; the garbage collector may come while a lock of Dask's is held
+
+
+def threads() -> list[str]:
+    return sorted(thread.name for thread in threading.enumerate())
