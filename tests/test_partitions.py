@@ -2,12 +2,15 @@
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import dask
 import polars as pl
 import pytest
+from distributed import LocalCluster
 from polars.testing import assert_frame_equal
 
 from everstay.errors import EverstayError, NotReady, SettingsError, SourceError
@@ -91,6 +94,19 @@ def test_a_part_that_kills_every_worker_is_told():
 def test_a_scheduler_that_does_not_answer_is_named():
     with pytest.raises(NotReady, match=r"tcp://127\.0\.0\.1:9: start it"):
         map_parts(square, [1], "tcp://127.0.0.1:9", connect_seconds=0.5)
+
+
+def test_a_scheduler_without_workers_is_told_while_the_work_waits(caplog: pytest.LogCaptureFixture):
+    place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    with LocalCluster(n_workers=0, protocol="tcp", **place) as cluster, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(map_parts, square, [3], cluster.scheduler_address)
+        end = time.monotonic() + 20
+        while "has no worker yet: the work waits until one joins" not in caplog.text:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert not waiting.done()
+        cluster.scale(1)
+        assert waiting.result(20) == [9]
 
 
 def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_path: Path):

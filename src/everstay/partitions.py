@@ -20,6 +20,8 @@ from everstay.storage import Folder
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
+log = logging.getLogger(__name__)
+
 IN_PROCESS = ""
 """The scheduler address that means: no scheduler, compute here."""
 
@@ -93,6 +95,8 @@ def map_parts(
         ) from None
     try:
         with client:
+            if not client.nthreads():  # no fault: some clusters start their workers when there is work
+                log.warning("the Dask scheduler at %s has no worker yet: the work waits until one joins", scheduler)
             outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
     except KilledWorker as error:
         raise EverstayError(
