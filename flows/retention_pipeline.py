@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from everstay import tables as t
 from everstay.lake import ENTITY_TABLES
@@ -11,7 +11,7 @@ from everstay.scoring.even_tiers import require_declared
 from everstay.settings import Settings, load_settings
 from everstay.training import check_trainer
 from everstay.validation import load_suite
-from flows import runtime, summary, tasks
+from flows import leftovers, runtime, summary, tasks
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
 from flows.promote_model import promote_model, require_baseline
@@ -51,6 +51,8 @@ def retention_pipeline() -> None:
         scored_at = score_users(scheduler=scheduler).as_of
         run = PipelineRun(ingestion, features, trainings, decisions, scored_at)
         page = report_run(run, settings, scheduler)
+    for name in leftovers.remove_unused(settings):
+        get_run_logger().info("removed _work/%s: no run has used it for %d days", name, leftovers.UNUSED_DAYS)
     summary.print_report(page)
     summary.print_next_steps()
 

@@ -11,7 +11,7 @@ from everstay.code_version import code_version
 from everstay.registry.identity import run_key
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
-from flows import runtime, tasks
+from flows import leftovers, runtime, tasks
 from flows.build_features import FeatureSet, build_features
 from flows.candidates import Training, Work, train_candidates
 
@@ -65,6 +65,7 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
     named = f"{features.key[:16]}-{code_version('churn')}"
     folder = runtime.work_folder(settings, "churn", named, "rows_and_unlabelled")
     if folder.exists():
+        leftovers.mark_used(folder.parent)
         return folder
     tokens_folder = runtime.parts_folder(settings, "day_tokens")
     as_ofs = features.split.as_ofs

@@ -14,7 +14,7 @@ from everstay.lake import Snapshot
 from everstay.registry.identity import run_key
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
-from flows import runtime, tasks
+from flows import leftovers, runtime, tasks
 from flows.build_features import choose_split
 from flows.candidates import Training, Work, train_candidates
 
@@ -63,6 +63,7 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
     named += (f"-{segment_by}" if segment_by else "") + ("-ratings" if with_ratings else "")
     folder = runtime.work_folder(settings, "recommender", named, "rows_and_items")
     if folder.exists():
+        leftovers.mark_used(folder.parent)
         return folder
     validation, test = (
         tasks.compute_baskets(
