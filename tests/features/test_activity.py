@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from everstay import tables as t
 from everstay.features.activity import FEATURES, activity_features
+from everstay.features.catalogue import value_range
 from tests.features.reference import reference
 from tests.strategies import AS_OF, ITEMS, PROPERTY, event, event_rows, frame_of, is_known
 
@@ -60,6 +61,19 @@ def test_a_window_begins_with_its_first_microsecond_and_ends_before_the_as_of(da
 def test_money_is_summed_without_rounding_errors():
     rows = [event("u0", t.PURCHASE, -day, order=str(day)) | {t.AMOUNT: 0.1} for day in range(1, 4)]
     assert activity_features(frame_of(rows), ITEMS, AS_OF)["spend_7d"].to_list() == [0.3]
+
+
+def test_large_money_is_exact_and_within_the_declared_ranges():
+    """A thousand orders of fifty million (rupiah, dong), and one of the most that ingestion lets pass."""
+    rows = [event("u0", t.PURCHASE, -1 - day / 1_000, order=str(day)) | {t.AMOUNT: 5e7} for day in range(1_000)]
+    (computed,) = activity_features(
+        frame_of([*rows, event("u0", t.PURCHASE, -3, order="house") | {t.AMOUNT: 1e11}]), ITEMS, AS_OF
+    ).iter_rows(named=True)
+    assert computed["spend_7d"] == computed["spend_364d"] == 1.5e11
+    for feature in FEATURES:
+        low, high, words = value_range(feature)
+        value = computed[feature.name]
+        assert value is None or low <= value <= high, f"{feature.name} is {value}, not {words}"
 
 
 def test_lines_of_an_order_are_one_order_and_without_id_a_day_is():

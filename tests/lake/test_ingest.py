@@ -182,7 +182,7 @@ def test_a_snapshot_does_not_move(lake: Lake):
             {t.OCCURRED_AT: pl.lit(datetime(1900, 1, 1, tzinfo=UTC))},
             "00:00:00.000000+00:00 is not between 1990 and 2100",
         ),
-        ({t.AMOUNT: pl.lit(1.5e9)}, "amount: 1500000000.0 is above a billion"),
+        ({t.AMOUNT: pl.lit(1.5e11)}, "amount: 150000000000.0 is above a hundred billion"),
         ({t.EVENT_TYPE: pl.lit("bought")}, "event_type: 'bought' is unknown"),
         ({t.QUANTITY: pl.lit(-2)}, "quantity: -2 is negative"),
         ({t.AMOUNT: pl.lit(-0.5)}, "amount: -0.5 is not zero or more"),

@@ -14,7 +14,7 @@ _RANGE = "expect_column_values_to_be_between"
 _MOST = 1e9
 _CENTURY = 36_525
 _COUNT = (0, _MOST, "not negative and finite")
-_MONEY = (0, _MOST, "not negative and below a billion")
+_MONEY = (0, 1e14, "not negative and below a hundred trillion")  # of which whole ten-thousandths fit into 64 bits
 _UNITS: Mapping[str, tuple[float, float, str]] = {
     "share": (0, 1, "within 0 to 1"),
     "change": (-1, 1, "within -1 to 1"),
