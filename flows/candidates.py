@@ -75,6 +75,10 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
     trained = []
     for name in work.names:
         known = tasks.find_run(registry, work.model, work.key(name))
+        if known is not None and (lost := tasks.why_lost(registry, known)):
+            logger.warning("%s %s: made anew: %s", work.model, name, lost)
+            tasks.discard_run(registry, known)
+            known = None
         if known is not None:
             logger.info("%s %s: nothing new; run %s", work.model, name, known.run_id)
             runs[name] = known

@@ -7,11 +7,11 @@ from prefect import flow
 
 from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
-from everstay.registry import ledger
+from everstay.registry import ledger, rollout
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
-from everstay.registry.versions import champion
+from everstay.registry.versions import champion, why_lost
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
 from flows.candidates import Training, best_on_validation
@@ -33,7 +33,8 @@ _COVERAGE = "test_coverage"
 def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     """Judge the challenger of `model`; its runs are found, or trained when they are not there.
 
-    Without a champion a challenger that beats no baseline surely is set aside, and the best baseline put forward.
+    Without a champion, or with one whose files are lost, a challenger that beats no baseline surely is set aside, and
+    the best baseline put forward.
 
     Args:
         model: "churn" or "recommender".
@@ -48,27 +49,44 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     training = _TRAIN[model](scheduler=scheduler)
     registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
     current = champion(registry, model)
-    decision = _judge(training, training.challenger, current, registry, settings)
-    if current is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
-        tasks.apply_decision(registry, lake, decision)
+    lost = "" if current is None else tasks.why_lost(registry, current)
+    rival = None if lost else current
+    decision = _judge(training, training.challenger, rival, registry, settings)
+    if rival is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
+        tasks.apply_decision(registry, lake, _told_of(current, lost, decision))
         decision = _put_baseline_forward(training, decision, registry, settings)
+    decision = _told_of(current, lost, decision)
     tasks.apply_decision(registry, lake, decision)
     return decision
+
+
+def _told_of(current: ModelRef | None, lost: str, decision: Decision) -> Decision:
+    """A decision made as if there were no champion, told as one that replaces the lost champion."""
+    if current is None or not lost:
+        return decision
+    told = f"champion version {current.version} cannot be loaded and counts as none: {lost}"
+    return replace(decision, champion_version=current.version, reasons=(told, *decision.reasons))
 
 
 def require_baseline(model: ModelName, settings: Settings) -> None:
     """Make sure that a first model can be judged; the registry is asked only when the settings name no baseline.
 
     Raises:
-        SettingsError: there is no champion and no baseline among the candidates.
+        SettingsError: there is no champion that can be loaded, and no baseline among the candidates.
     """
     named = settings.churn.candidates if model == "churn" else settings.recommender.candidates
-    if not set(BASELINES[model]).intersection(named) and champion(Registry(settings.mlflow), model) is None:
+    if not set(BASELINES[model]).intersection(named) and not _has_champion(model, settings):
         names = " or ".join(BASELINES[model])
         raise SettingsError(
             f"{model}.candidates names no baseline, and there is no champion yet: the first model is judged against "
             f"{names}; add it to candidates in [{model}]"
         )
+
+
+def _has_champion(model: ModelName, settings: Settings) -> bool:
+    registry = Registry(settings.mlflow)
+    current = champion(registry, model)
+    return current is not None and not why_lost(registry, current)
 
 
 def _put_baseline_forward(training: Training, refused: Decision, registry: Registry, settings: Settings) -> Decision:
@@ -86,7 +104,7 @@ def _judge(
 ) -> Decision:
     """Measure the evidence and decide."""
     run = training.run_of(challenger.candidate)
-    rolled_back = ledger.rolled_back(ledger.history(runtime.open_lake(settings), training.model))
+    rolled_back = ledger.rolled_back(rollout.history(registry, runtime.open_lake(settings), training.model))
     calibration, coverage = run.metrics.get(_CALIBRATION), run.metrics.get(_COVERAGE)
     is_champion = current is not None and challenger.artifact_digest == current.artifact_digest
     difference = None

@@ -68,9 +68,10 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     before = previous_as_of(lake, as_of)
     tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
     population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
-    keys = {
-        t.CHURN_SCORES.name: f"{churn.version} {snapshot.data_version} {population}",
-        t.RECOMMENDATIONS.name: f"{recommender.version} {snapshot.data_version} {settings.recommender.list_rules}",
+    lists = settings.recommender.list_rules
+    keys = {  # a version's number begins anew with a new store, the model's id does not
+        t.CHURN_SCORES.name: f"{churn.version} {churn.model_id} {snapshot.data_version} {population}",
+        t.RECOMMENDATIONS.name: f"{recommender.version} {recommender.model_id} {snapshot.data_version} {lists}",
     }
     due = [
         table for table in (t.CHURN_SCORES, t.RECOMMENDATIONS) if not lake.has_published(table, as_of, keys[table.name])

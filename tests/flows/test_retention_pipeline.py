@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from everstay import tables as t
 from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
 from everstay.registry import versions
+from everstay.registry.artifact import ArtifactRefused
 from everstay.registry.store import Registry
 from everstay.scoring.__main__ import explain_user
 from everstay.settings import load_settings
@@ -27,6 +29,7 @@ from everstay.sources import open_source
 from flows.back_test import back_test
 from flows.churn_definition import churn_definition
 from flows.find_users import find_users
+from flows.promote_model import promote_model
 from flows.retention_pipeline import check_settings, retention_pipeline
 from flows.score_users import score_users
 from flows.tune_model import tune_model
@@ -354,3 +357,41 @@ def test_the_search_of_a_churn_candidate_starts_from_its_run_and_reads_no_test_r
 def test_a_model_that_cannot_be_searched_is_told_with_those_that_can(shop: Path, model: str, message: str):
     with pytest.raises(SettingsError, match=message):
         tune_model(model)
+
+
+def test_a_new_store_beside_a_kept_lake_begins_anew(trained: Path, settings_of, monkeypatch: pytest.MonkeyPatch):
+    rows, before = content(trained, t.PROMOTIONS), versions.champion(Registry(settings_of.mlflow), "churn")
+    monkeypatch.setenv("EVERSTAY_MLFLOW__TRACKING_URI", f"sqlite:///{trained}/new.db")
+    monkeypatch.setenv("EVERSTAY_MLFLOW__ARTIFACTS", f"{trained}/new")
+    with pytest.raises(NotReady, match="there is no churn champion yet: run `make train`"):
+        score_users()
+    assert all(promote_model(model).champion_version is None for model in ("churn", "recommender"))
+    stored = content(trained, t.PROMOTIONS)
+    assert_frame_equal(stored.join(rows, on=t.PROMOTIONS.key, how="semi"), rows)
+    added = stored.join(rows, on=t.PROMOTIONS.key, how="anti")
+    assert set(added.filter(t.IS_PROMOTED)[t.MODEL]) == {"churn", "recommender"}
+    assert versions.champion(Registry(load_settings().mlflow), "churn").version == before.version
+    assert score_users().published == (t.CHURN_SCORES.name, t.RECOMMENDATIONS.name)  # the same number, another model
+
+
+def test_a_champion_whose_files_are_lost_is_replaced(trained: Path, settings_of):
+    registry = Registry(settings_of.mlflow)
+    before = versions.champion(registry, "churn")
+    shutil.rmtree(versions.download(registry, before).parents[1])
+    with pytest.raises(ArtifactRefused, match=r"are gone from MLflow's store.*`make train` makes them anew"):
+        explain_user(content(trained, t.CHURN_SCORES)[t.USER_ID][0], settings_of)
+    decision = promote_model("churn")
+    assert decision.is_promoted
+    assert decision.champion_version == before.version
+    assert decision.reasons[0].startswith(f"champion version {before.version} cannot be loaded and counts as none: ")
+    assert "first model; baseline recency is the best of the baselines" in decision.reasons
+    assert sum("counts as none" in reason for reason in decision.reasons) == 1
+    after = versions.champion(registry, "churn")
+    assert after.version != before.version
+    assert after.artifact_digest == before.artifact_digest  # the same candidate, logged anew
+    assert versions.why_lost(registry, after) == ""
+    last = content(trained, t.PROMOTIONS).filter(pl.col(t.MODEL) == "churn").sort(t.DECIDED_AT).row(-1, named=True)
+    assert (last[t.CHALLENGER_VERSION], last[t.CHAMPION_VERSION]) == (after.version, before.version)
+    assert not promote_model("churn").is_promoted
+    assert versions.champion(registry, "churn") == after
+    explain_user(content(trained, t.CHURN_SCORES)[t.USER_ID][0], settings_of)

@@ -1,4 +1,8 @@
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,9 @@ from everstay.registry import ledger
 from everstay.registry.__main__ import main
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelRef
-from everstay.registry.rollout import ChampionChanged, apply_decision, roll_back
+from everstay.registry.rollout import ChampionChanged, apply_decision, history, roll_back
 from everstay.registry.store import Registry
-from everstay.registry.versions import CHAMPION, champion, get_version
+from everstay.registry.versions import CHAMPION, champion, download, get_version, registered_at
 from everstay.settings import Mlflow, Promotion
 
 BETTER, TIED = Interval(0.02, 0.01, 0.03), Interval(0.01, -0.01, 0.03)
@@ -51,7 +55,7 @@ def test_the_first_model_is_promoted_only_when_it_beats_the_baseline(
 def test_every_decision_is_recorded_with_its_reasons(registry: Registry, lake: Lake, versions: list[ModelRef]):
     promote(registry, lake, versions[0])
     apply_decision(registry, lake, judge(registry, versions[1], TIED))
-    rows = ledger.history(lake, "churn")
+    rows = history(registry, lake, "churn")
     assert rows[t.IS_PROMOTED].to_list() == [True, False]
     assert rows[t.CHAMPION_VERSION].to_list() == [None, "1"]
     assert rows[t.DIFFERENCE_LOW].to_list() == [0.01, -0.01]
@@ -70,7 +74,7 @@ def test_a_repeated_decision_changes_nothing(registry: Registry, lake: Lake, ver
     promote(registry, lake, versions[0])  # decided again: nothing new
     for _ in range(2):
         apply_decision(registry, lake, judge(registry, versions[1], TIED))
-    assert len(ledger.history(lake, "churn")) == 2
+    assert len(history(registry, lake, "churn")) == 2
     assert champion(registry, "churn") == versions[0]
 
 
@@ -84,7 +88,7 @@ def test_a_promotion_killed_before_the_alias_moved_is_completed_by_a_rerun(
     assert champion(registry, "churn") is None
     promote(registry, lake, versions[0])
     assert champion(registry, "churn") == versions[0]
-    assert len(ledger.history(lake, "churn")) == 1
+    assert len(history(registry, lake, "churn")) == 1
 
 
 def test_an_alias_moved_meanwhile_is_not_overwritten(registry: Registry, lake: Lake, versions: list[ModelRef]):
@@ -94,7 +98,7 @@ def test_an_alias_moved_meanwhile_is_not_overwritten(registry: Registry, lake: L
     with pytest.raises(ChampionChanged, match="champion is now 3"):
         apply_decision(registry, lake, decision)
     assert champion(registry, "churn") == versions[2]
-    assert len(ledger.history(lake, "churn")) == 1
+    assert len(history(registry, lake, "churn")) == 1
 
 
 def test_rollback_restores_the_champion_before_and_records_it(registry: Registry, lake: Lake, versions: list[ModelRef]):
@@ -104,7 +108,7 @@ def test_rollback_restores_the_champion_before_and_records_it(registry: Registry
     assert roll_back(registry, lake, "churn") == versions[0] == champion(registry, "churn")
     with pytest.raises(NotReady, match="nothing to roll back to"):
         roll_back(registry, lake, "churn")
-    rows = ledger.history(lake, "churn")
+    rows = history(registry, lake, "churn")
     assert rows[t.METRIC].to_list()[3:] == [ledger.ROLLBACK] * 2
     assert rows[t.REASONS][3].to_list() == ["rolled back by hand from version 3 to version 2"]
     assert ledger.rolled_back(rows) == {"2", "3"}
@@ -143,7 +147,50 @@ def test_a_rollback_killed_before_the_alias_moved_is_completed_by_the_next(
             roll_back(registry, lake, "churn")
     assert champion(registry, "churn") == versions[2]
     assert roll_back(registry, lake, "churn") == versions[1] == champion(registry, "churn")
-    assert len(ledger.history(lake, "churn")) == 4
+    assert len(history(registry, lake, "churn")) == 4
+
+
+def test_rows_about_an_earlier_store_are_history(registry: Registry, lake: Lake, versions: list[ModelRef]):
+    """Its numbers are used again: version 2 of that store was taken back, and 3 was promoted over 1."""
+    before = registered_at(registry, "churn")
+    decisions = [judge(registry, version) for version in versions]
+    taken_back = replace(decisions[0], champion_version="2", metric=ledger.ROLLBACK)
+    over_one = replace(decisions[2], champion_version="1")
+    for days, decision in enumerate((over_one, taken_back, replace(decisions[1], champion_version="1"), decisions[0])):
+        lake.append(t.PROMOTIONS, ledger.decision_row(decision, before - timedelta(days=1 + days)))
+    assert history(registry, lake, "churn").is_empty()
+    apply_decision(registry, lake, decisions[0])
+    promote(registry, lake, versions[1])
+    assert champion(registry, "churn") == versions[1]
+    assert history(registry, lake, "churn")[t.CHALLENGER_VERSION].to_list() == ["1", "2"]
+    assert lake.read(t.PROMOTIONS).height == 6
+    assert roll_back(registry, lake, "churn") == versions[0]
+    with pytest.raises(NotReady, match="nothing to roll back to"):
+        roll_back(registry, lake, "churn")
+
+
+def test_a_rollback_passes_over_versions_that_cannot_be_loaded(
+    registry: Registry, lake: Lake, versions: list[ModelRef]
+):
+    for version in versions:
+        promote(registry, lake, version)
+    with hidden(registry, versions[1]):
+        with hidden(registry, versions[0]), pytest.raises(NotReady, match="no churn champion before version 3 can be"):
+            roll_back(registry, lake, "churn")
+        assert roll_back(registry, lake, "churn") == versions[0] == champion(registry, "churn")
+    told = history(registry, lake, "churn")[t.REASONS][-1].to_list()
+    assert told == ["rolled back by hand from version 3 to version 1"]
+
+
+@contextmanager
+def hidden(registry: Registry, version: ModelRef) -> Iterator[None]:
+    """Without the version's files, which other tests share."""
+    files = download(registry, version)
+    files.rename(files.with_name("hidden"))
+    try:
+        yield
+    finally:
+        files.with_name("hidden").rename(files)
 
 
 def test_without_a_champion_nothing_is_rolled_back(registry: Registry, lake: Lake):

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 
 import polars as pl
@@ -8,8 +9,8 @@ from everstay.metrics.report import CandidateReport
 from everstay.registry.artifact import ArtifactRefused, artifact_digest, load_artifact
 from everstay.registry.refs import RunRef
 from everstay.registry.store import Registry
-from everstay.registry.tracking import log_candidate
-from everstay.registry.versions import challenger, champion, download, register_challenger, require_champion
+from everstay.registry.tracking import discard_run, find_run, log_candidate
+from everstay.registry.versions import challenger, champion, download, register_challenger, require_champion, why_lost
 
 Make = Callable[..., CandidateReport]
 
@@ -44,6 +45,30 @@ def test_the_downloaded_folder_is_the_one_that_was_logged(registry: Registry, ru
         folder = download(registry, ref)
         assert artifact_digest(folder) == run.artifact_digest
         assert len(load_artifact(folder).predict_probability(churn_rows)) == 3
+
+
+def test_files_that_are_gone_or_damaged_are_told(registry: Registry, run: RunRef):
+    assert why_lost(registry, run) == ""
+    artifact = download(registry, run)
+    card = (artifact / "artifact.json").read_text()
+    (artifact / "artifact.json").write_text(card.replace("0.1", "0.2"))
+    assert "was changed after it was logged" in why_lost(registry, run)
+    (artifact / "artifact.json").write_text(card)
+    described = artifact.parents[1] / "MLmodel"
+    words = described.read_text()
+    for damaged in ("", "junk: [", "a: 1"):
+        described.write_text(damaged)
+        assert "MLmodel was changed after it was logged" in why_lost(registry, run)
+    described.write_text(words)
+    assert why_lost(registry, run) == ""
+    shutil.rmtree(artifact.parents[1])
+    assert f"the files of network (run {run.run_id}) are gone from MLflow's store" in why_lost(registry, run)
+
+
+def test_a_discarded_run_is_not_found_again(registry: Registry, run: RunRef):
+    assert find_run(registry, "churn", "k").run_id == run.run_id
+    discard_run(registry, run)
+    assert find_run(registry, "churn", "k") is None
 
 
 def test_a_changed_artifact_is_refused(registry: Registry, run: RunRef):

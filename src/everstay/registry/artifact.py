@@ -69,5 +69,5 @@ def load_artifact(folder: Path) -> Any:
 def _of_another_release(folder: Path, error: Exception) -> str:
     return (
         f"{folder} cannot be loaded by this release of everstay ({type(error).__name__}: {error}): install the release "
-        "that wrote it, or delete the alias 'champion' of its model (make ui) and run `make train`"
+        "that wrote it, or run `make train`, which replaces a champion that cannot be loaded"
     )

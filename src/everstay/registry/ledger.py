@@ -12,11 +12,19 @@ ROLLBACK = "rollback"
 """Stands in the metric's column of a row that took a champion back."""
 
 
-def history(lake: Lake, model: str) -> pl.DataFrame:
-    """All rows of one model, `tables.PROMOTIONS`, oldest first."""
+def history(lake: Lake, model: str, since: datetime | None) -> pl.DataFrame:
+    """The rows of one model that count, `tables.PROMOTIONS`, oldest first.
+
+    Args:
+        lake: holds the table.
+        model: "churn" or "recommender".
+        since: when the present store heard of the model first, None for never. The numbers in older rows are those of
+            versions of a store that was deleted or replaced; the rows stay, and mean none of today's versions.
+    """
     stored = lake.read(t.PROMOTIONS)
-    rows = t.PROMOTIONS.empty() if stored is None else stored
-    return rows.filter(pl.col(t.MODEL) == model).sort(t.DECIDED_AT)
+    if stored is None or since is None:
+        return t.PROMOTIONS.empty()
+    return stored.filter(pl.col(t.MODEL) == model, pl.col(t.DECIDED_AT) >= since).sort(t.DECIDED_AT)
 
 
 def is_recorded(rows: pl.DataFrame, decision: Decision) -> bool:

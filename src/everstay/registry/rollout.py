@@ -6,6 +6,8 @@ where the decision saw it is not moved.
 
 from datetime import UTC, datetime
 
+import polars as pl
+
 from everstay import tables as t
 from everstay.errors import EverstayError, NotReady
 from everstay.lake import Lake
@@ -13,7 +15,16 @@ from everstay.registry import ledger
 from everstay.registry.promotion import Decision
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.registry.store import Registry
-from everstay.registry.versions import CHAMPION, champion, describe_decision, get_version, require_champion
+from everstay.registry.versions import (
+    CHAMPION,
+    champion,
+    describe_decision,
+    get_version,
+    known_versions,
+    registered_at,
+    require_champion,
+    why_lost,
+)
 
 
 class ChampionChanged(EverstayError):
@@ -29,7 +40,7 @@ def apply_decision(registry: Registry, lake: Lake, decision: Decision) -> None:
     """
     if not decision.is_new:
         return
-    rows = ledger.history(lake, decision.model)
+    rows = history(registry, lake, decision.model)
     _refuse_when_changed(registry, decision, ledger.rolled_back(rows))
     if not ledger.is_recorded(rows, decision):
         lake.append(t.PROMOTIONS, ledger.decision_row(decision, datetime.now(UTC)))
@@ -40,8 +51,13 @@ def apply_decision(registry: Registry, lake: Lake, decision: Decision) -> None:
         registry.client.set_registered_model_alias(decision.model, CHAMPION, decision.challenger_version)
 
 
+def history(registry: Registry, lake: Lake, model: ModelName) -> pl.DataFrame:
+    """The ledger's rows that speak of the versions in this store, oldest first."""
+    return ledger.history(lake, model, registered_at(registry, model))
+
+
 def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
-    """Make the champion before the present one champion again, and record it.
+    """Make the champion before the present one that can still be loaded champion again, and record it.
 
     The version taken back is never promoted again; a killed rollback is completed by the next call.
 
@@ -49,15 +65,15 @@ def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
         The restored champion.
 
     Raises:
-        NotReady: there is no champion, or none before it.
+        NotReady: there is no champion, or none before it that can be loaded.
     """
     current = require_champion(registry, model)
-    rows = ledger.history(lake, model)
+    rows = history(registry, lake, model)
     versions = ledger.champions(rows)
     if versions and current.version not in versions and current.version in ledger.rolled_back(rows):
         previous = versions[-1]  # recorded, but killed before the alias was moved
     else:
-        previous = _before(versions, current)
+        previous = _before(registry, versions, current)
         lake.append(t.PROMOTIONS, ledger.decision_row(_rollback(current, previous), datetime.now(UTC)))
     registry.client.set_registered_model_alias(model, CHAMPION, previous)
     return get_version(registry, model, previous)
@@ -76,12 +92,16 @@ def _refuse_when_changed(registry: Registry, decision: Decision, rolled_back: fr
         raise ChampionChanged(f"{decision.model}: version {decision.challenger_version} was rolled back by hand since")
 
 
-def _before(versions: list[str], current: ModelRef) -> str:
+def _before(registry: Registry, versions: list[str], current: ModelRef) -> str:
     if current.version not in versions[1:]:
         raise NotReady(
             f"the ledger knows no {current.model} champion before version {current.version}: nothing to roll back to"
         )
-    return versions[versions.index(current.version) - 1]
+    known = known_versions(registry, current.model)
+    for version in reversed(versions[: versions.index(current.version)]):
+        if version in known and not why_lost(registry, known[version]):
+            return version
+    raise NotReady(f"no {current.model} champion before version {current.version} can be loaded any more")
 
 
 def _rollback(current: ModelRef, previous: str) -> Decision:

@@ -10,10 +10,11 @@ from typing import Any
 import mlflow.artifacts
 import polars as pl
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
 
 from everstay.metrics.report import CandidateReport
-from everstay.registry.artifact import artifact_digest, read_card
+from everstay.registry.artifact import ArtifactRefused, artifact_digest, read_card
 from everstay.registry.description import describe_metrics, describe_run, read_intervals
 from everstay.registry.identity import commit
 from everstay.registry.packaging import write_pyfunc
@@ -92,10 +93,27 @@ def log_candidate(
     return _as_ref(experiment, client.get_run(run.info.run_id))
 
 
+def discard_run(registry: Registry, run: RunRef) -> None:
+    """Never find a complete run again, for its files are lost; what MLflow knows of it stays."""
+    registry.client.set_terminated(run.run_id, "FAILED")
+
+
 def logged_settings(registry: Registry, run_id: str) -> dict[str, Any]:
-    """The settings under which a run's candidate was made."""
+    """The settings under which a run's candidate was made.
+
+    Raises:
+        ArtifactRefused: they are gone.
+    """
     uri = registry.tracking_uri
-    file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=SETTINGS_FILE, tracking_uri=uri)
+    try:
+        file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=SETTINGS_FILE, tracking_uri=uri)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise ArtifactRefused(
+            f"{SETTINGS_FILE} of run {run_id} is gone from MLflow's store: `make train` replaces a champion whose "
+            "files are lost"
+        ) from None
     settings: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
     return settings
 

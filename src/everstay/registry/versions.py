@@ -1,6 +1,7 @@
 """Runs as versions of the registered models `churn` and `recommender`, and what their aliases point to."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow.artifacts
@@ -11,13 +12,14 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from everstay.errors import NotReady
 from everstay.registry import tracking
-from everstay.registry.artifact import ArtifactRefused, artifact_digest
+from everstay.registry.artifact import ArtifactRefused, artifact_digest, load_artifact
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 METRIC = "metric"
+_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 _MOST_VERSIONS = 10_000  # that MLflow gives at once
 
 DESCRIPTIONS: dict[ModelName, str] = {
@@ -78,6 +80,12 @@ def known_versions(registry: Registry, model: ModelName) -> dict[str, ModelRef]:
     return {str(version.version): _as_ref(model, version) for version in found}
 
 
+def registered_at(registry: Registry, model: ModelName) -> datetime | None:
+    """When the store heard of the model first; None when it never did."""
+    found = registry.client.search_registered_models(f"name = '{model}'")
+    return datetime.fromtimestamp(found[0].creation_timestamp / 1_000, UTC) if found else None
+
+
 def describe_decision(registry: Registry, model: ModelName, version: str, words: str) -> None:
     """Tell the latest decision on a version below its description, where MLflow's pages show it."""
     described = str(registry.client.get_model_version(model, version).description).split("\n\n")[0]
@@ -88,14 +96,46 @@ def download(registry: Registry, ref: ModelRef | RunRef) -> Path:
     """The artifact folder of a version or run: where it lies in a local store, else a copy in a temporary folder.
 
     Raises:
-        ArtifactRefused: the files are not the ones that were logged.
+        ArtifactRefused: the files are gone, or are not the ones that were logged.
     """
-    location = registry.client.get_logged_model(ref.model_id).artifact_location
-    folder = Path(mlflow.artifacts.download_artifacts(location, tracking_uri=registry.tracking_uri))
-    artifact = folder / Model.load(str(folder)).flavors["python_function"]["data"]
+    try:
+        location = registry.client.get_logged_model(ref.model_id).artifact_location
+        folder = Path(mlflow.artifacts.download_artifacts(location, tracking_uri=registry.tracking_uri))
+        artifact = folder / _packed_name(folder)
+    except MlflowException as error:
+        if error.error_code != _NOT_THERE:
+            raise
+        raise ArtifactRefused(
+            f"the files of {ref.candidate} (run {ref.run_id}) are gone from MLflow's store: {error.message}; "
+            "`make train` makes them anew"
+        ) from None
     if artifact_digest(artifact) != ref.artifact_digest:
-        raise ArtifactRefused(f"{artifact} was changed after it was logged by run {ref.run_id}; it was not loaded")
+        raise ArtifactRefused(
+            f"{artifact} was changed after it was logged by run {ref.run_id} and was not loaded; "
+            "`make train` makes it anew"
+        )
     return artifact
+
+
+def why_lost(registry: Registry, ref: ModelRef | RunRef) -> str:
+    """Why the model of a version or run cannot be loaded any more, in words; empty when it can."""
+    try:
+        load_artifact(download(registry, ref))
+    except ArtifactRefused as error:
+        return str(error)
+    return ""
+
+
+def _packed_name(folder: Path) -> str:
+    """Where the artifact folder lies in a folder of MLflow's."""
+    try:
+        return str(Model.load(str(folder)).flavors["python_function"]["data"])
+    except MlflowException:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
+        raise ArtifactRefused(
+            f"{folder / 'MLmodel'} was changed after it was logged: `make train` makes it anew"
+        ) from error
 
 
 def _ensure_registered(registry: Registry, model: ModelName) -> None:
@@ -134,7 +174,7 @@ def _by_alias(registry: Registry, model: ModelName, alias: str) -> ModelRef | No
     try:
         return _as_ref(model, registry.client.get_model_version_by_alias(model, alias))
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
+        if error.error_code in (_NOT_THERE, "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
             return None
         raise
 
