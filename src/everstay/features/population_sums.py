@@ -22,7 +22,6 @@ from everstay.features.blocks import (
 from everstay.features.code_kernels import count_codes
 from everstay.features.kernels import Days, Ints
 from everstay.features.measured_sums import Measure, sum_rows
-from everstay.features.order_sums import ORDER_COLUMNS
 
 _SCORES = tuple(f"{name}_score" for name in p.STANDINGS)
 _MARKET = ("item_lines", "item_popularity", "market_lines", "worth", "usual_worth")
@@ -112,4 +111,4 @@ def _population(inputs: Inputs, names: Collection[str]) -> Columns:
     yield from _market(inputs, names)
 
 
-POPULATION = Block(dict.fromkeys((*_SCORES, *_MARKET), (t.ITEM_ID, *ORDER_COLUMNS)), _population)
+POPULATION = Block(dict.fromkeys((*_SCORES, *_MARKET), p.POPULATION_COLUMNS), _population)

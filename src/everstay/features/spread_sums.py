@@ -20,13 +20,12 @@ from everstay.features.blocks import (
 )
 from everstay.features.code_kernels import count_codes
 from everstay.features.kernels import Days
-from everstay.features.order_sums import ORDER_COLUMNS
 
 SPREADS: Mapping[str, tuple[str, ...]] = {
     "category": (t.ITEM_ID,),
     "brand": (t.ITEM_ID,),
     "event_type": (),
-    "weekday": ORDER_COLUMNS,
+    "weekday": (t.ORDER_ID,),
 }
 """What is spread over, and the columns that are read. Its three sums are `category_total`, `_spread` and `_top`: of the
 counts by category, the sum, the sum times their entropy (in parts of a nat), and the greatest."""
