@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.features import kernels
-from everstay.features.blocks import Inputs, attribute_codes, is_type
+from everstay.features.blocks import Inputs, is_type
 from everstay.features.kernels import DAY, Days, Ints
 from everstay.features.ledger import Ledger
 from everstay.features.order_sums import LAST_ORDER, ORDERS
@@ -58,7 +58,7 @@ def _market(inputs: Inputs) -> Iterator[pl.DataFrame]:
     """Purchase lines by item; pieces and undiscounted worth by category."""
     ledger = inputs.ledger
     item, items = ledger.codes(t.ITEM_ID)
-    category, categories = attribute_codes(inputs, t.CATEGORY)
+    category, categories = inputs.categories
     one = np.ones(len(item), np.int64)
     worth = ledger.money(t.AMOUNT) + ledger.money(t.DISCOUNT)
     pieces = ledger.numbers(t.QUANTITY).astype(np.int64)

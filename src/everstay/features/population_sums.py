@@ -13,7 +13,6 @@ from everstay.features.blocks import (
     Inputs,
     always,
     asked_for,
-    attribute_codes,
     is_type,
     split_name,
     with_windows,
@@ -73,7 +72,7 @@ def _market(inputs: Inputs, names: Collection[str]) -> Columns:
     by_as_of = dict(totals.iter_rows())
     total = np.array([by_as_of.get(as_of, 0) for as_of in ledger.calendar.as_ofs], np.int64)
     yield f"market_lines_{days}d", np.broadcast_to(total[:, None], result.shape[2:])
-    category, categories = attribute_codes(inputs, t.CATEGORY)
+    category, categories = inputs.categories
     pieces, worth = (_weights(inputs, population, name, categories) for name in (p.CATEGORY_PIECES, p.CATEGORY_WORTH))
     usual = worth // np.maximum(pieces, 1)
     bought = _weighted(inputs, category, ledger.numbers(t.QUANTITY).astype(np.int64), usual)

@@ -12,7 +12,6 @@ from everstay.features.blocks import (
     Inputs,
     always,
     asked_for,
-    attribute_codes,
     is_own,
     is_type,
     with_windows,
@@ -46,7 +45,7 @@ def _count_events(inputs: Inputs, word: str, windows: Days) -> NDArray[np.int64]
     if word == "event_type":
         code, codes, counts = ledger.kind.astype(np.int32), len(t.EVENT_TYPES), is_own(ledger)
     else:
-        code, names = attribute_codes(inputs, t.CATEGORY if word == "category" else t.BRAND)
+        code, names = inputs.categories if word == "category" else inputs.brands
         codes, counts = len(names), is_type(ledger, t.PURCHASE)
     coded = np.where(counts, code, -1).astype(np.int32)
     result = zeros(ledger, 4, len(windows))
