@@ -14,6 +14,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import ValidationError
 
 from everstay.errors import NotReady, SettingsError
+from everstay.interrupts import unwind_on_interrupt
 from everstay.settings import Prefect, Settings, load_settings
 from flows import runtime
 
@@ -34,6 +35,7 @@ def serve() -> None:
     environment = deployment_environment(settings)
     worker = [*_cli("worker", "start"), "--pool", POOL]
     try:
+        unwind_on_interrupt()
         print(f"Prefect server at {settings.prefect.api_url}: starting, unless one answers there ...", flush=True)
         with prefect_server(settings, environment):
             print("Deployments of prefect.yaml: applying ...", flush=True)
@@ -140,4 +142,4 @@ def _answers(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    runtime.tell_mistakes(serve)
+    runtime.run(serve)

@@ -14,7 +14,6 @@ from prefect.artifacts import create_markdown_artifact
 
 from everstay import tables as t
 from everstay.errors import EverstayError, SettingsError
-from everstay.interrupts import stop_on_interrupt
 from everstay.lake import Lake
 from everstay.partitions import open_cluster
 from everstay.settings import Settings
@@ -100,13 +99,7 @@ def show_validation(reports: Sequence[ValidationReport], settings: Settings, nam
 
 
 def run(flow: Callable[..., Any], **parameters: Any) -> Any:
-    """Run a flow from the command line: a mistake ends in its message and exit status 1, Ctrl-C in a line and 130."""
-    stop_on_interrupt()
-    return tell_mistakes(flow, **parameters)
-
-
-def tell_mistakes(flow: Callable[..., Any], **parameters: Any) -> Any:
-    """Call what runs until it is interrupted: a mistake ends in its message and exit status 1, not in a traceback."""
+    """Run a flow from the command line: a mistake ends in its message and exit status 1, not in a traceback."""
     set_logs()
     try:
         return flow(**parameters)

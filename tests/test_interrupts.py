@@ -20,6 +20,7 @@ child = subprocess.Popen([sys.executable, "-c", deaf])
 print(child.pid, flush=True)
 {work}
 """
+LINE = "everstay: stopped; what was half-done is invisible: run the same command again, and it goes on"
 WORK = {
     "asleep": "time.sleep(60)",
     "waiting for a thread": "threading.Event().wait(60)",
@@ -41,11 +42,36 @@ def test_an_interrupt_ends_the_command_and_what_it_started(work: str):
     said, told = process.communicate(timeout=10)
     assert process.returncode == interrupts.STATUS == 130
     assert said == ""
-    assert told == "\neverstay: stopped; what was half-done is invisible: run the same command again, and it goes on\n"
+    assert told == f"\n{LINE}\n"
     end = time.monotonic() + 10
     while is_running(child):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("command", "moment"),
+    [
+        ("everstay.preview", "everstay"),
+        ("everstay.preview", "polars.dataframe"),
+        ("everstay.registry", "mlflow.version"),
+        ("flows.ingest_events", "everstay"),
+        ("flows.ingest_events", "prefect.types"),
+    ],
+)
+def test_an_interrupt_while_the_command_is_being_imported(command: str, moment: str):
+    """Python tells of each import when it is done."""
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.stderr.readline().rpartition("|")[2].strip() != moment:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said, told = process.communicate(timeout=10)
+    assert process.returncode == interrupts.STATUS
+    assert said == ""
+    assert told.endswith(f"\n{LINE}\n")
+    assert "Traceback" not in told
 
 
 def blocked() -> bool:

@@ -1,12 +1,16 @@
 """Partitions: the same result in this process and in worker processes, also when a worker dies."""
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import dask
 import polars as pl
 import pytest
+from distributed import LocalCluster
 from polars.testing import assert_frame_equal
 
 from everstay.errors import EverstayError, NotReady, SettingsError, SourceError
@@ -92,6 +96,19 @@ def test_a_scheduler_that_does_not_answer_is_named():
         map_parts(square, [1], "tcp://127.0.0.1:9", connect_seconds=0.5)
 
 
+def test_a_scheduler_without_workers_is_told_while_the_work_waits(caplog: pytest.LogCaptureFixture):
+    place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    with LocalCluster(n_workers=0, protocol="tcp", **place) as cluster, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(map_parts, square, [3], cluster.scheduler_address)
+        end = time.monotonic() + 20
+        while "has no worker yet: the work waits until one joins" not in caplog.text:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert not waiting.done()
+        cluster.scale(1)
+        assert waiting.result(20) == [9]
+
+
 def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_path: Path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "part-00099.arrow").write_text("from an earlier run")
@@ -119,5 +136,11 @@ def test_a_person_s_mistake_arrives_as_it_was_told(scheduler: str, caplog: pytes
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1:8786"])
 def test_what_is_no_address_of_a_scheduler(address: str):
+    before = threads()
     with pytest.raises(SettingsError, match=r"dask\.scheduler in everstay\.toml .* write tcp://host:8786"):
         map_parts(str, [1], address)
+    assert threads() == before  # the client is closed; the garbage collector may come while a lock of Dask's is held
+
+
+def threads() -> list[str]:
+    return sorted(thread.name for thread in threading.enumerate())

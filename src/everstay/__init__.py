@@ -2,9 +2,13 @@
 
 Importing the package turns off what its parts would report home, unless the environment says otherwise.
 It stands here because each of them decides at its own import, and every import of ours passes through here first.
+For the same reason a command learns here what Ctrl-C means: its own imports take seconds.
 """
 
 import os
+import sys
+
+from everstay.interrupts import stop_on_interrupt
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -14,3 +18,6 @@ _QUIET = {
 }
 for _name, _value in _QUIET.items():
     os.environ.setdefault(_name, _value)
+
+if sys.argv[:1] == ["-m"]:  # so Python calls a command `python -m ...` for as long as it looks for its module
+    stop_on_interrupt()

@@ -35,6 +35,12 @@ def stop_on_interrupt() -> None:
     threading.Thread(target=_wait, args=(ours,), name="interrupts", daemon=True).start()
 
 
+def unwind_on_interrupt() -> None:
+    """From now on an interrupt is a KeyboardInterrupt again, for a command that ends a server of its own in order."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def deaf_children() -> Iterator[None]:
     """Processes that are started inside the block, or later by threads begun in it, do not hear an interrupt.

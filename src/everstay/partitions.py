@@ -20,6 +20,8 @@ from everstay.storage import Folder
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
+log = logging.getLogger(__name__)
+
 IN_PROCESS = ""
 """The scheduler address that means: no scheduler, compute here."""
 
@@ -82,7 +84,7 @@ def map_parts(
     if scheduler == IN_PROCESS:
         return [function(part) for part in parts]
     try:
-        client = Client(scheduler, timeout=connect_seconds, set_as_default=False)
+        client = _Client(scheduler, timeout=connect_seconds, set_as_default=False)
     except (ValueError, TypeError) as error:  # no address, or one of a kind that this environment is not made for
         raise SettingsError(
             f"dask.scheduler in everstay.toml is '{scheduler}': {error}; write tcp://host:8786"
@@ -93,6 +95,8 @@ def map_parts(
         ) from None
     try:
         with client:
+            if not client.nthreads():  # no fault: some clusters start their workers when there is work
+                log.warning("the Dask scheduler at %s has no worker yet: the work waits until one joins", scheduler)
             outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
     except KilledWorker as error:
         raise EverstayError(
@@ -103,6 +107,21 @@ def map_parts(
         if isinstance(outcome, EverstayError):
             raise outcome
     return cast(list[Result], outcomes)
+
+
+class _Client(Client):
+    """Dask's client, closed at once when it cannot start.
+
+    Otherwise the garbage collector closes it, at any moment: also while the next client holds the lock that closing
+    waits for, and then both wait for ever.
+    """
+
+    def start(self, **kwargs: object) -> None:
+        try:
+            super().start(**kwargs)
+        except Exception:
+            self.close()
+            raise
 
 
 def _told(part: Work, *, function: Callable[[Work], Result]) -> Result | EverstayError:

@@ -5,7 +5,6 @@ import sys
 from rich.console import Console
 
 from everstay.errors import EverstayError
-from everstay.interrupts import stop_on_interrupt
 from everstay.preview.page import print_readiness, print_survey
 from everstay.preview.readiness import check_readiness
 from everstay.preview.survey import survey_source
@@ -29,5 +28,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    stop_on_interrupt()
     sys.exit(main())

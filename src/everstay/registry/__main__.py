@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from everstay.errors import EverstayError
+from everstay.interrupts import unwind_on_interrupt
 from everstay.lake import Lake
 from everstay.registry.rollout import roll_back
 from everstay.registry.store import Registry
@@ -60,6 +61,7 @@ def _serve_ui(settings: Settings) -> int:
     command = [sys.executable, "-m", "mlflow", "server", *store, *listen, "--uvicorn-opts", "--log-level warning"]
     server = subprocess.Popen(command, env={**_QUIET, **os.environ}, start_new_session=True)
     try:
+        unwind_on_interrupt()
         while server.poll() is None:  # not wait(): with Polars' signal handler Ctrl-C does not interrupt it
             time.sleep(0.2)
         return server.returncode

@@ -9,7 +9,6 @@ from rich.console import Console
 from everstay import tables as t
 from everstay.errors import EverstayError, NotReady
 from everstay.features import midnight_before
-from everstay.interrupts import stop_on_interrupt
 from everstay.lake import Lake
 from everstay.registry.store import Registry
 from everstay.registry.versions import download, require_champion
@@ -73,5 +72,4 @@ def _told(outlook: Outlook) -> str:
 
 
 if __name__ == "__main__":
-    stop_on_interrupt()
     sys.exit(main())
