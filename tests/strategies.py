@@ -61,6 +61,12 @@ def event_frames(days: tuple[int, ...] = (*_DAYS, *_LATER_DAYS), max_size: int =
     return st.lists(event_rows(days), max_size=max_size).map(frame_of)
 
 
+def purchase_lines() -> st.SearchStrategy[list[dict[str, object]]]:
+    """Lines of few orders in few days, some of which are recorded later than others of their order."""
+    row = event_rows((-5, -4, -3, -2, -1)).map(lambda row: {**row, t.EVENT_TYPE: t.PURCHASE, t.RATING: None})
+    return st.lists(row, min_size=10, max_size=30)
+
+
 def frame_of(rows: list[dict[str, object]]) -> pl.DataFrame:
     """Event rows as `tables.EVENTS`, ids numbered in the order of rows."""
     schema = {name: dtype for name, dtype in t.EVENTS.columns.items() if name != t.EVENT_ID}

@@ -2,7 +2,7 @@
 
 import math
 import re
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import polars as pl
 import pytest
@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everstay import tables as t
-from everstay.features.activity import FEATURES, activity_features
+from everstay.features.activity import FEATURES, activity_features, activity_slices
 from everstay.features.catalogue import value_range
 from tests.features.reference import reference
-from tests.strategies import AS_OF, ITEMS, PROPERTY, event, event_rows, frame_of, is_known
+from tests.strategies import AS_OF, ITEMS, PROPERTY, event, event_rows, frame_of, is_known, purchase_lines
 
 
 @PROPERTY
-@given(rows=st.lists(event_rows(), max_size=40))
+@given(rows=st.lists(event_rows(), max_size=40) | purchase_lines())
 def test_equal_to_a_slow_reference(rows):
     known = [row for row in rows if is_known(row, AS_OF)]
     table = activity_features(frame_of(rows), ITEMS, AS_OF)
@@ -74,6 +74,16 @@ def test_large_money_is_exact_and_within_the_declared_ranges():
         low, high, words = value_range(feature)
         value = computed[feature.name]
         assert value is None or low <= value <= high, f"{feature.name} is {value}, not {words}"
+
+
+def test_an_order_grows_and_may_become_older_as_its_lines_are_recorded():
+    lines = [event("u0", t.PURCHASE, -20, order="a"), event("u0", t.PURCHASE, -21, order="a", late_days=5)]
+    events = frame_of([*lines, event("u0", t.PURCHASE, -20.5, order="b"), event("u0", t.PURCHASE, -5, order="a")])
+    as_ofs = [AS_OF - timedelta(days=days) for days in (18, 10, 0)]
+    names = ("orders_28d", "spend_28d", "items_28d", "discount_28d", "recency_days", "gap_mean_days")
+    table = activity_slices(events, ITEMS, as_ofs, [feature for feature in FEATURES if feature.name in names])
+    expected = [(2, 20, 2, 2, 2, 1), (2, 30, 3, 3, 10.5, None), (2, 40, 4, 4, 20.5, None)]
+    assert table.select(names).rows() == expected
 
 
 def test_lines_of_an_order_are_one_order_and_without_id_a_day_is():

@@ -22,7 +22,17 @@ from everstay.lake import assign_bucket
 from everstay.partitions import IN_PROCESS
 from everstay.settings import Churn
 from everstay.storage import Folder
-from tests.strategies import AS_OF, ITEMS, PROPERTY, event, event_frames, event_rows, frame_of, is_known
+from tests.strategies import (
+    AS_OF,
+    ITEMS,
+    PROPERTY,
+    event,
+    event_frames,
+    event_rows,
+    frame_of,
+    is_known,
+    purchase_lines,
+)
 
 TableOf = Callable[[pl.DataFrame], pl.DataFrame]
 KNOWN_AT = AS_OF + timedelta(days=30)
@@ -85,7 +95,7 @@ def test_without_events_the_table_is_empty_but_has_its_columns(table_of: TableOf
 
 
 @PROPERTY
-@given(events=event_frames())
+@given(events=event_frames() | purchase_lines().map(frame_of))
 def test_many_as_ofs_are_stacked_single_ones(events):
     as_ofs = [AS_OF, AS_OF - timedelta(days=7), AS_OF + timedelta(days=28)]
     single = pl.concat([activity_features(events, ITEMS, as_of) for as_of in as_ofs])

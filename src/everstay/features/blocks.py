@@ -39,6 +39,16 @@ class Inputs:
         """The bucket's orders."""
         return order_rows(self.ledger)
 
+    @cached_property
+    def categories(self) -> tuple[Days, list[str]]:
+        """(N,) codes of the categories of the events' items, -1 where there is none, and the categories, sorted."""
+        return _attribute_codes(self, t.CATEGORY)
+
+    @cached_property
+    def brands(self) -> tuple[Days, list[str]]:
+        """The same of their brands."""
+        return _attribute_codes(self, t.BRAND)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -94,8 +104,7 @@ def is_own(ledger: Ledger) -> NDArray[np.bool_]:
     return ledger.kind != t.EVENT_TYPES.index(t.MESSAGE_SENT)
 
 
-def attribute_codes(inputs: Inputs, attribute: str) -> tuple[Days, list[str]]:
-    """(N,) codes of an attribute of the event's item, -1 where there is none, and what the codes stand for, sorted."""
+def _attribute_codes(inputs: Inputs, attribute: str) -> tuple[Days, list[str]]:
     item, names = inputs.ledger.codes(t.ITEM_ID)
     values = inputs.items[attribute].drop_nulls().unique().sort()
     known = inputs.items.select(t.ITEM_ID, pl.col(attribute).rank("dense").cast(pl.Int32) - 1)

@@ -12,7 +12,6 @@ from everstay.features.blocks import (
     Columns,
     Inputs,
     asked_for,
-    attribute_codes,
     is_own,
     is_type,
     with_windows,
@@ -79,7 +78,7 @@ def _items(*kinds: str) -> Callable[[Inputs], Coded]:
 
 
 def _categories(inputs: Inputs) -> Coded:
-    category, names = attribute_codes(inputs, t.CATEGORY)
+    category, names = inputs.categories
     return np.where(is_type(inputs.ledger, t.PURCHASE), category, -1).astype(np.int32), len(names)
 
 

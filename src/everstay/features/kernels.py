@@ -53,7 +53,7 @@ def window_sums(
         begin: see above.
         end: see above; None: all rows stay valid.
         calendar: see above.
-        windows: (W,) lengths in days.
+        windows: (W,) lengths in days, ascending.
         sums: result.
     """
     slices = sums.shape[2]
@@ -64,12 +64,13 @@ def window_sums(
             first = calendar[begin[row]]
             valid = slices if end is None else calendar[end[row]]
             amount = 1 if value is None else value[row]
-            for window in range(len(windows)):
+            for window in range(len(windows) - 1, -1, -1):
                 last = min(valid, calendar[day[row] + windows[window] + 1])
-                if first < last:
-                    sums[kind[row], window, first, user] += amount
-                    if last < slices:
-                        sums[kind[row], window, last, user] -= amount
+                if first >= last:  # nor does it count in a shorter one
+                    break
+                sums[kind[row], window, first, user] += amount
+                if last < slices:
+                    sums[kind[row], window, last, user] -= amount
     accumulate(sums)
 
 
@@ -89,7 +90,7 @@ def window_distinct(
         day: (N,) of the event.
         begin: see above.
         calendar: see above.
-        windows: (W,) lengths in days.
+        windows: (W,) lengths in days, ascending.
         counts: result.
     """
     slices = counts.shape[1]
@@ -110,12 +111,13 @@ def window_distinct(
                 covered[thing] = first
             if first >= limit:
                 continue
-            for window in range(len(windows)):
+            for window in range(len(windows) - 1, -1, -1):
                 last = min(limit, calendar[day[row] + windows[window] + 1])
-                if first < last:
-                    counts[window, first, user] += 1
-                    if last < slices:
-                        counts[window, last, user] -= 1
+                if first >= last:  # nor does it count in a shorter one
+                    break
+                counts[window, first, user] += 1
+                if last < slices:
+                    counts[window, last, user] -= 1
     accumulate(counts.reshape((1, *counts.shape)))
 
 

@@ -117,6 +117,11 @@ class Ledger:
         table = np.array([*(place.get(name, -1) for name in names), -1], np.int8)
         return table[codes]
 
+    @cached_property
+    def stars(self) -> Ints:
+        """(N,) ratings in the parts that money is exact in, too; 0 without one."""
+        return np.rint(np.nan_to_num(self.numbers(t.RATING).astype(np.float64)) * MONEY).astype(np.int64)
+
     def codes(self, column: str) -> tuple[Days, pl.Series]:
         """(N,) codes of a dictionary column, -1 where null, and what they stand for."""
         coded = _chunk(self.rows[column])

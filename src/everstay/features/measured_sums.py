@@ -52,11 +52,6 @@ def _of(kind: str) -> Callable[[Ledger], Rows]:
     return lambda ledger: is_type(ledger, kind)
 
 
-def _stars(ledger: Ledger) -> Ints:
-    """(N,) ratings in parts that sums are exact in; 0 without one."""
-    return np.rint(np.nan_to_num(ledger.numbers(t.RATING).astype(np.float64)) * MONEY).astype(np.int64)
-
-
 def _answered(kind: str) -> Callable[[Ledger], Days]:
     def begin(ledger: Ledger) -> Days:
         result, limit = always(ledger), ANSWER_DAYS * DAY
@@ -74,11 +69,9 @@ MEASURES: Mapping[str, Measure] = {
     "returned_pieces": Measure(
         _of(t.RETURN), lambda ledger: ledger.numbers(t.QUANTITY).astype(np.int64), columns=(t.QUANTITY,)
     ),
-    "rated": Measure(lambda ledger: _stars(ledger) > 0, columns=(t.RATING,)),
-    "stars": Measure(lambda ledger: _stars(ledger) > 0, _stars, columns=(t.RATING,)),
-    "low_rated": Measure(
-        lambda ledger: (_stars(ledger) > 0) & (_stars(ledger) <= LOW_RATING * MONEY), columns=(t.RATING,)
-    ),
+    "rated": Measure(lambda ledger: ledger.stars > 0, columns=(t.RATING,)),
+    "stars": Measure(lambda ledger: ledger.stars > 0, lambda ledger: ledger.stars, columns=(t.RATING,)),
+    "low_rated": Measure(lambda ledger: (ledger.stars > 0) & (ledger.stars <= LOW_RATING * MONEY), columns=(t.RATING,)),
     "campaign_purchases": Measure(
         lambda ledger: is_type(ledger, t.PURCHASE) & (ledger.codes(t.CAMPAIGN_ID)[0] >= 0), columns=(t.CAMPAIGN_ID,)
     ),

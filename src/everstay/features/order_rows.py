@@ -5,19 +5,17 @@ time change from that day on; the order is then one row for every such day, each
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.features.kernels import DAY, Days, Ints
-from everstay.features.ledger import Ledger
+from everstay.features.ledger import Ledger, run_starts
+from everstay.features.order_kernels import add_up, earliest, number_orders
 
 PURCHASED = t.EVENT_TYPES.index(t.PURCHASE)
-
-_SUMS = ("spend", "discount", "items")
-_ORDER = ("user", "order", "order_day")
 
 
 @dataclass(frozen=True)
@@ -25,29 +23,51 @@ class OrderRows:
     """Order rows of U users, O in all, sorted by user and time.
 
     Attributes:
+        ledger: of the bucket.
+        lines: (L,) rows of the ledger that are purchases, those of one order row next to each other.
+        first: (O,) where in `lines` those of an order row begin.
+        number: (O,) of the order; a row of the same order as the row before holds that one's lines too.
+        place: (O,) which of these rows comes next by user and time.
         starts: (U + 1,) a user's rows are `starts[u]:starts[u + 1]`.
         moment: (O,) microseconds since 1970.
-        day: (O,) of the calendar.
         begin: (O,) first day on which the row is valid.
         end: (O,) first day on which it no longer is.
-        spend: (O,) ten-thousandths of the currency.
-        discount: (O,) ten-thousandths of the currency.
-        items: (O,) pieces.
     """
 
+    ledger: Ledger
+    lines: Ints
+    first: Ints
+    number: Ints
+    place: Ints
     starts: Ints
     moment: Ints
-    day: Days
     begin: Days
     end: Days
-    spend: Ints
-    discount: Ints
-    items: Ints
+
+    @cached_property
+    def day(self) -> Days:
+        """(O,) of the calendar."""
+        return (self.moment // DAY - self.ledger.calendar.first_day).astype(np.int32)
+
+    @cached_property
+    def spend(self) -> Ints:
+        """(O,) ten-thousandths of the currency."""
+        return self._sum(self.ledger.money(t.AMOUNT, self.lines))
+
+    @cached_property
+    def discount(self) -> Ints:
+        """(O,) ten-thousandths of the currency."""
+        return self._sum(self.ledger.money(t.DISCOUNT, self.lines))
+
+    @cached_property
+    def items(self) -> Ints:
+        """(O,) pieces."""
+        return self._sum(self.ledger.numbers(t.QUANTITY)[self.lines].astype(np.int64))
 
     @property
     def one(self) -> Ints:
         """(O,) ones: summed up they count orders."""
-        return np.ones(len(self.day), np.int64)
+        return np.ones(len(self.moment), np.int64)
 
     @property
     def is_weekend(self) -> Ints:
@@ -72,38 +92,31 @@ class OrderRows:
     @property
     def kind(self) -> NDArray[np.int8]:
         """(O,) all of one kind."""
-        return np.zeros(len(self.day), np.int8)
+        return np.zeros(len(self.moment), np.int8)
+
+    def _sum(self, values: Ints) -> Ints:
+        """Of the lines (L,) that each row holds (O,)."""
+        return add_up(np.add.reduceat(values, self.first), self.number)[self.place]
 
 
 def order_rows(ledger: Ledger) -> OrderRows:
     """Gather the purchase lines of a bucket; without an order id, a user's purchases of one UTC day are one order."""
-    lines = _lines(ledger)
-    known = lines.group_by(*_ORDER, "begin").agg(pl.min("moment"), pl.col(_SUMS).sum()).sort(*_ORDER, "begin")
-    if known.height > known.select(pl.struct(_ORDER).n_unique()).item():
-        growing = [pl.col("moment").cum_min().over(_ORDER), pl.col(_SUMS).cum_sum().over(_ORDER)]
-        known = known.with_columns(pl.col("begin").shift(-1).over(_ORDER).alias("end"), *growing)
-    else:
-        known = known.with_columns(pl.lit(None, pl.Int32).alias("end"))
-    rows = known.with_columns(pl.col("end").fill_null(ledger.calendar.never)).sort("user", "moment")
-    user, moment = rows["user"].to_numpy(), rows["moment"].to_numpy()
+    order, names = ledger.codes(t.ORDER_ID)
+    lines, user, number = number_orders(ledger.starts, ledger.kind == PURCHASED, order, len(names), ledger.day)
+    never = ledger.calendar.never
+    version = number * (never + 1) + ledger.begin[lines]
+    if np.any(version[1:] < version[:-1]):
+        sequence = np.argsort(version, kind="stable")
+        lines, user, number, version = lines[sequence], user[sequence], number[sequence], version[sequence]
+    first = run_starts(version)[:-1]
+    user, number, begin = user[first], number[first], ledger.begin[lines[first]]
+    moment = np.minimum.reduceat(ledger.moment[lines], first)
+    end = np.full(len(first), never, np.int32)
+    grows = number[1:] == number[:-1]
+    place = np.arange(len(first))
+    if grows.any():
+        end[:-1][grows] = begin[1:][grows]
+        moment = earliest(moment, number)
+        place = np.lexsort((moment, user))
     starts = np.searchsorted(user, np.arange(len(ledger.users) + 1)).astype(np.int64)
-    day = (moment // DAY - ledger.calendar.first_day).astype(np.int32)
-    return OrderRows(starts, moment, day, *(rows[name].to_numpy() for name in ("begin", "end", *_SUMS)))
-
-
-def _lines(ledger: Ledger) -> pl.DataFrame:
-    chosen = np.flatnonzero(ledger.kind == PURCHASED)
-    order = ledger.codes(t.ORDER_ID)[0][chosen]
-    user = np.searchsorted(ledger.starts, chosen, side="right") - 1
-    return pl.DataFrame(
-        {
-            "user": user,
-            "order": order,
-            "order_day": np.where(order < 0, ledger.day[chosen], -1),
-            "begin": ledger.begin[chosen],
-            "moment": ledger.moment[chosen],
-            "spend": ledger.money(t.AMOUNT, chosen),
-            "discount": ledger.money(t.DISCOUNT, chosen),
-            "items": ledger.numbers(t.QUANTITY)[chosen].astype(np.int64),
-        }
-    )
+    return OrderRows(ledger, lines, first, number, place, starts, moment[place], begin[place], end[place])

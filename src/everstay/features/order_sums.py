@@ -11,17 +11,17 @@ from everstay.features.order_rows import OrderRows
 
 GAPS = ("gap_mean", "gap_median", "gap_std", "gap_last", "gap_max")
 LAST_ORDER, FIRST_ORDER = "last_order_age", "first_order_age"
-ORDER_COLUMNS = (t.AMOUNT, t.DISCOUNT, t.QUANTITY, t.ORDER_ID)
 
 _SUMS = {
-    "orders": "one",
-    "spend": "spend",
-    "discount": "discount",
-    "items": "items",
-    "weekend_orders": "is_weekend",
-    "time_of_day": "time_of_day",
-    "discounted_orders": "is_discounted",
+    "orders": ("one", ()),
+    "spend": ("spend", (t.AMOUNT,)),
+    "discount": ("discount", (t.DISCOUNT,)),
+    "items": ("items", (t.QUANTITY,)),
+    "weekend_orders": ("is_weekend", ()),
+    "time_of_day": ("time_of_day", ()),
+    "discounted_orders": ("is_discounted", (t.DISCOUNT,)),
 }
+"""Attribute of `OrderRows` that is summed up, and the columns that it is made of."""
 _DESCRIBED = (*GAPS, LAST_ORDER, FIRST_ORDER)
 
 
@@ -34,7 +34,7 @@ def _orders(inputs: Inputs, names: Collection[str]) -> Columns:
     orders = inputs.orders
     for word in words:
         sums = zeros(ledger, 1, len(windows))
-        value = getattr(orders, _SUMS[word])
+        value = getattr(orders, _SUMS[word][0])
         kernels.window_sums(
             orders.starts, orders.kind, value, orders.day, orders.begin, orders.end,
             ledger.calendar.table, windows, sums,
@@ -55,4 +55,10 @@ def _describe(inputs: Inputs, orders: OrderRows, names: Collection[str]) -> Colu
         yield name, values if name in GAPS else moments
 
 
-ORDERS = Block(dict.fromkeys((*_SUMS, *_DESCRIBED), ORDER_COLUMNS), _orders)
+ORDERS = Block(
+    {
+        **{word: (*columns, t.ORDER_ID) for word, (_, columns) in _SUMS.items()},
+        **dict.fromkeys(_DESCRIBED, (t.ORDER_ID,)),
+    },
+    _orders,
+)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.features import kernels
-from everstay.features.blocks import Inputs, attribute_codes, is_type
+from everstay.features.blocks import Inputs, is_type
 from everstay.features.kernels import DAY, Days, Ints
 from everstay.features.ledger import Ledger
-from everstay.features.order_sums import LAST_ORDER, ORDER_COLUMNS, ORDERS
+from everstay.features.order_sums import LAST_ORDER, ORDERS
 
 MEASURE, KEY, VALUE = "measure", "key", "value"
 ITEM_LINES, CATEGORY_PIECES, CATEGORY_WORTH = "item_lines", "category_pieces", "category_worth"
@@ -28,7 +28,8 @@ MARKET_DAYS = 84
 STANDING_DAYS = 364
 """Window of orders and spend that users are compared by; the users compared are those with an order in it."""
 POPULATION_COLUMNS = (
-    t.USER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.ITEM_ID, *ORDER_COLUMNS,
+    t.USER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.ITEM_ID,
+    t.AMOUNT, t.DISCOUNT, t.QUANTITY, t.ORDER_ID,
 )  # fmt: skip
 
 _SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -57,7 +58,7 @@ def _market(inputs: Inputs) -> Iterator[pl.DataFrame]:
     """Purchase lines by item; pieces and undiscounted worth by category."""
     ledger = inputs.ledger
     item, items = ledger.codes(t.ITEM_ID)
-    category, categories = attribute_codes(inputs, t.CATEGORY)
+    category, categories = inputs.categories
     one = np.ones(len(item), np.int64)
     worth = ledger.money(t.AMOUNT) + ledger.money(t.DISCOUNT)
     pieces = ledger.numbers(t.QUANTITY).astype(np.int64)

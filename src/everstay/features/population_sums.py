@@ -13,7 +13,6 @@ from everstay.features.blocks import (
     Inputs,
     always,
     asked_for,
-    attribute_codes,
     is_type,
     split_name,
     with_windows,
@@ -22,7 +21,6 @@ from everstay.features.blocks import (
 from everstay.features.code_kernels import count_codes
 from everstay.features.kernels import Days, Ints
 from everstay.features.measured_sums import Measure, sum_rows
-from everstay.features.order_sums import ORDER_COLUMNS
 
 _SCORES = tuple(f"{name}_score" for name in p.STANDINGS)
 _MARKET = ("item_lines", "item_popularity", "market_lines", "worth", "usual_worth")
@@ -74,7 +72,7 @@ def _market(inputs: Inputs, names: Collection[str]) -> Columns:
     by_as_of = dict(totals.iter_rows())
     total = np.array([by_as_of.get(as_of, 0) for as_of in ledger.calendar.as_ofs], np.int64)
     yield f"market_lines_{days}d", np.broadcast_to(total[:, None], result.shape[2:])
-    category, categories = attribute_codes(inputs, t.CATEGORY)
+    category, categories = inputs.categories
     pieces, worth = (_weights(inputs, population, name, categories) for name in (p.CATEGORY_PIECES, p.CATEGORY_WORTH))
     usual = worth // np.maximum(pieces, 1)
     bought = _weighted(inputs, category, ledger.numbers(t.QUANTITY).astype(np.int64), usual)
@@ -112,4 +110,4 @@ def _population(inputs: Inputs, names: Collection[str]) -> Columns:
     yield from _market(inputs, names)
 
 
-POPULATION = Block(dict.fromkeys((*_SCORES, *_MARKET), (t.ITEM_ID, *ORDER_COLUMNS)), _population)
+POPULATION = Block(dict.fromkeys((*_SCORES, *_MARKET), p.POPULATION_COLUMNS), _population)

@@ -12,7 +12,6 @@ from everstay.features.blocks import (
     Inputs,
     always,
     asked_for,
-    attribute_codes,
     is_own,
     is_type,
     with_windows,
@@ -20,13 +19,12 @@ from everstay.features.blocks import (
 )
 from everstay.features.code_kernels import count_codes
 from everstay.features.kernels import Days
-from everstay.features.order_sums import ORDER_COLUMNS
 
 SPREADS: Mapping[str, tuple[str, ...]] = {
     "category": (t.ITEM_ID,),
     "brand": (t.ITEM_ID,),
     "event_type": (),
-    "weekday": ORDER_COLUMNS,
+    "weekday": (t.ORDER_ID,),
 }
 """What is spread over, and the columns that are read. Its three sums are `category_total`, `_spread` and `_top`: of the
 counts by category, the sum, the sum times their entropy (in parts of a nat), and the greatest."""
@@ -47,7 +45,7 @@ def _count_events(inputs: Inputs, word: str, windows: Days) -> NDArray[np.int64]
     if word == "event_type":
         code, codes, counts = ledger.kind.astype(np.int32), len(t.EVENT_TYPES), is_own(ledger)
     else:
-        code, names = attribute_codes(inputs, t.CATEGORY if word == "category" else t.BRAND)
+        code, names = inputs.categories if word == "category" else inputs.brands
         codes, counts = len(names), is_type(ledger, t.PURCHASE)
     coded = np.where(counts, code, -1).astype(np.int32)
     result = zeros(ledger, 4, len(windows))
