@@ -102,7 +102,7 @@ def test_files_of_another_release_are_told_with_what_to_do(make_report: Make, ch
     folder = make_report().artifact
     card = json.loads((folder / "artifact.json").read_text()) | changed
     (folder / "artifact.json").write_text(json.dumps({name: told for name, told in card.items() if told is not None}))
-    with pytest.raises(ArtifactRefused, match=r"by this release of everstay \(.*Error: .*run `make train`, which replaces a champion"):
+    with pytest.raises(ArtifactRefused, match=r"by this release of everstay \(.*Error: .*which replaces a champion"):
         load_artifact(folder)
 
 
