@@ -292,7 +292,7 @@ def test_a_user_is_explained_at_no_as_of_that_the_data_does_not_reach(
         explain_user(user, load_settings())
 
 
-def test_users_for_a_category_are_written_down(settings_of, trained: Path):
+def test_users_for_a_category_are_written_down(settings_of, trained: Path, caplog: pytest.LogCaptureFixture):
     items = lake_of(trained).snapshot().read(t.ITEMS)
     category = items[t.CATEGORY].drop_nulls().sort()[0]
     found = pl.read_csv(find_users(category=category, users=25), schema_overrides={t.USER_ID: pl.String})
@@ -307,6 +307,8 @@ def test_users_for_a_category_are_written_down(settings_of, trained: Path):
         find_users(category=category, users=0)
     with pytest.raises(NotReady, match="knows none of the items no-item"):
         find_users(items=["no-item"])
+    find_users(items=["no-item", found[t.ITEM_ID][0]])
+    assert "nobody is found for no-item: the champion does not know 1 of the items" in caplog.text
 
 
 @pytest.mark.parametrize(

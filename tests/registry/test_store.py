@@ -14,6 +14,14 @@ def test_a_folder_as_store_is_refused_with_what_to_write_instead(uri: str):
         Registry(Mlflow(tracking_uri=uri))
 
 
+def test_a_file_that_is_no_database_is_named(tmp_path: Path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a database, but a text that is longer than nothing")
+    for place in (notes, notes / "below" / "mlflow.db", tmp_path):
+        with pytest.raises(SettingsError, match=rf"^mlflow\.tracking_uri: the database {place} cannot be opened: "):
+            Registry(Mlflow(tracking_uri=f"sqlite:///{place}"))
+
+
 def test_a_server_that_does_not_answer_is_named():
     with pytest.raises(NotReady, match=r"no MLflow server answers at http://127\.0\.0\.1:9 .* mlflow\.tracking_uri"):
         Registry(Mlflow(tracking_uri="http://127.0.0.1:9"))

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lake = Lake(settings.data.folder, settings.data.buckets)
         restored = roll_back(Registry(settings.mlflow), lake, chosen.model)
     except EverstayError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"everstay: {error}", file=sys.stderr)
         return 1
     described = f"{restored.candidate}, as of {restored.as_of[:10]}"
     print(f"{chosen.model}: version {restored.version} ({described}) is champion again")

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -51,7 +53,7 @@ class Registry:
 
 
 def _checked(uri: str) -> str:
-    """Refuse what MLflow refuses, in words, and make the folder of a SQLite file."""
+    """Refuse what MLflow refuses, in words; a SQLite file is made when there is none."""
     if "://" not in uri or uri.startswith("file:"):
         raise SettingsError(
             f"mlflow.tracking_uri '{uri}' is a folder, which MLflow no longer supports: "
@@ -65,8 +67,18 @@ def _checked(uri: str) -> str:
                 f"no MLflow server answers at {uri} ({error}): start it, or correct mlflow.tracking_uri"
             ) from None
     if uri.startswith(_SQLITE):
-        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        _open_sqlite(Path(uri.removeprefix(_SQLITE)))
     return uri
+
+
+def _open_sqlite(file: Path) -> None:
+    """Make the folder, and look whether the file is a database or can become one."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(file, timeout=_ANSWER_SECONDS)) as database:
+            database.execute("PRAGMA schema_version")
+    except (OSError, sqlite3.Error) as error:
+        raise SettingsError(f"mlflow.tracking_uri: the database {file} cannot be opened: {error}") from None
 
 
 def _be_quiet() -> None:

@@ -1,5 +1,6 @@
 """For a coupon or a campaign: the users who want one of its items most, by the champion that makes the lists."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +13,8 @@ from everstay.scoring.recommendations import list_rows, list_rules
 from everstay.scoring.work import Work
 from everstay.settings import Recommender
 from everstay.storage import Folder
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (t.USER_ID, t.ITEM_ID, t.SCORE, t.PLACE, t.REASON)
 
@@ -50,10 +53,13 @@ def find_campaign_users(
     Raises:
         NotReady: the champion knows none of the items.
     """
-    known = work.load_model().vocabulary.items[t.ITEM_ID]
-    if not set(items) & set(known):
-        named = ", ".join(items[:5]) + (" ..." if len(items) > 5 else "")
+    known = set(work.load_model().vocabulary.items[t.ITEM_ID])
+    unknown = [item for item in items if item not in known]
+    named = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+    if len(unknown) == len(items):
         raise NotReady(f"the champion knows none of the items {named}: too few users bought them, or the id is wrong")
+    if unknown:
+        log.warning("nobody is found for %s: the champion does not know %d of the items", named, len(unknown))
     bucket = partial(users_of_bucket, work=work, recommender=recommender, items=tuple(items), users=users)
     found = compute_parts(bucket, work.reader.buckets, folder, scheduler).read_all()
     return found.sort(t.SCORE, t.USER_ID, descending=[True, False]).head(users)
