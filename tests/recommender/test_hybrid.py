@@ -86,7 +86,7 @@ def test_the_past_is_what_a_log_that_ended_then_would_say(
 
 
 def test_later_orders_change_no_pair(rows: pl.DataFrame, known: Vocabulary, histories: Histories) -> None:
-    breadth = Breadth(own=5, popular=6, near=6)
+    breadth = Breadth(own=5, popular=6, near=6, tried=6)
     pairs = make(histories, known, breadth, MOMENT)
     alone = make(read_histories(_cut(rows), known), known, breadth, MOMENT)
     assert len(pairs.item) > 500
@@ -106,7 +106,7 @@ def _cut(rows: pl.DataFrame) -> pl.DataFrame:
 def test_candidates_and_features_of_one_user(rows: pl.DataFrame, known: Vocabulary, few: pl.DataFrame) -> None:
     everybody = pl.concat([few[:1], rows])
     histories = read_histories(everybody, known)
-    pairs = make(histories, known, Breadth(own=1, popular=3, near=2), 0.0)
+    pairs = make(histories, known, Breadth(own=1, popular=3, near=2, tried=2), 0.0)
     mine = pairs.question == 0
     names = feature_names(2)
     assert pairs.features.shape == (len(pairs.item), len(names))
@@ -133,6 +133,32 @@ def test_candidates_and_features_of_one_user(rows: pl.DataFrame, known: Vocabula
     assert all(np.isnan(value(item, "log_count")) for item in new)
 
 
+def test_new_items_come_from_the_kinds_of_which_a_user_tries_new_ones(histories: Histories, known: Vocabulary) -> None:
+    """Beside the most popular and the nearest new item: the five likeliest trials, by a slow reference."""
+    breadth = Breadth(own=1, popular=1, near=1, tried=5)
+    pairs = make(histories, known, breadth, MOMENT)
+    firsts: dict[tuple[int, int], float] = {}
+    for user, item, days in zip(histories.line_user, histories.line_item, histories.line_days_ago, strict=True):
+        if days > MOMENT:
+            firsts.setdefault((int(user), int(item)), float(days) - MOMENT)
+    tried = np.zeros(known.size)
+    for days in (7, 28, 112):
+        counts = np.bincount([item for (_, item), age in firsts.items() if age <= days], minlength=known.size) + 0.5
+        tried += counts / counts.sum()
+    kind = groupings(known)[-1]
+    share = tried / np.array([tried[kind == own].sum() for own in kind])
+    for user in range(0, histories.user_count, 7):
+        mine = {item: age for (buyer, item), age in firsts.items() if buyer == user}
+        taste = np.bincount(kind[list(mine)], [2 ** (-age / 84) for age in mine.values()], minlength=kind.max() + 1)
+        chances = np.where(np.isin(np.arange(known.size), list(mine)), 0.0, taste[kind] * share)
+        found = pairs.item[pairs.question == user]
+        new = found[~np.isin(found, list(mine))]
+        fifth = np.sort(chances)[-5]
+        assert set(np.flatnonzero(chances > fifth * 1.0001)) <= set(new)
+        assert (chances[new] > fifth * 0.9999).sum() >= min(5, (chances > 0).sum())
+        assert len(new) <= 7
+
+
 def test_questions_are_asked_of_those_who_came_back(known: Vocabulary) -> None:
     orders = {
         "regular": [(30.0, ["staple-0-0"]), (16.0, ["staple-0-0"]), (9.0, ["staple-0-0"]), (2.0, ["staple-0-0"])],
@@ -151,7 +177,7 @@ def test_questions_are_asked_of_those_who_came_back(known: Vocabulary) -> None:
 
 def test_answers_are_the_next_order_or_the_targets(rows: pl.DataFrame, known: Vocabulary, histories: Histories) -> None:
     tracked = track_repeats(histories)
-    maker = PairMaker(histories, tracked, groupings(known), Breadth(own=100, popular=100, near=100))
+    maker = PairMaker(histories, tracked, groupings(known), Breadth(own=100, popular=100, near=100, tried=100))
     facts = PastFacts(histories, tracked, known.size)
     asked = past_questions(histories, HybridConfig(), 28)
     examples = with_next_order(maker, facts, asked)

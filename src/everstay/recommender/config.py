@@ -113,6 +113,8 @@ class HybridConfig(PopularityConfig):
     """Popular items that are new to the user."""
     near_candidates: int = Field(default=30, gt=0)
     """New items that are near to what the user buys."""
+    tried_candidates: int = Field(default=60, gt=0)
+    """New items of the subcategories of which the user tries new ones."""
     moments: int = Field(default=8, gt=0)
     """Weeks before the as-of at whose beginnings the past's questions are asked."""
     max_questions: int = Field(default=8_192, gt=0)

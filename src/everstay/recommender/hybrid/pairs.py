@@ -1,7 +1,7 @@
 """Pairs of a question and an item that may answer it, described by what was known when the question was asked.
 
 A question is a user and a moment: "what will be in the next basket?". Its candidates are the user's own items and new
-ones, from popularity of the last days and from the neighbours of what the user buys.
+ones: popular of the last days, near to what the user buys, or of the kinds of which the user tries new ones.
 
 Shapes: Q = questions, P = pairs, V = items, G = groupings of the items (category, subcategory).
 """
@@ -38,6 +38,7 @@ _OWN = {name: column for column, name in enumerate(repeats.FEATURES)}
 _FACT = {name: column for column, name in enumerate(item_facts.COLUMNS)}
 _PRIOR_GAPS = 2.0  # of the item's usual gap, beside the user's own
 _USUAL_ORDER_GAP = 28.0  # days, of a user with one order
+_TRIAL_HALF_LIFE = 84.0  # days in which a first purchase loses half of its weight
 _NEVER = 400.0  # days since the last order of a user without one
 
 
@@ -65,11 +66,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Breadth:
-    """How many candidates a question has: of the user's own items, of popular new ones, of new neighbours."""
+    """How many candidates a question has: own items; new ones that are popular, near, of a kind that the user tries."""
 
     own: int
     popular: int
     near: int
+    tried: int
 
 
 def feature_names(groupings: int) -> list[str]:
@@ -103,7 +105,7 @@ class PairMaker:
         near = (bought @ facts.neighbours).toarray()
         near_last = (self._last_orders(questions, shape) @ facts.neighbours).toarray()
         kept = _first_of_each(own.question, decayed, self.breadth.own)
-        question, item = self._new_items(own, near, facts)
+        question, item = self._new_items(near, self._trials(questions, own, facts), own, facts)
         question, item = np.concatenate([own.question[kept], question]), np.concatenate([own.item[kept], item])
         known = np.full((len(item), len(repeats.FEATURES)), np.nan, np.float32)
         known[: len(kept)] = own.features[kept]
@@ -126,21 +128,32 @@ class PairMaker:
         order = np.maximum(questions.seen_until - back, first)
         return order, self.histories.order_start[questions.seen_until] - self.histories.order_start[order]
 
-    def _new_items(self, own: OwnItems, near: FloatMatrix, facts: ItemFacts) -> tuple[IntArray, IntArray]:
-        """Items that the user never bought: the most popular of the last days, and the nearest."""
-        lately = np.exp(facts.columns[:, [_FACT["log_share_7d"], _FACT["log_share_28d"]]]).sum(axis=1)
-        items = len(lately)
+    def _trials(self, questions: Questions, own: OwnItems, facts: ItemFacts) -> FloatMatrix:
+        """How likely each item is tried (Q, V), but for a factor.
+
+        First purchases by the user in the item's group (of the finest grouping), decayed, times the item's share of the
+        group's first purchases by everybody lately.
+        """
+        group = self.groupings[-1] if self.groupings else np.zeros(len(facts.columns), np.int64)
+        groups = int(group.max(initial=0)) + 1
+        tried = _lately(facts, "tried", (7, 28, 112))
+        share = tried / np.bincount(group, weights=tried, minlength=groups)[group]
+        first = self.histories.order_days_ago[self.tracked.first_order[own.line]] - questions.days_ago[own.question]
+        cell = own.question * groups + group[own.item]
+        decayed = np.bincount(cell, weights=2.0 ** (-first / _TRIAL_HALF_LIFE), minlength=len(questions.user) * groups)
+        chances: FloatMatrix = decayed.astype(np.float32).reshape(-1, groups)[:, group] * share.astype(np.float32)
+        return chances
+
+    def _new_items(
+        self, near: FloatMatrix, trials: FloatMatrix, own: OwnItems, facts: ItemFacts
+    ) -> tuple[IntArray, IntArray]:
+        """Items that the user never bought: the most popular of the last days, the nearest, the likeliest trials."""
+        popular = np.broadcast_to(_lately(facts, "share", (7, 28)), near.shape)
         is_own = np.zeros(near.shape, bool)
         is_own[own.question, own.item] = True
-        popular = np.broadcast_to(lately, near.shape)
-        chosen = [
-            _largest(np.where(is_own, -np.inf, score), count)
-            for score, count in ((popular, self.breadth.popular), (near, self.breadth.near))
-        ]
-        question = np.concatenate([np.repeat(np.arange(len(part)), part.shape[1]) for part in chosen])
-        cell = np.unique(question * items + np.concatenate([part.ravel() for part in chosen]))
-        cell = cell[~is_own.ravel()[cell]]
-        return cell // items, cell % items
+        sources = ((popular, self.breadth.popular), (near, self.breadth.near), (trials, self.breadth.tried))
+        cells = [_largest(np.where(is_own, 0.0, score), count) for score, count in sources]
+        return np.divmod(np.unique(np.concatenate(cells)), near.shape[1])
 
     def _question_columns(self, questions: Questions, own: OwnItems) -> FloatMatrix:
         """`QUESTION_COLUMNS` (Q, C)."""
@@ -203,6 +216,15 @@ def _first_of_each(question: IntArray, score: FloatArray, count: int) -> IntArra
 
 
 def _largest(scores: FloatMatrix, count: int) -> IntArray:
-    """Items with the `count` largest scores of each question: (Q, count)."""
+    """Cells of the `count` largest scores of each question, of those above zero: (at most Q * count,)."""
     count = min(count, scores.shape[1])
-    return np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    item = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    cell = np.arange(len(scores))[:, None] * scores.shape[1] + item
+    return cell[np.take_along_axis(scores, item, axis=1) > 0]
+
+
+def _lately(facts: ItemFacts, counted: str, days: Sequence[int]) -> NDArray[np.float32]:
+    """Sum of an item's shares, of what was bought ("share") or first bought ("tried") in the last days: (V,)."""
+    columns = [_FACT[f"log_{counted}_{window}d"] for window in days]
+    total: NDArray[np.float32] = np.exp(facts.columns[:, columns]).sum(axis=1)
+    return total

@@ -81,4 +81,5 @@ def known_groupings(vocabulary: Vocabulary) -> Sequence[str]:
 
 def breadth(config: HybridConfig) -> Breadth:
     """How many candidates of each kind."""
-    return Breadth(config.own_candidates, config.popular_candidates, config.near_candidates)
+    new = (config.popular_candidates, config.near_candidates, config.tried_candidates)
+    return Breadth(config.own_candidates, *new)
