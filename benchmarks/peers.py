@@ -14,7 +14,7 @@ def run_peer(script: str, *arguments: str, environment: str = _OURS) -> None:
 
 
 def peer_command(script: str, *arguments: str, environment: str = _OURS) -> list[str]:
-    """The command that runs a peer's script.
+    """The command that runs a peer's script: with threads that wait as the peer has them, not as `everstay` sets them.
 
     Args:
         script: in `benchmarks/peer_scripts`.
@@ -30,4 +30,4 @@ def peer_command(script: str, *arguments: str, environment: str = _OURS) -> list
         constraints = ["-c", str(HERE.parent / "constraints.txt")] if environment == _OURS else []
         subprocess.run([*install, *constraints], check=True)
         stamp.write_text(wanted)
-    return [str(python), str(HERE / "peer_scripts" / script), *arguments]
+    return ["env", "--unset=OMP_WAIT_POLICY", str(python), str(HERE / "peer_scripts" / script), *arguments]

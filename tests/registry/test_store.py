@@ -22,6 +22,11 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path):
             Registry(Mlflow(tracking_uri=f"sqlite:///{place}"))
 
 
+def test_options_behind_the_file_are_no_part_of_its_name(tmp_path: Path):
+    Registry(Mlflow(tracking_uri=f"sqlite:///{tmp_path}/runs/mlflow.db?timeout=30"))
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == ["mlflow.db"]
+
+
 def test_a_server_that_does_not_answer_is_named():
     with pytest.raises(NotReady, match=r"no MLflow server answers at http://127\.0\.0\.1:9 .* mlflow\.tracking_uri"):
         Registry(Mlflow(tracking_uri="http://127.0.0.1:9"))

@@ -10,6 +10,7 @@ import httpx
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import make_url
 
 from everstay.errors import NotReady, SettingsError
 from everstay.settings import Mlflow
@@ -67,7 +68,7 @@ def _checked(uri: str) -> str:
                 f"no MLflow server answers at {uri} ({error}): start it, or correct mlflow.tracking_uri"
             ) from None
     if uri.startswith(_SQLITE):
-        _open_sqlite(Path(uri.removeprefix(_SQLITE)))
+        _open_sqlite(Path(make_url(uri).database or ""))
     return uri
 
 
