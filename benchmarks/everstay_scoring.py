@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from everstay.recommender.top_k import Excluded, top_k_products
+from everstay.recommender.excluded import Excluded
+from everstay.recommender.top_k import top_k_products
 
 _PEAK_SECONDS = 0.7
 _PEAK_SHAPES = ((2_048, 100_000), (4_096, 4_096), (1_024, 16_384), (512, 4_096), (256, 2_048))

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
 from everstay.recommender.candidates import candidate_key
+from everstay.recommender.excluded import Scores
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import ListModel
 from everstay.recommender.rules import ListRules
-from everstay.recommender.top_k import Scores
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Recommender, Settings
 

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import BaseModel
 
+from everstay.recommender import screening
 from everstay.recommender import top_k as module
+from everstay.recommender.excluded import Excluded, Scores
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import ListModel
-from everstay.recommender.top_k import Excluded, Scores, top_k, top_k_products
+from everstay.recommender.top_k import top_k, top_k_products
 from everstay.recommender.vocabulary import Vocabulary
 
 
@@ -54,9 +56,9 @@ def test_products_equal_the_matrix_of_all_scores(
     monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: is_screened)
     monkeypatch.setattr(module, "_BLOCK_USERS", 6)
     monkeypatch.setattr(module, "_BLOCK_ITEMS", 16)
-    monkeypatch.setattr(module, "_SCREENED_USERS", 6)
-    monkeypatch.setattr(module, "_SCREENED_ITEMS", 16)
-    monkeypatch.setattr("everstay.recommender.screening._ROOM", 8)  # some do not fit
+    monkeypatch.setattr(screening, "_BLOCK_USERS", 6)
+    monkeypatch.setattr(screening, "_BLOCK_ITEMS", 16)
+    monkeypatch.setattr("everstay.recommender.screening_kernels._ROOM", 8)  # some do not fit
     generator = np.random.default_rng(users * items)
     left, right = (generator.integers(-3, 4, (count, 5)).astype(np.float32) for count in (users, items))
     user, item = generator.integers(0, users, 60), generator.integers(0, items, 60)
@@ -81,6 +83,31 @@ def test_screening_misses_nothing(shift: float, scale: float, monkeypatch: pytes
     best = -np.sort(-exact, axis=1)[:, :10]
     np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), best, rtol=1e-5)
     np.testing.assert_allclose(values, best, rtol=1e-5)
+
+
+def test_users_whose_products_are_alike_get_their_first_items(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: True)
+    generator = np.random.default_rng(3)
+    users = np.array([[1, 2], [0, 0], [-1, 1]], np.float32)
+    items = generator.integers(-1, 2, (20_000, 2)).astype(np.float32)  # 9 kinds: far more alike than candidates fit
+    found = top_k_products(users, items, 10)
+    expected = top_k(users @ items.T, 10)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_candidates_make_room_for_better_ones(monkeypatch: pytest.MonkeyPatch):
+    def search(*_: object) -> None:
+        raise AssertionError("the candidates did not fit")
+
+    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: True)
+    monkeypatch.setattr(module, "_search", search)
+    product, length = np.linspace(0, 1, 2_000), np.linspace(3, 2, 2_000)  # the longest are gone through first
+    half = np.column_stack([product, np.sqrt(length**2 - product**2)]).astype(np.float32)
+    items = np.concatenate([half, -half])  # their mean is zero
+    found, scores = top_k_products(np.array([[1, 0]], np.float32), items, 3)
+    assert found.tolist() == [[1_999, 1_998, 1_997]]
+    np.testing.assert_array_equal(scores, items[[1_999, 1_998, 1_997], :1].T)
 
 
 class Nothing(BaseModel):

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from everstay import tables as t
 from everstay.recommender.config import RatingFactorsConfig
+from everstay.recommender.excluded import Scores as Scores  # rankers get it from here
 from everstay.recommender.histories import Histories, IntArray, read_histories
 from everstay.recommender.reorder import POOL, reorder
 from everstay.recommender.rules import ItemRules, ListRules
-from everstay.recommender.top_k import Scores as Scores  # rankers get it from here
 from everstay.recommender.top_k import top_k, top_k_products
 from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
 from everstay.settings import AlreadyBought

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from everstay.recommender.excluded import IntArray, Scores
 from everstay.recommender.rules import ItemRules
-from everstay.recommender.top_k import IntArray, Scores
 
 POOL = 10
 """Candidates that are looked at, per place of the list."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.errors import SettingsError
+from everstay.recommender.excluded import Excluded
 from everstay.recommender.histories import FloatArray, Histories, IntArray
-from everstay.recommender.top_k import Excluded
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import AlreadyBought, Recommender
 

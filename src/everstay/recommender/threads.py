@@ -1,0 +1,31 @@
+"""Work on many users, shared out among as many threads as PyTorch uses, each of which computes by itself."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+
+def share_out(function: Callable[[slice], None], users: int, at_once: int) -> None:
+    """Call `function` with neighbouring users, `at_once` of them; its products use one thread, beside others."""
+    pieces = [slice(first, min(first + at_once, users)) for first in range(0, users, at_once)]
+    with _one_thread_each() as threads:
+        if threads == 1 or len(pieces) == 1:
+            for piece in pieces:
+                function(piece)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(function, pieces))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Give how many threads may work, and let each product use one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield min(threads, os.cpu_count() or 1)
+    finally:
+        torch.set_num_threads(threads)
