@@ -3,9 +3,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from everstay.recommender import screening
@@ -47,13 +49,20 @@ def test_top_k_equals_sorting(scores: Scores, k: int, data: st.DataObject):
     np.testing.assert_array_equal(values, filled)
 
 
+@pytest.fixture
+def screened(monkeypatch: pytest.MonkeyPatch):
+    """Screening on every processor, and of few users too."""
+    monkeypatch.setattr(screening, "is_fast", lambda: True)
+    monkeypatch.setattr(screening, "_USERS_PER_DIMENSION", 0)
+
+
 @pytest.mark.parametrize(("users", "items"), [(1, 1), (5, 7), (40, 50), (13, 129)])
 @pytest.mark.parametrize("k", [1, 10, 200])
 @pytest.mark.parametrize("is_screened", [False, True])
 def test_products_equal_the_matrix_of_all_scores(
-    users: int, items: int, k: int, is_screened: bool, monkeypatch: pytest.MonkeyPatch
+    users: int, items: int, k: int, is_screened: bool, screened: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: is_screened)
+    monkeypatch.setattr(screening, "is_fast", lambda: is_screened)
     monkeypatch.setattr(module, "_BLOCK_USERS", 6)
     monkeypatch.setattr(module, "_BLOCK_ITEMS", 16)
     monkeypatch.setattr(screening, "_BLOCK_USERS", 6)
@@ -70,14 +79,15 @@ def test_products_equal_the_matrix_of_all_scores(
 
 
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])  # all scores negative, or both, or positive
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_screening_misses_nothing(shift: float, scale: float, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: True)
+@pytest.mark.parametrize(
+    ("user_scale", "item_scale"), [(1, 1), (1e-6, 1e6), (1e-25, 1), (1e20, 1), (1, 1e-25), (1, 1e20)]
+)
+def test_screening_misses_nothing(shift: float, user_scale: float, item_scale: float, screened: None):
     generator = np.random.default_rng(11)
-    users = generator.standard_normal((40, 32), dtype=np.float32) * np.float32(scale)
-    items = generator.standard_normal((5_000, 32), dtype=np.float32) * generator.gamma(2, size=(5_000, 1))
-    users[:, 0], items[:, 0] = 10 * scale, shift  # a score's common part: differences are small beside it
-    items = items.astype(np.float32)
+    users, items = generator.standard_normal((40, 32)), generator.standard_normal((5_000, 32))
+    items *= generator.gamma(2, size=(5_000, 1))
+    users[:, 0], items[:, 0] = 10, shift  # a score's common part: differences are small beside it
+    users, items = (users * user_scale).astype(np.float32), (items * item_scale).astype(np.float32)
     found, values = top_k_products(users, items, 10)
     exact = users.astype(np.float64) @ items.T.astype(np.float64)
     best = -np.sort(-exact, axis=1)[:, :10]
@@ -85,8 +95,51 @@ def test_screening_misses_nothing(shift: float, scale: float, monkeypatch: pytes
     np.testing.assert_allclose(values, best, rtol=1e-5)
 
 
-def test_users_whose_products_are_alike_get_their_first_items(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: True)
+def test_screening_of_many_users(screened: None):
+    generator = np.random.default_rng(12)
+    users, items = (generator.standard_normal((count, 16), dtype=np.float32) for count in (2_500, 3_000))
+    owner, owned = generator.integers(0, 2_500, 50_000), generator.integers(0, 3_000, 50_000)
+    excluded = Excluded.from_pairs(owner, owned, 2_500, np.array([5, 8]))
+    found, _ = top_k_products(users, items, 10, excluded)
+    exact = excluded.mask(users.astype(np.float64) @ items.T.astype(np.float64))
+    best = -np.sort(-exact, axis=1)[:, :10]
+    np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), best, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        np.array([[3, 4]]),
+        np.full((9, 2), 0.5),
+        np.zeros((700, 2)),
+        np.empty((0, 2)),
+        np.arange(50)[:, None],
+        np.array([[1, 2], [np.nan, 1], [2, 1], [0, 5]]),
+        np.array([[1, 2], [-np.inf, 1], [2, 1], [0, 5]]),
+    ],
+    ids=["one", "alike", "zero", "none", "of one dimension", "not a number", "infinite"],
+)
+def test_unusual_items(items: NDArray[np.float64], screened: None):
+    items = items.astype(np.float32)
+    users = np.array([[1, 2], [1, 0.5], [1, 3]], np.float32)[:, : items.shape[1]]
+    excluded = Excluded.from_pairs(np.array([2] * len(items)), np.arange(len(items)), 3)  # one user gets nothing
+    found = top_k_products(users, items, 3, excluded)
+    expected = top_k(users @ items.T, 3, excluded)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_unusual_users_do_not_harm_others(value: float, screened: None):
+    generator = np.random.default_rng(2)
+    users, items = (generator.integers(-9, 10, (count, 4)).astype(np.float32) for count in (5, 2_000))
+    users[2] = value
+    with np.errstate(invalid="ignore"):
+        found, expected = top_k_products(users, items, 10), top_k(users @ items.T, 10)
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_users_whose_products_are_alike_get_their_first_items(screened: None):
     generator = np.random.default_rng(3)
     users = np.array([[1, 2], [0, 0], [-1, 1]], np.float32)
     items = generator.integers(-1, 2, (20_000, 2)).astype(np.float32)  # 9 kinds: far more alike than candidates fit
@@ -96,11 +149,10 @@ def test_users_whose_products_are_alike_get_their_first_items(monkeypatch: pytes
     np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_candidates_make_room_for_better_ones(monkeypatch: pytest.MonkeyPatch):
+def test_candidates_make_room_for_better_ones(screened: None, monkeypatch: pytest.MonkeyPatch):
     def search(*_: object) -> None:
         raise AssertionError("the candidates did not fit")
 
-    monkeypatch.setattr("everstay.recommender.screening.is_fast", lambda: True)
     monkeypatch.setattr(module, "_search", search)
     product, length = np.linspace(0, 1, 2_000), np.linspace(3, 2, 2_000)  # the longest are gone through first
     half = np.column_stack([product, np.sqrt(length**2 - product**2)]).astype(np.float32)
@@ -108,6 +160,12 @@ def test_candidates_make_room_for_better_ones(monkeypatch: pytest.MonkeyPatch):
     found, scores = top_k_products(np.array([[1, 0]], np.float32), items, 3)
     assert found.tolist() == [[1_999, 1_998, 1_997]]
     np.testing.assert_array_equal(scores, items[[1_999, 1_998, 1_997], :1].T)
+
+
+def test_few_users_are_not_worth_preparing_the_items():
+    items = torch.zeros(1_000, 8)
+    assert not screening.pays(torch.zeros(31, 8), items)
+    assert screening.pays(torch.zeros(32, 8), items) == screening.is_fast()
 
 
 class Nothing(BaseModel):

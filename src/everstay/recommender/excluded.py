@@ -56,6 +56,13 @@ class Excluded:
         start = self.start[part.start : part.stop + 1]
         return type(self)(start - start[0], self.item[start[0] : start[-1]], self.everywhere)
 
+    def select(self, user: IntArray) -> Self:
+        """Some of the users, in this order."""
+        counts = np.diff(self.start)[user]
+        start = np.concatenate([[0], np.cumsum(counts)])
+        entry = np.arange(start[-1]) + np.repeat(self.start[user] - start[:-1], counts)
+        return type(self)(start, self.item[entry], self.everywhere)
+
 
 @njit(cache=True, nogil=True)
 def _mask(

@@ -18,15 +18,29 @@ _CHUNK = 64  # products compared at once
 _ROOM = 512  # for candidates, besides four for each place
 
 
+class Skipped(NamedTuple):
+    """What must not be chosen.
+
+    Attributes:
+        start: (users + 1,) first entry of each user in `item`.
+        item: item indices, rising within a user.
+        is_hidden: (V,) items that no user may get.
+    """
+
+    start: IntArray
+    item: IntArray
+    is_hidden: NDArray[np.bool_]
+
+
 class Candidates(NamedTuple):
     """What could be among the k best of some users.
 
     Attributes:
-        margin: (n,) of the users asked.
+        margin: (n,) by how much a product of one of the k best may be less than the k-th product.
         best: (n, k) the largest products so far, falling.
         item: (n, C) item index; the first `kept` of each row hold.
         product: (n, C) theirs.
-        kept: (n,) how many; more than C: they did not fit.
+        kept: (n,) how many; C + 1: they did not fit.
     """
 
     margin: IntArray
@@ -43,24 +57,29 @@ class Candidates(NamedTuple):
         item, product = np.empty((2, users, room), np.int32)
         return cls(margin, best, item, product, np.zeros(users, np.int64))
 
+    def do_not_fit(self) -> NDArray[np.bool_]:
+        """Which users (n,) have more candidates than fit."""
+        are_too_many: NDArray[np.bool_] = self.kept > self.item.shape[1]
+        return are_too_many
+
 
 @njit(cache=True, nogil=True)
-def collect(
-    block: Products, order: IntArray, user: IntArray, excluded: tuple[IntArray, IntArray, NDArray[np.bool_]],
-    margin: IntArray, best: Products, item: NDArray[np.int32], product: Products, kept: IntArray,
-) -> None:  # fmt: skip
+def collect(block: Products, order: IntArray, user: IntArray, skipped: Skipped, candidates: Candidates) -> None:
     """Keep what could be among the k best, of the products (n, width) of the items `order` (width,)."""
-    start, own, is_hidden = excluded
-    reaching, last = np.empty(_CHUNK, np.int64), best.shape[1] - 1
+    margin, best, item, product, kept = candidates
+    start, own, is_hidden = skipped
+    places, last = np.empty(_CHUNK, np.int64), best.shape[1] - 1
     for row in range(block.shape[0]):
         least = _least(best[row, last], margin[row])
         begin = _next_chunk(block[row], 0, least)
         while begin < block.shape[1]:
-            for place in reaching[: _places(block[row, begin : begin + _CHUNK], least, reaching)]:
-                one, its = order[begin + place], block[row, begin + place]
-                if its < least or is_hidden[one] or _is_among(own, start[user[row]], start[user[row] + 1], one):
+            for place in places[: _reaching(block[row, begin : begin + _CHUNK], least, places)]:
+                candidate, its = order[begin + place], block[row, begin + place]
+                if its < least or is_hidden[candidate]:
                     continue
-                _keep(row, one, its, least, item, product, kept)
+                if _is_among(own, start[user[row]], start[user[row] + 1], candidate):
+                    continue
+                _keep(row, candidate, its, least, item, product, kept)
                 if its > best[row, last]:
                     _insert_product(best, row, its)
                     least = _least(best[row, last], margin[row])
@@ -68,20 +87,20 @@ def collect(
 
 
 @njit(cache=True, nogil=True)
-def are_full(reach: NDArray[np.float64], margin: IntArray, best: Products) -> bool:
-    """Whether no product as large as `reach` (n,) could be among the k best, of any of the users."""
-    reaching = 0
+def are_full(reach: Scores, margin: IntArray, best: Products) -> bool:
+    """Whether no item whose real product is at most `reach` (n,) could be among the k best, of any of the users."""
+    open_lists = 0
     for row in range(len(reach)):
-        reaching += reach[row] >= best[row, best.shape[1] - 1] - margin[row]
-    return reaching == 0
+        open_lists += not reach[row] < best[row, best.shape[1] - 1] - margin[row]  # so that NaN reaches everything
+    return open_lists == 0
 
 
 @njit(nogil=True)
-def _places(chunk: Products, least: int, reaching: IntArray) -> int:
+def _reaching(chunk: Products, least: int, places: IntArray) -> int:
     """Write where a product is `least` or more, and give their number; no branch that could be foretold wrongly."""
     count, bound = 0, np.int32(least)
     for place in range(len(chunk)):
-        reaching[count] = place
+        places[count] = place
         count += chunk[place] >= bound
     return count
 
@@ -114,14 +133,14 @@ def _is_among(rising: IntArray, low: int, high: int, item: int) -> bool:
 
 @njit(nogil=True)
 def _keep(
-    row: int, one: int, its: int, least: int, item: NDArray[np.int32], product: Products, kept: IntArray
+    row: int, candidate: int, its: int, least: int, item: NDArray[np.int32], product: Products, kept: IntArray
 ) -> None:  # fmt: skip
-    """Add an item and its product to a user's candidates; where they do not fit the number is one too large."""
+    """Add an item and its product to a user's candidates, or note that they do not fit."""
     room = item.shape[1]
     if kept[row] == room:
         kept[row] = _drop_below(row, least, item, product)
     if kept[row] < room:
-        item[row, kept[row]], product[row, kept[row]] = one, its
+        item[row, kept[row]], product[row, kept[row]] = candidate, its
         kept[row] += 1
     else:
         kept[row] = room + 1

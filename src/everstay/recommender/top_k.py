@@ -48,15 +48,12 @@ def top_k_products(users: Scores, items: Scores, k: int, excluded: Excluded | No
     """
     rows, columns = (torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (users, items))
     best, skipped = _Best.empty(len(users), k), excluded or Excluded.nothing(len(users))
-
-    def search(part: slice) -> None:
-        _search(rows[part], columns.T, best.of_users(part), skipped.of_users(part))
-
-    if not screening.is_fast():
-        share_out(search, len(users), _BLOCK_USERS)
-    else:
-        for user in screening.search(rows, columns, skipped, (best.items, best.scores)).tolist():
-            search(slice(user, user + 1))
+    if not screening.pays(rows, columns):
+        _search(rows, columns, best, skipped)
+    elif len(left := screening.search(rows, columns, skipped, (best.items, best.scores))):
+        rest = _Best.empty(len(left), k)
+        _search(rows[torch.from_numpy(left)], columns, rest, skipped.select(left))
+        best.items[left], best.scores[left] = rest.items, rest.scores
     return best.items, best.scores
 
 
@@ -82,7 +79,16 @@ class _Best:
         _select(block, first_item, self.items, self.scores)
 
 
-def _search(users: torch.Tensor, columns: torch.Tensor, best: _Best, excluded: Excluded) -> None:
+def _search(users: torch.Tensor, items: torch.Tensor, best: _Best, excluded: Excluded) -> None:
+    """Products in float32, blocks of users shared out among threads."""
+
+    def search(part: slice) -> None:
+        _search_block(users[part], items.T, best.of_users(part), excluded.of_users(part))
+
+    share_out(search, len(users), _BLOCK_USERS)
+
+
+def _search_block(users: torch.Tensor, columns: torch.Tensor, best: _Best, excluded: Excluded) -> None:
     """Go through all items, `columns` (d, items), for one block of users (n, d)."""
     buffer = torch.empty(len(users) * _BLOCK_ITEMS)
     cursor = excluded.start[:-1].copy()
