@@ -24,8 +24,9 @@ def main() -> None:
     arguments = parser.parse_args()
     names = ("users", "items", "seen_start", "seen_item")
     users, items, start, seen = (np.load(arguments.folder / f"{name}.npy", mmap_mode="r") for name in names)
-    excluded = Excluded(np.asarray(start), np.asarray(seen), np.empty(0, np.int64))
-    top_k_products(users[:512], items[:512], arguments.k)  # compiles
+    excluded = Excluded(np.array(start), np.array(seen), np.empty(0, np.int64))
+    nearly_nothing = Excluded.from_pairs(np.zeros(1, np.int64), np.zeros(1, np.int64), 512)
+    top_k_products(users[:512], items[:512], arguments.k, nearly_nothing)  # compiles
     peak = max(product_flops(users, items, shape) for shape in _PEAK_SHAPES)
     began = time.perf_counter()
     lists, _ = top_k_products(users, items, arguments.k, excluded)
