@@ -4,8 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
+
+_ONE_AT_A_TIME = Lock()  # the number of PyTorch's threads is the process's
 
 
 def share_out(function: Callable[[slice], None], users: int, at_once: int) -> None:
@@ -23,9 +26,10 @@ def share_out(function: Callable[[slice], None], users: int, at_once: int) -> No
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
     """Give how many threads may work, and let each product use one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield min(threads, os.cpu_count() or 1)
-    finally:
-        torch.set_num_threads(threads)
+    with _ONE_AT_A_TIME:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield min(threads, os.cpu_count() or 1)
+        finally:
+            torch.set_num_threads(threads)
