@@ -52,6 +52,16 @@ def test_a_place_never_sees_a_later_one(network: SequentialNetwork) -> None:
     assert not torch.allclose(old[3], new[3])
 
 
+def test_less_dropout_where_items_are_followed_often() -> None:
+    config = SequentialConfig()
+    sequences = sequences_of([1, 2, 1, 2, 1], [0], [2, 1])
+    assert sequences.density(5) == 1.0
+    assert config.for_density(99.0) == config
+    dense = config.for_density(100.0)
+    assert (dense.dropout, dense.input_dropout) == (0.2, 0.2)
+    assert dense.model_copy(update={"dropout": config.dropout, "input_dropout": config.input_dropout}) == config
+
+
 def test_company_and_what_lies_behind_the_end_change_nothing(network: SequentialNetwork) -> None:
     together = network(lay_out(sequences_of([4, 5], [7, 1, 2, 3, 9, 6])))
     rubbish = SequenceBatch(torch.tensor([[4, 5, 11, 12], [7, 8, 9, 10]]), torch.tensor([2, 4]))

@@ -200,9 +200,10 @@ def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
 
 def _fit_sequential(name: str, rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
     """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
-    policy, training, config = settings.recommender.already_bought, settings.training, SEQUENTIAL[name]
+    training = settings.training
     early_vocabulary, vocabulary = vocabularies(rows, settings)
-    asked = next_items(rows.validation, early_vocabulary, policy)
+    asked = next_items(rows.validation, early_vocabulary, settings.recommender.already_bought)
+    config = SEQUENTIAL[name].for_density(asked.sequences.density(early_vocabulary.size))
     early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
     sequences = Sequences.of(read_histories(rows.test, vocabulary))
     final = fit_sequential(sequences, vocabulary.size, config, training, folder / "final", epochs=early.epochs)

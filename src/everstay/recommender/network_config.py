@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from everstay.tuning import Configuration, Range, Space
 
+_DENSE = 100.0  # transitions for each item; chosen on validations (decision 18)
+_DENSE_DROPOUT = 0.2
+
 
 class NetworkConfig(Configuration):
     """Causal self-attention over orders, mixed with a repeat head over the user's own items."""
@@ -106,3 +109,13 @@ class SequentialConfig(Configuration):
         if not self.max_items < self.batch_items <= self.candidates:
             raise ValueError("a batch holds a window, candidates hold a batch: max_items < batch_items <= candidates")
         return self
+
+    def for_density(self, density: float) -> Self:
+        """The same with less dropout where items are followed so often that there is little to overfit to.
+
+        Args:
+            density: transitions for each item of the vocabulary.
+        """
+        if density < _DENSE:
+            return self
+        return self.model_copy(update={"dropout": _DENSE_DROPOUT, "input_dropout": _DENSE_DROPOUT})

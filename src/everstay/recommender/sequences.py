@@ -39,6 +39,14 @@ class Sequences:
         """(S,) items in each."""
         return np.diff(self.start)
 
+    def density(self, items: int) -> float:
+        """Transitions for each of so many items.
+
+        >>> Sequences(np.array([1, 2, 1, 0]), np.array([0, 3, 4])).density(4)
+        0.5
+        """
+        return float(np.maximum(self.lengths - 1, 0).sum() / items)
+
     def latest(self, most: int) -> Self:
         """The last `most` items of each."""
         counts = np.minimum(self.lengths, most)

@@ -58,7 +58,11 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
             model: ListModel = list_model(name, settings, fit(config, Path(folder)), vocabulary)
         return mean_ndcg(model, asked, k)
 
-    return search_settings(CONFIGS[name][0], _space(CONFIGS[name]), judge, trials=trials, seed=settings.training.seed)
+    start = CONFIGS[name][0]
+    if isinstance(start, SequentialConfig):
+        histories = next_items(rows.validation, vocabulary, settings.recommender.already_bought).sequences
+        start = start.for_density(histories.density(vocabulary.size))
+    return search_settings(start, _space(CONFIGS[name]), judge, trials=trials, seed=settings.training.seed)
 
 
 def _ranker(
