@@ -87,6 +87,20 @@ def test_the_blend_is_made_of_its_parts(homes: dict[str, Path]) -> None:
     assert (config.follows.learns, config.alike.learns, config.together.learns) == ("next", "alike", "together")
 
 
+@pytest.mark.parametrize(("least", "dropouts"), [(1e9, (0.3, 0.5)), (0.0, (0.2, 0.2))])
+def test_dropout_follows_density(
+    least: float, dropouts: tuple[float, float], rows_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everstay.recommender.network_config._DENSE", least)
+    home = train_candidate("sequential", rows_folder, SETTINGS, tmp_path, "events-1")
+    for part in ("artifact", "early"):
+        ranker = load_artifact(home / part).ranker
+        assert isinstance(ranker, SequentialRanker)
+        assert (ranker.config.dropout, ranker.config.input_dropout) == dropouts
+    params = evaluate_candidate(home, rows_folder, SETTINGS).params
+    assert (params["dropout"], params["input_dropout"]) == dropouts
+
+
 def test_no_single_weight_of_the_blend_is_better_on_validation(homes: dict[str, Path], rows_folder: Path) -> None:
     early, asked = load_artifact(homes["blend"] / "early"), with_targets(BasketRows.read(rows_folder).validation)
     blend, k = early.ranker, SETTINGS.recommender.list_length

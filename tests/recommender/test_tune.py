@@ -38,6 +38,12 @@ def test_the_test_part_changes_nothing(name: str, folder: Path, rows: pl.DataFra
         assert [len(trial.curve) for trial in first.trials] == [2, 2, 2]
 
 
+def test_the_first_trial_is_what_a_dense_set_is_trained_with(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("everstay.recommender.network_config._DENSE", 0.0)
+    values = tune_candidate("sequential", folder, SETTINGS, 1).trials[0].values
+    assert (values["dropout"], values["input_dropout"]) == (0.2, 0.2)
+
+
 def test_no_trials_find_nothing(folder: Path):
     with pytest.raises(SettingsError, match="0 trials find nothing"):
         tune_candidate("ease", folder, SETTINGS, 0)
