@@ -162,6 +162,18 @@ def test_candidates_make_room_for_better_ones(screened: None, monkeypatch: pytes
     np.testing.assert_array_equal(scores, items[[1_999, 1_998, 1_997], :1].T)
 
 
+@pytest.mark.parametrize("product", [64 * 127**2, 2**15 - 1])  # as it is, and as older instructions cut it off
+def test_screening_wants_exact_products(product: int, monkeypatch: pytest.MonkeyPatch):
+    def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(left), right.shape[1]), product)
+
+    monkeypatch.setattr(torch, "_int_mm", multiply)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
+    assert screening.is_fast.__wrapped__() == (product == 64 * 127**2)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert not screening.is_fast.__wrapped__()
+
+
 def test_few_users_are_not_worth_preparing_the_items():
     items = torch.zeros(1_000, 8)
     assert not screening.pays(torch.zeros(31, 8), items)

@@ -7,7 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from everstay.recommender.histories import IntArray, spread
+
 Scores = NDArray[np.float32]
 
 
@@ -59,9 +60,8 @@ class Excluded:
     def select(self, user: IntArray) -> Self:
         """Some of the users, in this order."""
         counts = np.diff(self.start)[user]
-        start = np.concatenate([[0], np.cumsum(counts)])
-        entry = np.arange(start[-1]) + np.repeat(self.start[user] - start[:-1], counts)
-        return type(self)(start, self.item[entry], self.everywhere)
+        _, entry = spread(self.start[user], counts)
+        return type(self)(np.concatenate([[0], np.cumsum(counts)]), self.item[entry], self.everywhere)
 
 
 @njit(cache=True, nogil=True)

@@ -15,13 +15,14 @@ each user. Products of whole numbers count in user's steps times items' steps, a
 """
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 
-from everstay.recommender.excluded import Excluded, IntArray, Scores
+from everstay.recommender.excluded import Excluded, Scores
+from everstay.recommender.histories import IntArray
 from everstay.recommender.screening_kernels import Candidates, Skipped, are_full, collect, score
 from everstay.recommender.threads import share_out
 
@@ -167,20 +168,23 @@ def search(users: torch.Tensor, items: torch.Tensor, excluded: Excluded, lists: 
     is_hidden = np.zeros(len(items), bool)
     is_hidden[excluded.everywhere] = True
     skipped = Skipped(excluded.start, excluded.item, is_hidden)
-    variance, is_left = np.empty(len(users), np.float32), np.zeros(len(users), bool)
+    variance = np.empty(len(users), np.float32)
 
     def measure(part: slice) -> None:
         variance[part] = screen.variance(users[part])
 
-    def fill(part: slice, order: IntArray) -> None:
+    share_out(measure, len(users), _MEASURED_USERS)
+    order = np.argsort(variance)  # users of a block need about as many items
+    is_left = np.zeros(len(users), bool)
+
+    def fill(part: slice) -> None:
         user = order[part]
         own = users[torch.from_numpy(user)]
         found = screen.candidates(own, user, skipped, lists[0].shape[1])
         score(user, own.numpy(), items.numpy(), found, *lists)
         is_left[user] = found.do_not_fit()
 
-    share_out(measure, len(users), _MEASURED_USERS)
-    share_out(partial(fill, order=np.argsort(variance)), len(users), _BLOCK_USERS)  # a block needs about as many items
+    share_out(fill, len(users), _BLOCK_USERS)
     return np.flatnonzero(is_left)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from everstay.recommender.excluded import IntArray, Scores
+from everstay.recommender.excluded import Scores
+from everstay.recommender.histories import IntArray
 
 Products = NDArray[np.int32]
 

@@ -16,7 +16,8 @@ import torch
 from numba import njit
 
 from everstay.recommender import screening
-from everstay.recommender.excluded import Excluded, IntArray, Scores
+from everstay.recommender.excluded import Excluded, Scores
+from everstay.recommender.histories import IntArray
 from everstay.recommender.threads import share_out
 
 _CHUNK = 64  # scores compared at once
