@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,15 +78,28 @@ def test_likeness_is_arithmetic() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_ials_scores_solve_the_normal_equations(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+@pytest.mark.parametrize("factors", [2, 5, 40])  # users have more items than that, or fewer
+def test_ials_scores_solve_the_normal_equations(factors: int, rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
     histories = read_histories(rows, vocabulary)
-    config = IalsConfig(factors=5, regularization=0.5, confidence=3.0, recency=0.7)
-    factors = fit_ials(histories, vocabulary.size, config, 1)
-    scores = IalsRanker.build(vocabulary, config, factors).scores(histories)
-    weight = 3.0 * faded_counts(histories, vocabulary.size, 0.7).toarray()[4]
-    system = factors.T @ (factors * (1.0 + weight)[:, None]) + 0.5 * np.eye(5)
-    user = np.linalg.solve(system, factors.T @ np.where(weight > 0, 1.0 + weight, 0.0))
-    np.testing.assert_allclose(scores[4], factors @ user, atol=1e-3)
+    config = IalsConfig(factors=factors, regularization=0.5, confidence=3.0, recency=0.7)
+    items = fit_ials(histories, vocabulary.size, config, 1)
+    ranker = IalsRanker.build(vocabulary, config, items)
+    scores = ranker.scores(histories)
+    user, item = np.divmod(np.arange(scores.size), vocabulary.size)
+    reasons = np.array(ranker.explain(histories, user[::-1], item[::-1]))[::-1].reshape(scores.shape)
+    weights = 3.0 * faded_counts(histories, vocabulary.size, 0.7).toarray()
+    told = 0
+    for weight, found, words in zip(weights, scores, reasons, strict=True):
+        system = items.T @ (items * (1.0 + weight)[:, None]) + 0.5 * np.eye(factors)
+        confidence = np.where(weight > 0, 1.0 + weight, 0.0)
+        np.testing.assert_allclose(found, items @ np.linalg.solve(system, items.T @ confidence), atol=1e-3)
+        parts = confidence[:, None] * (items @ np.linalg.solve(system, items.T))  # of each item bought, to each goal
+        for goal, reason in enumerate(words):
+            first, second = np.argsort(-parts[:, goal])[:2]
+            if parts[first, goal] - parts[second, goal] > 1e-4 and first != goal:
+                assert reason == f"because you bought {vocabulary.items['item_id'][int(first)]}"
+                told += 1
+    assert told > 100
 
 
 def test_ials_is_the_same_for_the_same_seed(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:

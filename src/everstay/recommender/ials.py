@@ -1,25 +1,29 @@
 """Matrix factorisation of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), trained by `implicit`."""
 
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
 from implicit.cpu.als import AlternatingLeastSquares
-from numpy.typing import NDArray
+from numba import njit
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from everstay import tables as t
 from everstay.recommender.baselines import popularity
 from everstay.recommender.config import IalsConfig
-from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.histories import FloatArray, Histories, IntArray
 from everstay.recommender.linear import faded_counts
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, first_known, linked
+from everstay.recommender.threads import share_out
 from everstay.recommender.vocabulary import Vocabulary
 
 _POPULARITY = 1e-6  # decides only where no factor does
+_RIDGE = 1e-6  # so that a system has a solution without any regularization
+_USERS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -51,28 +55,34 @@ class IalsRanker:
 
     def factors(self, histories: Histories) -> tuple[Scores, Scores]:
         """User (n, factors + 1) and item (items, factors + 1) vectors; the last column is popularity."""
-        own = self._own(histories)
-        wanted = own.copy()
-        wanted.data = 1.0 + wanted.data
-        users = np.linalg.solve(self._systems(own), (wanted @ self.item_factors)[:, :, None])[:, :, 0]
-        share = np.full(len(users), _POPULARITY, np.float32)
-        return np.column_stack([users, share]), np.column_stack([self.item_factors, self.share])
+        own, systems = self._own(histories), self._systems
+        users = np.empty((own.shape[0], self.item_factors.shape[1] + 1), np.float32)
+        users[:, -1] = _POPULARITY
+
+        def solve(part: slice) -> None:
+            _solve_users(own.indptr[part.start : part.stop + 1], own.indices, own.data, systems, users[part, :-1])
+
+        with threadpool_limits(1, "blas"):
+            share_out(solve, len(users), _USERS_AT_ONCE)
+        return users, np.column_stack([self.item_factors, self.share])
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The item of the user that adds most to its score, which may be itself, or that it is popular.
 
         A score is a sum over the user's items (section 4 of the paper).
         """
-        own = self._own(histories)
-        systems = self._systems(own)
-        source = np.full(len(item), -1)
-        for pair, (row, goal) in enumerate(zip(user, item, strict=True)):
-            cells = slice(own.indptr[row], own.indptr[row + 1])
-            bought = own.indices[cells]
-            towards = self.item_factors[bought] @ np.linalg.solve(systems[row], self.item_factors[goal])
-            parts = (1.0 + own.data[cells]) * towards
-            if len(bought) and parts.max() > 0:
-                source[pair] = bought[parts.argmax()]
+        own, systems, source = self._own(histories), self._systems, np.full(len(item), -1)
+        order = np.argsort(user, kind="stable")
+        rows, first = np.unique(user[order], return_index=True)
+        start, goal, strongest = np.append(first, len(order)), item[order], np.empty_like(source)
+
+        def trace(part: slice) -> None:
+            begins = start[part.start : part.stop + 1]
+            _trace_items(rows[part], begins, goal, (own.indptr, own.indices, own.data), systems, strongest)
+
+        with threadpool_limits(1, "blas"):
+            share_out(trace, len(rows), _USERS_AT_ONCE)
+        source[order] = strongest
         known = np.flatnonzero(source >= 0)
         words = "because you bought " + self.item_ids.gather(source[known].astype(np.uint32))
         return first_known(linked(histories, (user, item), known, source[known], words), otherwise=POPULAR)
@@ -82,19 +92,72 @@ class IalsRanker:
         own.data *= self.config.confidence
         return own
 
-    def _systems(self, own: sparse.csr_array) -> NDArray[np.float32]:
-        """The normal equations' matrices of the users, (n, factors, factors)."""
-        common = self.item_factors.T @ self.item_factors
-        common[np.diag_indices_from(common)] += np.float32(self.config.regularization + _RIDGE)
-        systems = np.tile(common, (own.shape[0], 1, 1))
-        for row in range(own.shape[0]):
-            cells = slice(own.indptr[row], own.indptr[row + 1])
-            bought = self.item_factors[own.indices[cells]]
-            systems[row] += bought.T @ (own.data[cells, None] * bought)
-        return systems
+    @cached_property
+    def _systems(self) -> "_Systems":
+        items = self.item_factors.astype(np.float64)
+        common = items.T @ items + (self.config.regularization + _RIDGE) * np.eye(items.shape[1])
+        return _Systems(items, common, np.linalg.inv(common))
 
 
-_RIDGE = 1e-6  # so that a system has a solution without any regularization
+class _Systems(NamedTuple):
+    """What all users' normal equations have in common.
+
+    Attributes:
+        items: (items, d) factors.
+        common: (d, d) the equations of a user without items.
+        inverse: (d, d) of it.
+    """
+
+    items: FloatArray
+    common: FloatArray
+    inverse: FloatArray
+
+
+@njit(cache=True, nogil=True)
+def _solve_users(start: IntArray, bought: IntArray, weight: Scores, systems: _Systems, users: Scores) -> None:
+    """Write the factors of neighbouring users (n, d), whose purchases are told as a sparse array's rows."""
+    for row in range(len(users)):
+        cells = slice(start[row], start[row + 1])
+        own, extra = systems.items[bought[cells]], weight[cells].astype(np.float64)
+        right = np.ascontiguousarray(own.T) @ (1.0 + extra).reshape(-1, 1)
+        users[row] = _solve(systems, own, extra, right)[:, 0]
+
+
+@njit(cache=True, nogil=True)
+def _trace_items(
+    rows: IntArray, start: IntArray, goal: IntArray, bought: tuple[IntArray, IntArray, Scores], systems: _Systems,
+    strongest: IntArray,
+) -> None:  # fmt: skip
+    """Write to each place of `goal` the user's item that adds most to its score, -1 where none adds."""
+    first, item, weight = bought
+    for place, row in enumerate(rows):
+        cells, asked = slice(first[row], first[row + 1]), slice(start[place], start[place + 1])
+        own, extra = systems.items[item[cells]], weight[cells].astype(np.float64)
+        wanted = np.ascontiguousarray(systems.items[goal[asked]].T)
+        parts = (1.0 + extra).reshape(-1, 1) * (own @ _solve(systems, own, extra, wanted))
+        for number in range(parts.shape[1]):
+            largest, strongest[start[place] + number] = 0.0, -1
+            for other in range(parts.shape[0]):
+                if parts[other, number] > largest:
+                    largest, strongest[start[place] + number] = parts[other, number], item[cells][other]
+
+
+@njit(nogil=True)
+def _solve(systems: _Systems, own: FloatArray, extra: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve the equations of a user with m items (m, d) of some weight (m,) for right sides (d, r).
+
+    Of m unknowns where these are fewer than d (Woodbury's identity), else of d.
+    """
+    if len(extra) == 0:
+        return systems.inverse @ right
+    across = np.ascontiguousarray(own.T)
+    if len(extra) >= len(systems.common):
+        system = systems.common + across @ (extra.reshape(-1, 1) * own)
+        return np.ascontiguousarray(np.linalg.solve(system, right))
+    near = own @ systems.inverse
+    system = np.eye(len(extra)) + extra.reshape(-1, 1) * (near @ across)
+    less = np.ascontiguousarray(np.linalg.solve(system, extra.reshape(-1, 1) * (near @ right)))
+    return systems.inverse @ right - np.ascontiguousarray(near.T) @ less
 
 
 def fit_ials(histories: Histories, items: int, config: IalsConfig, seed: int) -> Scores:
