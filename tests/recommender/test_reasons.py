@@ -76,13 +76,12 @@ def test_what_is_due_says_its_rhythm():
     }
 
 
-def test_links_tell_purchases_where_an_item_speaks_for_itself(histories: Histories):
+def test_links_tell_purchases_where_an_item_speaks_for_itself(histories: Histories, vocabulary: Vocabulary):
     user, item = np.zeros(3, np.int64), np.array([histories.line_item[0], 1, 2])
-    source = np.array([item[0], 5])
-    words = pl.Series(["because of itself", "because of five"])
-    reasons = linked(histories, (user, item), np.array([0, 2]), source, words)
+    ids = pl.Series([f"item {number}" for number in range(vocabulary.size)])
+    reasons = linked(histories, (user, item), np.array([item[0], -1, 5]), ids)
     assert reasons[0].startswith("bought ")
-    assert reasons.to_list()[1:] == [None, "because of five"]
+    assert reasons.to_list()[1:] == [None, "because you bought item 5"]
 
 
 def test_of_equal_parts_the_first_is_told():

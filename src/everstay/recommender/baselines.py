@@ -10,7 +10,8 @@ from scipy import sparse
 
 from everstay import tables as t
 from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
-from everstay.recommender.histories import Histories, IntArray, spread
+from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.links import strongest_links
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, bought_before, heaviest, linked
 from everstay.recommender.vocabulary import Vocabulary
@@ -116,45 +117,14 @@ class ItemNeighboursRanker:
         What is the largest part of the score; the neighbours' part is that of all of them.
         """
         own = decayed_counts(histories, len(self.share), self.config.half_life_days)
-        pair, bought = strongest_links(own, self.neighbours, user, item)
-        words = "because you bought " + self.item_ids.gather(bought.astype(np.uint32))
+        source = strongest_links(own, self.neighbours, user, item)
         near = np.asarray((own @ self.neighbours)[user, item]).ravel()
         parts: list[tuple[NDArray[np.floating], pl.Series | str]] = [
             (np.asarray(own[user, item]).ravel(), bought_before(histories, user, item)),
-            (self.config.neighbour_weight * near, linked(histories, (user, item), pair, bought, words)),
+            (self.config.neighbour_weight * near, linked(histories, (user, item), source, self.item_ids)),
             (self.config.prior_orders * self.share[item], POPULAR),
         ]
         return heaviest(parts)
-
-
-def strongest_links(
-    own: sparse.csr_array, weights: sparse.csr_array, user: IntArray, item: IntArray
-) -> tuple[IntArray, IntArray]:
-    """Which item of a user adds most to an item's score.
-
-    Args:
-        own: (users, items) what the user's items weigh.
-        weights: (items, items), row = bought, column = recommended.
-        user: (n,) of each pair.
-        item: (n,) of each pair.
-
-    Returns:
-        The pairs to which an item of the user adds something, rising, and that item.
-    """
-    towards = weights.T.tocsr()
-    towards.sort_indices()
-    pair, link = _links(towards, item)
-    weight = np.asarray(own[user[pair], towards.indices[link]]).ravel() * towards.data[link]
-    best = np.lexsort((-weight, pair))
-    first = best[np.flatnonzero(np.diff(pair[best], prepend=-1))]
-    first = first[weight[first] > 0]
-    return pair[first], towards.indices[link[first]]
-
-
-def _links(towards: sparse.csr_array, item: IntArray) -> tuple[IntArray, IntArray]:
-    """Stored cells of the rows `item` (n,): which pair, which cell."""
-    start = towards.indptr[item].astype(np.int64)
-    return spread(start, towards.indptr[item + 1].astype(np.int64) - start)
 
 
 def find_neighbours(histories: Histories, items: int) -> sparse.csr_array:

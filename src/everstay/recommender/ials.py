@@ -83,9 +83,7 @@ class IalsRanker:
         with threadpool_limits(1, "blas"):
             share_out(trace, len(rows), _USERS_AT_ONCE)
         source[order] = strongest
-        known = np.flatnonzero(source >= 0)
-        words = "because you bought " + self.item_ids.gather(source[known].astype(np.uint32))
-        return first_known(linked(histories, (user, item), known, source[known], words), otherwise=POPULAR)
+        return first_known(linked(histories, (user, item), source, self.item_ids), otherwise=POPULAR)
 
     def _own(self, histories: Histories) -> sparse.csr_array:
         own = faded_counts(histories, len(self.share), self.config.recency)

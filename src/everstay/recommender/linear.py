@@ -8,9 +8,10 @@ import polars as pl
 from scipy import sparse
 
 from everstay import tables as t
-from everstay.recommender.baselines import popularity, strongest_links
+from everstay.recommender.baselines import popularity
 from everstay.recommender.config import LinearConfig
 from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.links import strongest_links
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.vocabulary import Vocabulary
@@ -48,9 +49,8 @@ class LinearRanker:
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The item of the user that adds most to its score, which may be itself, or that it is popular."""
         own = faded_counts(histories, len(self.share), self.config.recency)
-        pair, source = strongest_links(own, self.weights, user, item)
-        words = "because you bought " + self.item_ids.gather(source.astype(np.uint32))
-        return first_known(linked(histories, (user, item), pair, source, words), otherwise=POPULAR)
+        source = strongest_links(own, self.weights, user, item)
+        return first_known(linked(histories, (user, item), source, self.item_ids), otherwise=POPULAR)
 
 
 def faded_counts(histories: Histories, items: int, recency: float) -> sparse.csr_array:

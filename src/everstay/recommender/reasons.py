@@ -49,23 +49,18 @@ def due_again(histories: Histories, user: IntArray, item: IntArray) -> pl.Series
     return asked.select(pl.when(pl.col("gap").is_not_null()).then(words).alias("reason"))["reason"]
 
 
-def linked(
-    histories: Histories, pairs: tuple[IntArray, IntArray], known: IntArray, source: IntArray, words: pl.Series
-) -> pl.Series:
+def linked(histories: Histories, pairs: tuple[IntArray, IntArray], source: IntArray, item_ids: pl.Series) -> pl.Series:
     """Reasons of pairs (n,) whose scores owe most to an item that the user bought; null for the other pairs.
 
     Args:
         histories: of the users.
         pairs: user (n,) and item (n,).
-        known: (m,) numbers of the pairs that owe something to an item.
-        source: (m,) that item.
-        words: (m,) that say so; where the source is the pair's own item, its purchases are told instead.
+        source: (n,) that item, -1: the score owes nothing to an item. Of the pair's own item, its purchases are told.
+        item_ids: shop ids by item index.
     """
     user, item = pairs
-    reasons = pl.Series([None] * len(item), dtype=pl.String).scatter(known, words)
-    is_itself = np.zeros(len(item), bool)
-    is_itself[known[source == item[known]]] = True
-    return reasons.zip_with(pl.Series(~is_itself), bought_before(histories, user, item))
+    bought = item_ids.gather(pl.Series(source).replace(-1, None).cast(pl.UInt32))
+    return ("because you bought " + bought).zip_with(pl.Series(source != item), bought_before(histories, user, item))
 
 
 def heaviest(parts: Sequence[tuple[NDArray[np.floating], pl.Series | str]]) -> list[str]:

@@ -71,13 +71,11 @@ class SequentialRanker:
         known, batch = self._known(histories)
         row_of = np.full(histories.user_count, -1)
         row_of[known] = np.arange(len(known))
-        row = row_of[user]
+        row, source = row_of[user], np.full(len(item), -1)
         asked = np.flatnonzero(row >= 0)
-        if not len(asked):
-            return [POPULAR] * len(item)
-        source = self._strongest(batch, torch.from_numpy(row[asked]), torch.from_numpy(item[asked])).numpy()
-        words = "because you bought " + self.item_ids.gather(source.astype(np.uint32))
-        return first_known(linked(histories, (user, item), asked, source, words), otherwise=POPULAR)
+        if len(asked):
+            source[asked] = self._strongest(batch, torch.from_numpy(row[asked]), torch.from_numpy(item[asked])).numpy()
+        return first_known(linked(histories, (user, item), source, self.item_ids), otherwise=POPULAR)
 
     def _known(self, histories: Histories) -> tuple[IntArray, SequenceBatch]:
         """Users with a history, and their latest items as a batch."""

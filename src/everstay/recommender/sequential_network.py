@@ -43,8 +43,12 @@ class SequentialNetwork(nn.Module):
         return F.normalize(self.norm(hidden[place < lengths[:, None]]), dim=-1)
 
     def last(self, batch: SequenceBatch) -> Tensor:
-        """What is expected after each sequence: unit vectors (S, D)."""
-        expected: Tensor = self(batch)[batch.lengths.cumsum(0) - 1]
+        """What is expected after each sequence: unit vectors (S, D). Sequences of like length are computed together."""
+        expected = self.embedding.weight.new_empty(len(batch.lengths), self.norm.normalized_shape[0])
+        for part in batch.lengths.argsort().split(_SEQUENCES_AT_ONCE):
+            lengths = batch.lengths[part]
+            every_place = self(SequenceBatch(batch.items[part, : int(lengths.max())], lengths))
+            expected[part] = every_place[lengths.cumsum(0) - 1]
         return expected
 
     def unit_items(self, item: Tensor | None = None) -> Tensor:
@@ -70,3 +74,4 @@ def _start_small(part: nn.Module) -> None:
 
 
 _INITIAL_SCALE = 0.02
+_SEQUENCES_AT_ONCE = 256

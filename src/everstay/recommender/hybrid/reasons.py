@@ -7,12 +7,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everstay import tables as t
 from everstay.recommender import repeats
-from everstay.recommender.baselines import decayed_counts, strongest_links
+from everstay.recommender.baselines import decayed_counts
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.hybrid import facts as item_facts
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.hybrid.pairs import FloatMatrix, feature_names
+from everstay.recommender.links import strongest_links
 from everstay.recommender.reasons import POPULAR, bought_before, due_again, first_known, heaviest, linked
 from everstay.recommender.vocabulary import Vocabulary
 
@@ -42,13 +44,12 @@ def pair_reasons(
     parts = _contributions(booster, features, len(groupings))
     histories, user, item = asked
     own = decayed_counts(histories, vocabulary.size, _HALF_LIFE_DAYS)
-    pair, source = strongest_links(own, facts.neighbours, user, item)
-    words = "because you bought " + vocabulary.ids(source)
+    source = strongest_links(own, facts.neighbours, user, item)
     bought = pl.Series(first_known(due_again(*asked), bought_before(*asked), otherwise=""))
     is_own = np.asarray(own[user, item]).ravel() > 0
     told: list[tuple[NDArray[np.floating], pl.Series | str]] = [
         (parts[:, 0], bought.zip_with(pl.Series(is_own), pl.Series([None] * len(item), dtype=pl.String))),
-        (parts[:, 1], linked(histories, (user, item), pair, source, words)),
+        (parts[:, 1], linked(histories, (user, item), source, vocabulary.items[t.ITEM_ID])),
     ]
     for number, name in enumerate(groupings):
         kind = vocabulary.items[name].gather(item.astype(np.uint32))
