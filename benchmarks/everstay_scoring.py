@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from everstay.recommender.excluded import Excluded
-from everstay.recommender.top_k import top_k_products
+from everstay.recommender.top_k import ExactIndex
 
 _PEAK_SECONDS = 0.7
 _PEAK_SHAPES = ((2_048, 100_000), (4_096, 4_096), (1_024, 16_384), (512, 4_096), (256, 2_048))
@@ -26,10 +26,10 @@ def main() -> None:
     users, items, start, seen = (np.load(arguments.folder / f"{name}.npy", mmap_mode="r") for name in names)
     excluded = Excluded(np.array(start), np.array(seen), np.empty(0, np.int64))
     nearly_nothing = Excluded.from_pairs(np.zeros(1, np.int64), np.zeros(1, np.int64), 512)
-    top_k_products(users[:512], items[:512], arguments.k, nearly_nothing)  # compiles
+    ExactIndex.of(items[:512]).search(users[:512], arguments.k, nearly_nothing)  # compiles
     peak = max(product_flops(users, items, shape) for shape in _PEAK_SHAPES)
     began = time.perf_counter()
-    lists, _ = top_k_products(users, items, arguments.k, excluded)
+    lists, _ = ExactIndex.of(items).search(users, arguments.k, excluded)
     seconds = time.perf_counter() - began
     peak = max(peak, *(product_flops(users, items, shape) for shape in _PEAK_SHAPES))
     np.save(arguments.folder / "everstay.npy", lists)

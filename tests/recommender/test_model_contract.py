@@ -38,7 +38,7 @@ from everstay.recommender.hybrid.fit import fit_hybrid_ranker
 from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
-from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.model import FactorRanker, ListModel, Ranker
 from everstay.recommender.network_config import NetworkConfig, SequentialConfig
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.ranker import NetworkRanker
@@ -132,7 +132,8 @@ class FactorContract(ModelContract):
 
     def test_scores_are_products(self, model: ListModel, few: pl.DataFrame) -> None:
         histories = read_histories(few, model.vocabulary)
-        users, items = model.ranker.factors(histories)  # type: ignore[attr-defined]
+        assert isinstance(model.ranker, FactorRanker)
+        users, items = model.ranker.user_vectors(histories), model.ranker.item_vectors()
         assert users.dtype == items.dtype == np.float32
         np.testing.assert_allclose(users @ items.T, model.ranker.scores(histories), rtol=1e-5, atol=1e-6)
 

@@ -18,7 +18,7 @@ from everstay.recommender.config import IalsConfig, PersonalFrequencyConfig, Seg
 from everstay.recommender.evaluate import fallback_shares
 from everstay.recommender.histories import read_histories
 from everstay.recommender.ials import IalsRanker, fit_ials
-from everstay.recommender.model import ListModel, Ranker
+from everstay.recommender.model import FactorRanker, ListModel, Ranker
 from everstay.recommender.prepare import prepare_rows
 from everstay.recommender.rows import BasketRows
 from everstay.recommender.segment_popularity import SegmentPopularityRanker
@@ -134,7 +134,8 @@ def test_users_of_a_campaign_are_found_by_the_same_scores(
 ) -> None:
     ranker = with_segments(fit_factors(declared, vocabulary), segments)
     histories = read_histories(cold, vocabulary)
-    users, items = ranker.factors(histories)  # type: ignore[attr-defined]
+    assert isinstance(ranker, FactorRanker)
+    users, items = ranker.user_vectors(histories), ranker.item_vectors()
     np.testing.assert_allclose(users @ items.T, ranker.scores(histories), rtol=1e-5, atol=1e-7)
 
 

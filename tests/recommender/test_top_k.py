@@ -15,7 +15,7 @@ from everstay.recommender import top_k as module
 from everstay.recommender.excluded import Excluded, Scores
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import ListModel
-from everstay.recommender.top_k import top_k, top_k_products
+from everstay.recommender.top_k import ExactIndex, top_k
 from everstay.recommender.vocabulary import Vocabulary
 
 
@@ -72,7 +72,7 @@ def test_products_equal_the_matrix_of_all_scores(
     left, right = (generator.integers(-3, 4, (count, 5)).astype(np.float32) for count in (users, items))
     user, item = generator.integers(0, users, 60), generator.integers(0, items, 60)
     excluded = Excluded.from_pairs(user, item, users, np.array([items - 1]))
-    found = top_k_products(left, right, k, excluded)
+    found = ExactIndex.of(right).search(left, k, excluded)
     expected = top_k(left @ right.T, k, excluded)  # whole numbers: no rounding, many ties
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
@@ -88,7 +88,7 @@ def test_screening_misses_nothing(shift: float, user_scale: float, item_scale: f
     items *= generator.gamma(2, size=(5_000, 1))
     users[:, 0], items[:, 0] = 10, shift  # a score's common part: differences are small beside it
     users, items = (users * user_scale).astype(np.float32), (items * item_scale).astype(np.float32)
-    found, values = top_k_products(users, items, 10)
+    found, values = ExactIndex.of(items).search(users, 10)
     exact = users.astype(np.float64) @ items.T.astype(np.float64)
     best = -np.sort(-exact, axis=1)[:, :10]
     np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), best, rtol=1e-5)
@@ -100,7 +100,7 @@ def test_screening_of_many_users(screened: None):
     users, items = (generator.standard_normal((count, 16), dtype=np.float32) for count in (2_500, 3_000))
     owner, owned = generator.integers(0, 2_500, 50_000), generator.integers(0, 3_000, 50_000)
     excluded = Excluded.from_pairs(owner, owned, 2_500, np.array([5, 8]))
-    found, _ = top_k_products(users, items, 10, excluded)
+    found, _ = ExactIndex.of(items).search(users, 10, excluded)
     exact = excluded.mask(users.astype(np.float64) @ items.T.astype(np.float64))
     best = -np.sort(-exact, axis=1)[:, :10]
     np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), best, rtol=1e-5)
@@ -123,7 +123,7 @@ def test_unusual_items(items: NDArray[np.float64], screened: None):
     items = items.astype(np.float32)
     users = np.array([[1, 2], [1, 0.5], [1, 3]], np.float32)[:, : items.shape[1]]
     excluded = Excluded.from_pairs(np.array([2] * len(items)), np.arange(len(items)), 3)  # one user gets nothing
-    found = top_k_products(users, items, 3, excluded)
+    found = ExactIndex.of(items).search(users, 3, excluded)
     expected = top_k(users @ items.T, 3, excluded)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
@@ -135,7 +135,7 @@ def test_unusual_users_do_not_harm_others(value: float, screened: None):
     users, items = (generator.integers(-9, 10, (count, 4)).astype(np.float32) for count in (5, 2_000))
     users[2] = value
     with np.errstate(invalid="ignore"):
-        found, expected = top_k_products(users, items, 10), top_k(users @ items.T, 10)
+        found, expected = ExactIndex.of(items).search(users, 10), top_k(users @ items.T, 10)
     np.testing.assert_array_equal(found[0], expected[0])
 
 
@@ -143,7 +143,7 @@ def test_users_whose_products_are_alike_get_their_first_items(screened: None):
     generator = np.random.default_rng(3)
     users = np.array([[1, 2], [0, 0], [-1, 1]], np.float32)
     items = generator.integers(-1, 2, (20_000, 2)).astype(np.float32)  # 9 kinds: far more alike than candidates fit
-    found = top_k_products(users, items, 10)
+    found = ExactIndex.of(items).search(users, 10)
     expected = top_k(users @ items.T, 10)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
@@ -157,7 +157,7 @@ def test_candidates_make_room_for_better_ones(screened: None, monkeypatch: pytes
     product, length = np.linspace(0, 1, 2_000), np.linspace(3, 2, 2_000)  # the longest are gone through first
     half = np.column_stack([product, np.sqrt(length**2 - product**2)]).astype(np.float32)
     items = np.concatenate([half, -half])  # their mean is zero
-    found, scores = top_k_products(np.array([[1, 0]], np.float32), items, 3)
+    found, scores = ExactIndex.of(items).search(np.array([[1, 0]], np.float32), 3)
     assert found.tolist() == [[1_999, 1_998, 1_997]]
     np.testing.assert_array_equal(scores, items[[1_999, 1_998, 1_997], :1].T)
 
@@ -191,10 +191,13 @@ class Factors:
     items: Scores
     config: Nothing = field(default_factory=Nothing)
 
-    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
+    def user_vectors(self, histories: Histories) -> Scores:
         users = np.zeros((histories.user_count, self.items.shape[1]), np.float32)
         np.add.at(users, histories.line_user, self.items[histories.line_item])
-        return users, self.items
+        return users
+
+    def item_vectors(self) -> Scores:
+        return self.items
 
     def scores(self, histories: Histories) -> Scores:
         raise AssertionError("the matrix of all scores is made")

@@ -72,21 +72,24 @@ class ColdUserRanker:
 class ColdUserFactorRanker(ColdUserRanker):
     """The same for a ranker whose scores are products: a segment is one more factor."""
 
-    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
-        """User (n, d + S) and item (items, d + S) vectors; (n, d) and (items, d) where nobody is served here."""
+    def user_vectors(self, histories: Histories) -> Scores:
+        """(n, d + S): of who is served here, nothing but their segment."""
+        served, place = self.is_served(histories)[:, None], np.arange(len(self.segments.names))
+        is_there = served & (self.segments.place(histories)[:, None] == place)
+        users = np.where(served, 0.0, self._factors.user_vectors(histories))
+        return np.column_stack([users, is_there]).astype(np.float32)
+
+    def item_vectors(self) -> Scores:
+        """(items, d + S)."""
+        items = self._factors.item_vectors()
+        cold = self._factors.user_vectors(Histories.of_nobody_known())[0] @ items.T
+        there = self._stretched(cold, np.arange(len(self.segments.names)))
+        return np.column_stack([items, there.T]).astype(np.float32)
+
+    @property
+    def _factors(self) -> FactorRanker:
         assert isinstance(self.ranker, FactorRanker)
-        users, items = self.ranker.factors(histories)
-        served = self.is_served(histories)
-        if not served.any():
-            return users, items
-        place = np.arange(len(self.segments.names))
-        is_there = served[:, None] & (self.segments.place(histories)[:, None] == place)
-        there = self._stretched(users[served.argmax()] @ items.T, place)
-        users = np.where(served[:, None], 0.0, users)
-        return (
-            np.column_stack([users, is_there]).astype(np.float32),
-            np.column_stack([items, there.T]).astype(np.float32),
-        )
+        return self.ranker
 
 
 def with_segments(ranker: Ranker, segments: SegmentPopularityRanker) -> Ranker:

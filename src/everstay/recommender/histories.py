@@ -1,7 +1,7 @@
 """Purchase histories as flat arrays: lines inside orders inside users, each sorted from old to new."""
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Self, get_args
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,12 @@ class Histories:
     user_start: IntArray
     segment: pl.Series | None = None
     ratings: Ratings | None = None
+
+    @classmethod
+    def of_nobody_known(cls) -> Self:
+        """One user of whom nothing is known."""
+        none = np.empty(0, np.int64)
+        return cls(none, none, none, np.empty(0), np.zeros(1, np.int64), np.zeros(2, np.int64))
 
     @property
     def user_count(self) -> int:

@@ -49,12 +49,11 @@ class IalsRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Products of user and item factors, (n, items)."""
-        users, items = self.factors(histories)
-        scores: Scores = users @ items.T
+        scores: Scores = self.user_vectors(histories) @ self.item_vectors().T
         return scores
 
-    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
-        """User (n, factors + 1) and item (items, factors + 1) vectors; the last column is popularity."""
+    def user_vectors(self, histories: Histories) -> Scores:
+        """(n, factors + 1), what popularity weighs last."""
         own, systems = self._own(histories), self._systems
         users = np.empty((own.shape[0], self.item_factors.shape[1] + 1), np.float32)
         users[:, -1] = _POPULARITY
@@ -64,7 +63,11 @@ class IalsRanker:
 
         with threadpool_limits(1, "blas"):
             share_out(solve, len(users), _USERS_AT_ONCE)
-        return users, np.column_stack([self.item_factors, self.share])
+        return users
+
+    def item_vectors(self) -> Scores:
+        """(items, factors + 1), popularity last."""
+        return np.column_stack([self.item_factors, self.share])
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The item of the user that adds most to its score, which may be itself, or that it is popular.
@@ -94,7 +97,7 @@ class IalsRanker:
     def _systems(self) -> "_Systems":
         items = self.item_factors.astype(np.float64)
         common = items.T @ items + (self.config.regularization + _RIDGE) * np.eye(items.shape[1])
-        return _Systems(items, common, np.linalg.inv(common))
+        return _Systems(items, common, np.linalg.inv(common).astype(np.float64))
 
 
 class _Systems(NamedTuple):

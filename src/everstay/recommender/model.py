@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +16,7 @@ from everstay.recommender.excluded import Scores as Scores  # rankers get it fro
 from everstay.recommender.histories import Histories, IntArray, read_histories
 from everstay.recommender.reorder import POOL, reorder
 from everstay.recommender.rules import ItemRules, ListRules
-from everstay.recommender.top_k import top_k, top_k_products
+from everstay.recommender.top_k import ExactIndex, top_k
 from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
 from everstay.settings import AlreadyBought
 
@@ -42,8 +43,11 @@ class Ranker(Protocol):
 class FactorRanker(Protocol):
     """A ranker whose scores are dot products; no matrix of users times items is made for it."""
 
-    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
-        """Vectors of n users (n, d) and of all items (items, d), whose products are the scores."""
+    def user_vectors(self, histories: Histories) -> Scores:
+        """Of n users (n, d): their products with the items' are the scores."""
+
+    def item_vectors(self) -> Scores:
+        """Of all items (items, d), whoever asks."""
 
 
 @runtime_checkable
@@ -178,11 +182,16 @@ class ListModel:
             return rows.iter_slices(_MOST_FACTOR_USERS)
         return rows.iter_slices(max(1, min(_MOST_USERS, _CELLS // self.vocabulary.size)))
 
+    @cached_property
+    def _index(self) -> ExactIndex:
+        assert isinstance(self.ranker, FactorRanker)
+        return ExactIndex.of(self.ranker.item_vectors())
+
     def _best(self, histories: Histories, k: int, rules: ItemRules) -> tuple[IntArray, Scores]:
         """Items and scores (n, k) after all rules, -1 where candidates run out."""
         excluded, wanted = rules.excluded(histories), k * POOL if rules.reorders else k
         if isinstance(self.ranker, FactorRanker):
-            items, scores = top_k_products(*self.ranker.factors(histories), wanted, excluded)
+            items, scores = self._index.search(self.ranker.user_vectors(histories), wanted, excluded)
         else:
             items, scores = top_k(self.ranker.scores(histories), wanted, excluded)
         return reorder(items, scores, k, rules) if rules.reorders else (items, scores)

@@ -58,19 +58,19 @@ class RatingFactorsRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Predicted ratings, (n, V), not cut to the scale; negative for items that nobody rated."""
-        users, items = self.factors(histories)
-        scores: Scores = users @ items.T
+        scores: Scores = self.user_vectors(histories) @ self.item_vectors().T
         return scores
 
-    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
-        """User (n, d + 2) and item (V, d + 2) vectors: factors, then the users' biases, then the items'."""
-        users, items = self._users(histories), self.known.of_items
+    def user_vectors(self, histories: Histories) -> Scores:
+        """(n, d + 2): factors, the user's bias, and one for the item's."""
+        users = self._users(histories)
+        return np.column_stack([users[:, 1:], users[:, 0], np.ones(len(users))]).astype(np.float32)
+
+    def item_vectors(self) -> Scores:
+        """(V, d + 2): factors, one for the user's bias, and the item's."""
+        items = self.known.of_items
         level = np.where(self.known.rated > 0, self.known.mean + items[:, 0], _UNRATED) + _TIE * self.share
-        ones = np.ones(len(users)), np.ones(len(items))
-        return (
-            np.column_stack([users[:, 1:], users[:, 0], ones[0]]).astype(np.float32),
-            np.column_stack([items[:, 1:], ones[1], level]).astype(np.float32),
-        )
+        return np.column_stack([items[:, 1:], np.ones(len(items)), level]).astype(np.float32)
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The predicted rating, of the user's own where they rated anything; that it is popular, where nobody did."""

@@ -151,41 +151,41 @@ class Screen:
             collect(block.numpy(), self.order[some], user, skipped, found)
         return found
 
+    def search(
+        self, users: torch.Tensor, items: torch.Tensor, excluded: Excluded, lists: tuple[IntArray, Scores]
+    ) -> IntArray:
+        """Fill lists of items and scores (n, k), best first.
 
-def search(users: torch.Tensor, items: torch.Tensor, excluded: Excluded, lists: tuple[IntArray, Scores]) -> IntArray:
-    """Fill lists of items and scores (n, k), best first.
+        Args:
+            users: (n, d).
+            items: (V, d), as they were before.
+            excluded: what must not be chosen.
+            lists: are filled.
 
-    Args:
-        users: (n, d).
-        items: (V, d).
-        excluded: what must not be chosen.
-        lists: are filled.
+        Returns:
+            The users (m,) whose lists are not filled: more of their products are alike than candidates fit.
+        """
+        is_hidden = np.zeros(len(items), bool)
+        is_hidden[excluded.everywhere] = True
+        skipped = Skipped(excluded.start, excluded.item, is_hidden)
+        variance = np.empty(len(users), np.float32)
 
-    Returns:
-        The users (m,) whose lists are not filled: more of their products are alike than candidates fit.
-    """
-    screen = Screen.of(items)
-    is_hidden = np.zeros(len(items), bool)
-    is_hidden[excluded.everywhere] = True
-    skipped = Skipped(excluded.start, excluded.item, is_hidden)
-    variance = np.empty(len(users), np.float32)
+        def measure(part: slice) -> None:
+            variance[part] = self.variance(users[part])
 
-    def measure(part: slice) -> None:
-        variance[part] = screen.variance(users[part])
+        share_out(measure, len(users), _MEASURED_USERS)
+        order = np.argsort(variance)  # users of a block need about as many items
+        is_left = np.zeros(len(users), bool)
 
-    share_out(measure, len(users), _MEASURED_USERS)
-    order = np.argsort(variance)  # users of a block need about as many items
-    is_left = np.zeros(len(users), bool)
+        def fill(part: slice) -> None:
+            user = order[part]
+            own = users[torch.from_numpy(user)]
+            found = self.candidates(own, user, skipped, lists[0].shape[1])
+            score(user, own.numpy(), items.numpy(), found, *lists)
+            is_left[user] = found.do_not_fit()
 
-    def fill(part: slice) -> None:
-        user = order[part]
-        own = users[torch.from_numpy(user)]
-        found = screen.candidates(own, user, skipped, lists[0].shape[1])
-        score(user, own.numpy(), items.numpy(), found, *lists)
-        is_left[user] = found.do_not_fit()
-
-    share_out(fill, len(users), _BLOCK_USERS)
-    return np.flatnonzero(is_left)
+        share_out(fill, len(users), _BLOCK_USERS)
+        return np.flatnonzero(is_left)
 
 
 def _largest(vectors: torch.Tensor, dim: int | None = None) -> torch.Tensor:

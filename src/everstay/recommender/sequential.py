@@ -44,23 +44,24 @@ class SequentialRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Cosines divided by the temperature, (n, items); popularity for a user without a history."""
-        users, items = self.factors(histories)
-        scores: Scores = users @ items.T
+        scores: Scores = self.user_vectors(histories) @ self.item_vectors().T
         return scores
 
     @torch.inference_mode()
-    def factors(self, histories: Histories) -> tuple[Scores, Scores]:
-        """User (n, d + 1) and item (items, d + 1) vectors whose products are the scores.
-
-        The last column is popularity; only users without a history have a part in it, and in nothing else.
-        """
+    def user_vectors(self, histories: Histories) -> Scores:
+        """(n, d + 1); only users without a history have a part in the last column, popularity, and in nothing else."""
         known, batch = self._known(histories)
         users = np.zeros((histories.user_count, self.config.dimensions + 1), np.float32)
         users[:, -1] = 1.0
         if len(known):
             users[known, :-1] = (self.network.last(batch) / self.config.temperature).float().cpu().numpy()
             users[known, -1] = 0.0
-        return users, np.column_stack([self.network.unit_items().float().cpu().numpy(), self.share])
+        return users
+
+    @torch.inference_mode()
+    def item_vectors(self) -> Scores:
+        """(items, d + 1), popularity last."""
+        return np.column_stack([self.network.unit_items().float().cpu().numpy(), self.share])
 
     @torch.inference_mode()
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:

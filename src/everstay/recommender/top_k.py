@@ -9,6 +9,7 @@ Shapes: n users, k places, d dimensions. Scores are float32; what is equal is or
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -38,24 +39,42 @@ def top_k(scores: Scores, k: int, excluded: Excluded | None = None) -> tuple[Int
     return best.items, best.scores
 
 
-def top_k_products(users: Scores, items: Scores, k: int, excluded: Excluded | None = None) -> tuple[IntArray, Scores]:
-    """What `top_k(users @ items.T, k, excluded)` gives, without that matrix; uses as many threads as PyTorch does.
+@dataclass(frozen=True)
+class ExactIndex:
+    """Items among which the best of any users are searched; what that takes of the items is prepared once.
 
-    Args:
-        users: (n, d).
-        items: (items, d).
-        k: places.
-        excluded: what must not be chosen.
+    Attributes:
+        items: (V, d) float32.
     """
-    rows, columns = (torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (users, items))
-    best, skipped = _Best.empty(len(users), k), excluded or Excluded.nothing(len(users))
-    if not screening.pays(rows, columns):
-        _search(rows, columns, best, skipped)
-    elif len(left := screening.search(rows, columns, skipped, (best.items, best.scores))):
-        rest = _Best.empty(len(left), k)
-        _search(rows[torch.from_numpy(left)], columns, rest, skipped.select(left))
-        best.items[left], best.scores[left] = rest.items, rest.scores
-    return best.items, best.scores
+
+    items: torch.Tensor
+
+    @classmethod
+    def of(cls, items: Scores) -> Self:
+        """Hold vectors (V, d)."""
+        return cls(torch.from_numpy(np.ascontiguousarray(items, np.float32)))
+
+    def search(self, users: Scores, k: int, excluded: Excluded | None = None) -> tuple[IntArray, Scores]:
+        """What `top_k(users @ items.T, k, excluded)` gives, without that matrix; uses as many threads as PyTorch does.
+
+        Args:
+            users: (n, d).
+            k: places.
+            excluded: what must not be chosen.
+        """
+        rows = torch.from_numpy(np.ascontiguousarray(users, np.float32))
+        best, skipped = _Best.empty(len(users), k), excluded or Excluded.nothing(len(users))
+        if not screening.pays(rows, self.items):
+            _search(rows, self.items, best, skipped)
+        elif len(left := self._screen.search(rows, self.items, skipped, (best.items, best.scores))):
+            rest = _Best.empty(len(left), k)
+            _search(rows[torch.from_numpy(left)], self.items, rest, skipped.select(left))
+            best.items[left], best.scores[left] = rest.items, rest.scores
+        return best.items, best.scores
+
+    @cached_property
+    def _screen(self) -> screening.Screen:
+        return screening.Screen.of(self.items)
 
 
 @dataclass(frozen=True)
