@@ -18,6 +18,7 @@ from benchmarks.result import Row, estimated, measured, show
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.candidates import load_candidate, train_candidate
 from everstay.recommender.evaluate import bootstrap, judge_lists
+from everstay.recommender.fit import Fitted
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.sequence_file import read_sequence_rows
@@ -39,30 +40,45 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
         folder: keeps what is fitted, so that a killed run is continued; none: nothing is kept.
         json_file: also gets the rows.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings, rows = sequence_settings(), read_sequence_rows(file)
+    told: list[Row] = []
+    judged: dict[str, pl.DataFrame] = {}
+    for name, fitted, seconds in fit_candidates(file, rows, folder):
+        log.info("%s: %s", name, dict(fitted.params))
+        judged[name] = _judge_lists(fitted.model, rows.test, settings)
+        told += _means(name, judged[name], settings)
+        told.append(measured(name, "fitting", seconds, "s"))
+        early = _judge_lists(fitted.early, rows.test, settings)
+        told += _means(f"{name}, fitted without validation", early, settings)
+        told += _means(f"{name}, on validation", _judge_lists(fitted.early, rows.validation, settings), settings)
+        show(_title(file, rows), [*told, *_differences(judged, settings)], json_file)
+
+
+def sequence_settings() -> Settings:
+    """Of the protocol: every item is known, and none is recommended that the user has."""
     settings = load_settings()
     recommender = settings.recommender.model_copy(update={"min_item_users": 1, "already_bought": "remove"})
-    settings = settings.model_copy(update={"recommender": recommender})
-    rows = read_sequence_rows(file)
+    return settings.model_copy(update={"recommender": recommender})
+
+
+def fit_candidates(file: Path, rows: BasketRows, folder: Path | None) -> Iterator[tuple[str, Fitted, float]]:
+    """Fit one candidate after the other: its name, it, and the seconds that took.
+
+    Args:
+        file: what the rows were read from.
+        rows: by `read_sequence_rows`.
+        folder: keeps what is fitted; none: nothing is kept.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     rows.check()
     with tempfile.TemporaryDirectory() as temporary:
         home = folder or Path(temporary)
         version = hashlib.sha256(file.read_bytes()).hexdigest()
         rows_folder = rows.write(home / "rows")
-        told: list[Row] = []
-        judged: dict[str, pl.DataFrame] = {}
         for name in CANDIDATES:
             started = time.monotonic()
-            fitted = load_candidate(train_candidate(name, rows_folder, settings, home, version))
-            seconds = time.monotonic() - started
-            log.info("%s: %s", name, dict(fitted.params))
-            judged[name] = _judge_lists(fitted.model, rows.test, settings)
-            told += _means(name, judged[name], settings)
-            told.append(measured(name, "fitting", seconds, "s"))
-            early = _judge_lists(fitted.early, rows.test, settings)
-            told += _means(f"{name}, fitted without validation", early, settings)
-            told += _means(f"{name}, on validation", _judge_lists(fitted.early, rows.validation, settings), settings)
-            show(_title(file, rows), [*told, *_differences(judged, settings)], json_file)
+            fitted = load_candidate(train_candidate(name, rows_folder, sequence_settings(), home, version))
+            yield name, fitted, time.monotonic() - started
 
 
 def _judge_lists(model: ListModel, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:

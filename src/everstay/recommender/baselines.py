@@ -11,7 +11,7 @@ from scipy import sparse
 from everstay import tables as t
 from everstay.recommender.config import ItemNeighboursConfig, PersonalFrequencyConfig, PopularityConfig
 from everstay.recommender.histories import Histories, IntArray
-from everstay.recommender.links import strongest_links
+from everstay.recommender.links import find_links
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, bought_before, heaviest, linked
 from everstay.recommender.vocabulary import Vocabulary
@@ -117,11 +117,10 @@ class ItemNeighboursRanker:
         What is the largest part of the score; the neighbours' part is that of all of them.
         """
         own = decayed_counts(histories, len(self.share), self.config.half_life_days)
-        source = strongest_links(own, self.neighbours, user, item)
-        near = np.asarray((own @ self.neighbours)[user, item]).ravel()
+        near = find_links(own, self.neighbours, user, item)
         parts: list[tuple[NDArray[np.floating], pl.Series | str]] = [
             (np.asarray(own[user, item]).ravel(), bought_before(histories, user, item)),
-            (self.config.neighbour_weight * near, linked(histories, (user, item), source, self.item_ids)),
+            (self.config.neighbour_weight * near.total, linked(histories, (user, item), near.strongest, self.item_ids)),
             (self.config.prior_orders * self.share[item], POPULAR),
         ]
         return heaviest(parts)

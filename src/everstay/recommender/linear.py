@@ -11,7 +11,7 @@ from everstay import tables as t
 from everstay.recommender.baselines import popularity
 from everstay.recommender.config import LinearConfig
 from everstay.recommender.histories import Histories, IntArray
-from everstay.recommender.links import strongest_links
+from everstay.recommender.links import find_links
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ class LinearRanker:
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The item of the user that adds most to its score, which may be itself, or that it is popular."""
         own = faded_counts(histories, len(self.share), self.config.recency)
-        source = strongest_links(own, self.weights, user, item)
+        source = find_links(own, self.weights, user, item).strongest
         return first_known(linked(histories, (user, item), source, self.item_ids), otherwise=POPULAR)
 
 

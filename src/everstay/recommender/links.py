@@ -1,5 +1,7 @@
 """Which of a user's items a score owes most to, where it is a sum over them."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -11,8 +13,20 @@ Floats = NDArray[np.floating]
 _Cells = tuple[NDArray[np.integer], NDArray[np.integer], Floats]  # of a sparse array: start of rows, columns, values
 
 
-def strongest_links(own: sparse.csr_array, weights: sparse.csr_array, user: IntArray, item: IntArray) -> IntArray:
-    """The item of each pair's user that adds most to the pair's item, the first of equals; -1 where none adds.
+class Links(NamedTuple):
+    """What pairs (n,) of a user and an item owe to the user's items.
+
+    Attributes:
+        strongest: the item that adds most, the first of equals; -1 where none adds.
+        total: what all of them add.
+    """
+
+    strongest: IntArray
+    total: NDArray[np.float64]
+
+
+def find_links(own: sparse.csr_array, weights: sparse.csr_array, user: IntArray, item: IntArray) -> Links:
+    """What each user's items add to the item of the pair.
 
     Args:
         own: (users, items) what the user's items weigh.
@@ -22,9 +36,9 @@ def strongest_links(own: sparse.csr_array, weights: sparse.csr_array, user: IntA
     """
     for cells in (own, weights):
         cells.sort_indices()
-    found = np.empty(len(user), np.int64)
-    _find(_cells(own), _cells(weights), user, item, found)
-    return found
+    links = Links(np.empty(len(user), np.int64), np.empty(len(user)))
+    _find(_cells(own), _cells(weights), user, item, links)
+    return links
 
 
 def _cells(rows: sparse.csr_array) -> _Cells:
@@ -32,14 +46,16 @@ def _cells(rows: sparse.csr_array) -> _Cells:
 
 
 @njit(cache=True, nogil=True)
-def _find(own: _Cells, weights: _Cells, user: IntArray, item: IntArray, found: IntArray) -> None:
+def _find(own: _Cells, weights: _Cells, user: IntArray, item: IntArray, links: Links) -> None:
     start, bought, amount = own
     first, towards, weight = weights
     for pair in range(len(user)):
-        largest, found[pair] = 0.0, -1
+        largest, links.strongest[pair], links.total[pair] = 0.0, -1, 0.0
         for cell in range(start[user[pair]], start[user[pair] + 1]):
-            source = bought[cell]
-            low, high = first[source], first[source + 1]
+            low, high = first[bought[cell]], first[bought[cell] + 1]
             at = low + np.searchsorted(towards[low:high], item[pair])
-            if at < high and towards[at] == item[pair] and amount[cell] * weight[at] > largest:
-                largest, found[pair] = amount[cell] * weight[at], source
+            if at < high and towards[at] == item[pair]:
+                part = amount[cell] * weight[at]
+                links.total[pair] += part
+                if part > largest:
+                    largest, links.strongest[pair] = part, bought[cell]

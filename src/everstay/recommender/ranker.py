@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name every PyTorch reader expects
 
 from everstay.recommender.batches import Asked, Questioner
@@ -17,6 +18,7 @@ from everstay.recommender.reasons import FITS, POPULAR, bought_before, due_again
 from everstay.recommender.repeats import track_repeats
 
 _CLEAR_FIT = 1.0  # standard deviations above the mean item
+_NO_PAIR = 2**62  # after all pairs of a user and an own item
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,31 @@ class NetworkRanker:
         Repeating: that the item is due, or how often and how lately it was bought. Exploring: that it fits the recent
         orders, or that it is popular.
         """
-        questions = self._questions(histories)
+        questions, device = self._questions(histories), self.network.bias.device
+        row, goal = torch.from_numpy(user).to(device), torch.from_numpy(item).to(device)
         hidden = self.network.encode(questions)
-        explore = F.log_softmax(self.network.explore_logits(hidden, questions), dim=1)
-        repeat = self.network.repeat(hidden, questions)
-        own = torch.full_like(explore, -torch.inf)
-        own[questions.own_question, questions.own_item] = (
-            repeat.log_repeat[questions.own_question] + repeat.log_own
-        )  # fmt: skip
-        repeats, explores = (
-            part.cpu().numpy()[user, item] for part in (own, explore + repeat.log_explore[:, None])
-        )  # fmt: skip
-        fit = hidden @ self.network.embedding.weight.T
-        clear = (fit - fit.mean(dim=1, keepdim=True)) / fit.std(dim=1, keepdim=True) >= _CLEAR_FIT
-        fits = clear.cpu().numpy()[user, item] & (histories.order_counts[user] > 0)
+        repeats, explores = self._parts(hidden, questions, row, goal)
+        fits = self._fits(hidden, row, goal).cpu().numpy() & (histories.order_counts[user] > 0)
         bought = first_known(due_again(histories, user, item), bought_before(histories, user, item), otherwise="")
         new = first_known((fits, FITS), otherwise=POPULAR)
-        return heaviest([(repeats, pl.Series(bought)), (explores, pl.Series(new))])
+        return heaviest([(repeats.cpu().numpy(), pl.Series(bought)), (explores.cpu().numpy(), pl.Series(new))])
+
+    def _parts(self, hidden: Tensor, questions: Questions, row: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities of pairs (n,) as a repeat and as something new."""
+        repeat, items = self.network.repeat(hidden, questions), self.trends.shape[2]
+        own = F.pad(questions.own_question * items + questions.own_item, (0, 1), value=_NO_PAIR)
+        place = torch.searchsorted(own, row * items + goal)
+        repeats = repeat.log_repeat[row] + F.pad(repeat.log_own, (0, 1))[place]
+        total = self.network.explore_logits(hidden, questions).logsumexp(dim=1)
+        explores = self.network.explore_logits_at(hidden, questions, row, goal) - total[row] + repeat.log_explore[row]
+        return repeats.where(own[place] == row * items + goal, -torch.inf), explores
+
+    def _fits(self, hidden: Tensor, row: Tensor, goal: Tensor) -> Tensor:
+        """Whether items are clearly nearer to the recent orders than the mean item is (n,)."""
+        weight = self.network.embedding.weight
+        nearer = (hidden[row] * (weight[goal] - weight.mean(dim=0))).sum(dim=1)
+        deviation = ((hidden @ weight.T.cov()) * hidden).sum(dim=1).sqrt()
+        return nearer >= _CLEAR_FIT * deviation[row]
 
     def _questions(self, histories: Histories) -> Questions:
         """What is asked when a list is wanted: everything before the as-of is seen."""

@@ -14,7 +14,7 @@ from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.hybrid import facts as item_facts
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.hybrid.pairs import FloatMatrix, feature_names
-from everstay.recommender.links import strongest_links
+from everstay.recommender.links import find_links
 from everstay.recommender.reasons import POPULAR, bought_before, due_again, first_known, heaviest, linked
 from everstay.recommender.vocabulary import Vocabulary
 
@@ -44,7 +44,7 @@ def pair_reasons(
     parts = _contributions(booster, features, len(groupings))
     histories, user, item = asked
     own = decayed_counts(histories, vocabulary.size, _HALF_LIFE_DAYS)
-    source = strongest_links(own, facts.neighbours, user, item)
+    source = find_links(own, facts.neighbours, user, item).strongest
     bought = pl.Series(first_known(due_again(*asked), bought_before(*asked), otherwise=""))
     is_own = np.asarray(own[user, item]).ravel() > 0
     told: list[tuple[NDArray[np.floating], pl.Series | str]] = [
