@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from everstay.recommender.config import BlendConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import Ranker, Scores
 from everstay.recommender.sequential import SequentialRanker
+from everstay.recommender.threads import share_out
 
-_SMALLEST_SCALE = np.float32(1e-12)  # of a model that finds all items alike
+_SMALLEST_SCALE = 1e-12  # of a model that finds all items alike
+_USERS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,16 @@ class BlendRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Weighted sum of the members' standardised scores, (n, items)."""
-        total: Scores = np.zeros(1, np.float32)
-        for weight, member in self._members():
-            total = total + np.float32(weight) * standardised(member.scores(histories))
+        parts = (_standardised(member.scores(histories), weight) for weight, member in self._members())
+        total = next(parts)
+        for part in parts:
+            total += part
         return total
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The reason of the member that adds most to the pair's score."""
         members = self._members()
-        parts = [weight * standardised(member.scores(histories))[user, item] for weight, member in members]
+        parts = [_standardised(member.scores(histories), weight)[user, item] for weight, member in members]
         strongest = np.argmax(parts, axis=0)
         reasons = [""] * len(item)
         for number, (_, member) in enumerate(members):
@@ -61,8 +65,21 @@ class BlendRanker:
         return [(weight, member) for weight, member in weighted if weight > 0]
 
 
-def standardised(scores: Scores) -> Scores:
-    """Each row (n, items) with mean 0 and standard deviation 1."""
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    result: Scores = centred / np.maximum(centred.std(axis=1, keepdims=True), _SMALLEST_SCALE)
-    return result
+def _standardised(scores: Scores, weight: float) -> Scores:
+    """Each row (n, items) with mean 0 and the weight as standard deviation; scores are overwritten."""
+    share_out(lambda part: _standardise(scores[part], weight), len(scores), _USERS_AT_ONCE)
+    return scores
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _standardise(scores: Scores, weight: float) -> None:
+    for row in range(len(scores)):
+        own, total, squares = scores[row], 0.0, 0.0
+        for score in own:
+            total += score
+        mean = total / len(own)
+        for score in own:
+            squares += (score - mean) ** 2
+        scale = weight / max(np.sqrt(squares / len(own)), _SMALLEST_SCALE)
+        for place in range(len(own)):
+            own[place] = (own[place] - mean) * scale

@@ -44,7 +44,8 @@ class LinearRanker:
         """Sum of the weights of the user's items, each faded by the orders since, (n, items)."""
         own = faded_counts(histories, len(self.share), self.config.recency)
         scores: Scores = (own @ self.weights).toarray()
-        return scores + np.float32(_POPULARITY) * self.share
+        scores += np.float32(_POPULARITY) * self.share
+        return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The item of the user that adds most to its score, which may be itself, or that it is popular."""

@@ -21,7 +21,7 @@ from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
 from everstay.settings import AlreadyBought
 
 _CELLS = 16_000_000  # scores held at once: 64 MB
-_MOST_USERS = 512
+_MOST_USERS = 1_024
 _MOST_FACTOR_USERS = 4_096
 
 
