@@ -15,6 +15,7 @@ from everstay import tables as t
 from everstay.recommender.baselines import decayed_counts, popularity
 from everstay.recommender.config import ContentConfig
 from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.links import find_links
 from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, bought_before, first_known
 from everstay.recommender.vocabulary import Vocabulary
@@ -48,18 +49,20 @@ class ContentRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Cosines, (n, V)."""
-        return self._resemblance(histories) + np.float32(_FILL) * self.share
+        taste = self._taste(histories)
+        length = np.sqrt(np.asarray(taste.multiply(taste).sum(axis=1)).ravel())
+        taste.data /= np.repeat(np.maximum(length, 1e-12), np.diff(taste.indptr))
+        alike: Scores = (self.words @ taste.T.toarray()).T  # few words an item, many a user
+        return alike + np.float32(_FILL) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The user's own purchases of it, or that it resembles them, or that it is popular."""
-        alike = self._resemblance(histories)[user, item] > 0
+        alike = find_links(self.words, self._taste(histories).T.tocsr(), item, user).total > 0
         return first_known(bought_before(histories, user, item), (alike, RESEMBLES), otherwise=POPULAR)
 
-    def _resemblance(self, histories: Histories) -> Scores:
-        taste = decayed_counts(histories, len(self.share), self.config.half_life_days) @ self.words
-        length = np.sqrt(np.asarray(taste.multiply(taste).sum(axis=1)).ravel())
-        alike = (taste @ self.words.T).toarray() / np.maximum(length, 1e-12)[:, None]
-        return alike.astype(np.float32)
+    def _taste(self, histories: Histories) -> sparse.csr_array:
+        """Sum of the words of the user's items, (n, W)."""
+        return decayed_counts(histories, len(self.share), self.config.half_life_days) @ self.words
 
 
 def read_words(vocabulary: Vocabulary) -> sparse.csr_array:
