@@ -18,6 +18,7 @@ from everstay.recommender.histories import FloatArray, Histories, IntArray, spre
 from everstay.recommender.hybrid import facts as item_facts
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.repeats import OwnItems, Repeats, own_items
+from everstay.recommender.top_k import top_k
 
 FloatMatrix = NDArray[np.float32]
 
@@ -217,10 +218,9 @@ def _first_of_each(question: IntArray, score: FloatArray, count: int) -> IntArra
 
 def _largest(scores: FloatMatrix, count: int) -> IntArray:
     """Cells of the `count` largest scores of each question, of those above zero: (at most Q * count,)."""
-    count = min(count, scores.shape[1])
-    item = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    item, found = top_k(scores, min(count, scores.shape[1]))
     cell = np.arange(len(scores))[:, None] * scores.shape[1] + item
-    return cell[np.take_along_axis(scores, item, axis=1) > 0]
+    return cell[found > 0]
 
 
 def _lately(facts: ItemFacts, counted: str, days: Sequence[int]) -> NDArray[np.float32]:
