@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from everstay import churn
 from everstay.code_version import code_version
@@ -63,14 +63,19 @@ def train_churn(scheduler: str | None = None) -> Training:
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
     """The folder of the training rows of a feature set; they are put together when they are not there."""
     named = f"{features.key[:16]}-{code_version('churn')}"
+    lake, logger = runtime.open_lake(settings), get_run_logger()
+    share, users = churn.share_of_users(lake, settings.churn.max_users)
+    if share < 1:
+        named += f"-{settings.churn.max_users}"
+        logger.info("learned from and judged on about %s of %s users: a fixed sample", f"{share:.0%}", f"{users:,}")
     folder = runtime.work_folder(settings, "churn", named, "rows_and_unlabelled")
     if folder.exists():
         leftovers.mark_used(folder.parent)
         return folder
     tokens_folder = runtime.parts_folder(settings, "day_tokens")
     as_ofs = features.split.as_ofs
-    tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler)
-    return tasks.prepare_churn_rows(runtime.open_lake(settings), tokens, features.split, folder)
+    tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler, share)
+    return tasks.prepare_churn_rows(lake, tokens, features.split, folder, share)
 
 
 def _example(rows: Path) -> pl.DataFrame:

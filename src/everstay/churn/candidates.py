@@ -38,7 +38,7 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
         "data_version": data_version,
         "as_of": str(settings.as_of),
         "label": churn.definition,
-        "slices": (churn.slice_step_days, churn.training_slices, churn.validation_slices),
+        "slices": (churn.slice_step_days, churn.training_slices, churn.validation_slices, churn.max_users),
         "configs": configs,
         "columns": (MODEL_COLUMNS, MAX_TOKENS),
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),

@@ -10,7 +10,7 @@ from everstay.churn.artifact import load_artifact
 from everstay.churn.evaluate import METRICS
 from everstay.churn.rows import ChurnRows, join_rows, outcomes, write_attributes
 from everstay.errors import NotReady
-from everstay.features import TimeSplit
+from everstay.features import TimeSplit, is_sampled
 from everstay.metrics.comparison import Interval, paired_statistic_difference
 from everstay.partitions import Parts
 from everstay.settings import Settings
@@ -23,23 +23,46 @@ class TableReader(Protocol):
         """A stored table, or None."""
 
 
-def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path) -> Path:
-    """Join what is stored into the parts of `split` and write them to `folder`.
+def share_of_users(tables: TableReader, most: int) -> tuple[float, int]:
+    """The share of the users with a label that makes `most` of them, at most 1, and how many they are.
+
+    Raises:
+        NotReady: labels are not stored yet.
+    """
+    users = _stored(tables, t.CHURN_LABELS)[t.USER_ID].n_unique()
+    return min(1.0, most / max(users, 1)), users
+
+
+def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path, share: float = 1.0) -> Path:
+    """Join what is stored of a share of the users into the parts of `split` and write them to `folder`.
+
+    Args:
+        tables: with features and labels.
+        tokens: of `compute_tokens`, of the same share; are removed.
+        split: by time.
+        folder: gets the parts.
+        share: see `is_sampled`.
 
     Raises:
         NotReady: features or labels are not stored yet, or a part cannot be learned from.
     """
-    features, labels = tables.read(t.USER_FEATURES), tables.read(t.CHURN_LABELS)
-    if features is None or labels is None:
-        raise NotReady("there are no features or labels yet: run the build_features flow")
+    features, labels = (_stored(tables, table).filter(is_sampled(share)) for table in (t.USER_FEATURES, t.CHURN_LABELS))
     sequences = tokens.read_all()
-    rows = ChurnRows.split(join_rows(features, sequences, labels), split, join_rows(features, sequences))
+    readable = features.filter(pl.col(t.AS_OF).is_in([split.train[-1], split.refit[-1]]))
+    rows = ChurnRows.split(join_rows(features, sequences, labels), split, join_rows(readable, sequences))
     rows.check()
     partial = rows.write(folder.with_name(f"{folder.name}.partial"))
     write_attributes(tables.read(t.USERS), partial)
     partial.rename(folder)  # a folder that exists is complete
     tokens.remove()
     return folder
+
+
+def _stored(tables: TableReader, table: t.Table) -> pl.DataFrame:
+    found = tables.read(table)
+    if found is None:
+        raise NotReady("there are no features or labels yet: run the build_features flow")
+    return found
 
 
 def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings) -> Interval:

@@ -14,6 +14,7 @@ from everstay.features.churn_labels import churn_labels
 from everstay.features.feature import Feature
 from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
 from everstay.features.ratings import latest_ratings
+from everstay.features.sample import is_sampled
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.features.slices import label_delay
 from everstay.partitions import Parts, compute_parts
@@ -116,17 +117,19 @@ def compute_labels(
     return compute_parts(function, reader.buckets, folder, scheduler)
 
 
-def bucket_tokens(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int) -> pl.DataFrame:
-    """Day tokens of one bucket at several as-ofs."""
-    events = reader.read_events(bucket, max(as_ofs))
+def bucket_tokens(
+    bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, share: float
+) -> pl.DataFrame:
+    """Day tokens of one bucket at several as-ofs, of a share of its users."""
+    events = reader.read_events(bucket, max(as_ofs)).filter(is_sampled(share))
     return pl.concat([day_tokens(events, as_of, max_tokens) for as_of in as_ofs])
 
 
 def compute_tokens(
-    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str
+    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str, share: float = 1.0
 ) -> Parts:
-    """Day tokens of all buckets, written to `folder`."""
-    function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens)
+    """Day tokens of all buckets, of a share of the users (`is_sampled`), written to `folder`."""
+    function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens, share=share)
     return compute_parts(function, reader.buckets, folder, scheduler)
 
 

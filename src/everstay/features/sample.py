@@ -1,0 +1,20 @@
+"""A fixed sample of the users, for what cannot look at all of them."""
+
+import polars as pl
+import polars_hash
+
+from everstay import tables as t
+
+_HASHES = 2**32
+
+
+def is_sampled(share: float) -> pl.Expr:
+    """Whether `user_id` is one of a share (0 to 1) of the users: the same ones always, and some of any larger share's.
+
+    By the upper half of the hash whose remainder is the user's bucket, so that every bucket has its share.
+
+    >>> users = pl.DataFrame({"user_id": [str(number) for number in range(1_000)]})
+    >>> [users.filter(is_sampled(share)).height for share in (0.0, 0.2, 1.0)]
+    [0, 199, 1000]
+    """
+    return polars_hash.col(t.USER_ID).nchash.xxh3_64() // _HASHES < round(share * _HASHES)
