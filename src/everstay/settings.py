@@ -91,7 +91,7 @@ class Churn(Section):
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
     max_users: int = Field(default=20_000, gt=0)
-    """Most users that are learned from and judged on, all their as-ofs; of a larger shop a fixed sample. All are scored."""
+    """Most users that are learned from and judged on; of a larger shop a fixed sample. All are scored."""
     candidates: Names[
         Literal[
             "recency", "purchase_process", "logistic", "lasso", "tree", "svm",

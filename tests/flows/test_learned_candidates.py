@@ -10,8 +10,11 @@ import mlflow.pyfunc
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from prefect import flow
 
 from everstay import tables as t
+from everstay.churn.rows import PARTS, ChurnRows
+from everstay.features import is_sampled
 from everstay.lake import Lake
 from everstay.partitions import IN_PROCESS
 from everstay.registry import tracking, versions
@@ -22,9 +25,11 @@ from everstay.settings import Settings, load_settings
 from everstay.sources import open_source
 from everstay.sources.store_twin import write_parquet
 from everstay.storage import Folder
+from flows.build_features import build_features
 from flows.ingest_events import ingest_events
 from flows.retention_pipeline import retention_pipeline
 from flows.score_users import score_users
+from flows.train_churn import churn_rows
 from tests.flows.conftest import write_settings
 
 pytestmark = pytest.mark.slow
@@ -186,3 +191,18 @@ def scored(work: Work, model: ModelName, settings: Settings, folder: Path) -> pl
     else:
         parts = compute_recommendations(work, settings.recommender, Folder(str(folder)), IN_PROCESS)
     return parts.read_all().drop(t.DATA_VERSION)
+
+
+def test_of_a_large_shop_a_fixed_sample_is_learned_from(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    @flow
+    def rows() -> ChurnRows:
+        return ChurnRows.read(churn_rows(build_features(), load_settings(), IN_PROCESS))
+
+    everybody = rows()
+    users = Lake(settings.data.folder, settings.data.buckets).read(t.CHURN_LABELS)[t.USER_ID].n_unique()  # type: ignore[index]
+    monkeypatch.setenv("EVERSTAY_CHURN__MAX_USERS", str(users // 3))
+    some = rows()
+    for part in (*PARTS, "unlabelled"):
+        expected = getattr(everybody, part).filter(is_sampled(users // 3 / users))
+        assert_frame_equal(getattr(some, part), expected)
+        assert 0 < expected.height < getattr(everybody, part).height
