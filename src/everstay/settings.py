@@ -90,7 +90,7 @@ class Churn(Section):
     """At most this many training as-ofs."""
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
-    max_users: int = Field(default=20_000, gt=0)
+    max_users: int = Field(default=10_000, gt=0)
     """Most users that are learned from and judged on; of a larger shop a fixed sample. All are scored."""
     candidates: Names[
         Literal[
