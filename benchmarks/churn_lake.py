@@ -15,7 +15,7 @@ from benchmarks.peers import run_peer
 from everstay import tables as t
 from everstay.churn import BLEND, MAX_TOKENS, ChurnRows, join_rows, load_artifact, train_candidate
 from everstay.churn.rows import outcomes
-from everstay.features import TimeSplit, compute_features, compute_labels
+from everstay.features import TimeSplit, compute_features, compute_labels, is_sampled
 from everstay.features.buckets import compute_tokens
 from everstay.lake import Snapshot
 from everstay.metrics.classification import average_precision
@@ -86,13 +86,20 @@ def _truth(settings: Settings, test: pl.DataFrame) -> dict[str, NDArray[np.float
 
 
 def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: Path) -> Path:
-    """Compute features, tokens and labels of all as-ofs of `split` from the lake's events; gives the rows' folder."""
+    """Compute features, tokens and labels of all as-ofs of `split` from the lake's events; gives the rows' folder.
+
+    Of at most `churn.max_users` users, as the flow does.
+    """
     known_at = snapshot.recorded_until
     with open_cluster(settings.dask) as scheduler:
-        features = compute_features(snapshot, split.as_ofs, Folder(str(work / "features")), scheduler).read_all()
-        tokens = compute_tokens(snapshot, split.as_ofs, MAX_TOKENS, Folder(str(work / "tokens")), scheduler).read_all()
-        folder = Folder(str(work / "labels"))
-        labels = compute_labels(snapshot, split.as_ofs, settings.churn, known_at, folder, scheduler).read_all()
+        parts = compute_labels(snapshot, split.as_ofs, settings.churn, known_at, Folder(f"{work}/labels"), scheduler)
+        labels = parts.read_all()
+        share = min(1.0, settings.churn.max_users / labels[t.USER_ID].n_unique())
+        parts = compute_features(snapshot, split.as_ofs, Folder(f"{work}/features"), scheduler)
+        features = parts.read_all().filter(is_sampled(share))
+        parts = compute_tokens(snapshot, split.as_ofs, MAX_TOKENS, Folder(f"{work}/tokens"), scheduler, share)
+        tokens = parts.read_all()
+    labels = labels.filter(is_sampled(share))
     rows = ChurnRows.split(join_rows(features, tokens, labels), split, join_rows(features, tokens))
     rows.check()
     return rows.write(work / "rows")
