@@ -47,6 +47,7 @@ folder = "{folder}/lake"
 look_back_days = 400
 horizon_days = {horizon}
 allowed_lateness_days = 0
+max_users = 23570
 """
 
 
