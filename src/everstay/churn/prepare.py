@@ -19,8 +19,8 @@ from everstay.settings import Settings
 class TableReader(Protocol):
     """What is read; `everstay.lake.Lake` is one."""
 
-    def read(self, table: t.Table) -> pl.DataFrame | None:
-        """A stored table, or None."""
+    def read(self, table: t.Table, *, where: pl.Expr | None = None) -> pl.DataFrame | None:
+        """A stored table, or the rows of it that `where` keeps; None if there is none."""
 
 
 def share_of_users(tables: TableReader, most: int) -> tuple[float, int]:
@@ -46,7 +46,7 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
     Raises:
         NotReady: features or labels are not stored yet, or a part cannot be learned from.
     """
-    features, labels = (_stored(tables, table).filter(is_sampled(share)) for table in (t.USER_FEATURES, t.CHURN_LABELS))
+    features, labels = (_stored(tables, table, is_sampled(share)) for table in (t.USER_FEATURES, t.CHURN_LABELS))
     sequences = tokens.read_all()
     readable = features.filter(pl.col(t.AS_OF).is_in([split.train[-1], split.refit[-1]]))
     rows = ChurnRows.split(join_rows(features, sequences, labels), split, join_rows(readable, sequences))
@@ -58,8 +58,8 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
     return folder
 
 
-def _stored(tables: TableReader, table: t.Table) -> pl.DataFrame:
-    found = tables.read(table)
+def _stored(tables: TableReader, table: t.Table, where: pl.Expr | None = None) -> pl.DataFrame:
+    found = tables.read(table, where=where)
     if found is None:
         raise NotReady("there are no features or labels yet: run the build_features flow")
     return found

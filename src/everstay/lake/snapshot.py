@@ -160,11 +160,16 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
         return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
 
 
-def read_table(lake: Folder, table: t.Table, version: int) -> pl.DataFrame:
-    """All rows of a table at a version."""
+def read_table(lake: Folder, table: t.Table, version: int, where: pl.Expr | None = None) -> pl.DataFrame:
+    """All rows of a table at a version, or those that `where` keeps: then one file after the other is in memory."""
     delta = DeltaTable(lake.path(table.name), version=version)
     files = tuple(_names(table, delta.file_uris()))
-    return _in_order(_read_rows(lake, files), table) if files else table.empty()
+    if not files:
+        return table.empty()
+    if where is None:
+        return _in_order(_read_rows(lake, files), table)
+    kept = pl.concat((lake.read_parquet(file).filter(where) for file in files), how="diagonal")
+    return _in_order(kept, table)
 
 
 @lru_cache(maxsize=16)

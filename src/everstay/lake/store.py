@@ -135,12 +135,12 @@ class Lake:
         if len(frame):
             write_deltalake(self.table_uri(table), frame, mode="append")
 
-    def read(self, table: t.Table, version: int | None = None) -> pl.DataFrame | None:
-        """The whole table, or None when it was never written."""
+    def read(self, table: t.Table, version: int | None = None, where: pl.Expr | None = None) -> pl.DataFrame | None:
+        """The whole table, or the rows that `where` keeps; None when it was never written."""
         current = self.open(table)
         if current is None:
             return None
-        return read_table(Folder(self.uri), table, current.version() if version is None else version)
+        return read_table(Folder(self.uri), table, current.version() if version is None else version, where)
 
     def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
         """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""
