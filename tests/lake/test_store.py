@@ -65,6 +65,17 @@ def test_publishing_one_as_of_leaves_the_others(lake: Lake):
     assert_frame_equal(stored, pl.concat([labels(MONDAY, False, False, True), labels(TUESDAY, True)]))
 
 
+def test_rows_are_chosen_in_every_file(lake: Lake):
+    left = pl.col(t.CHURNED)
+    assert lake.read(t.CHURN_LABELS, where=left) is None
+    for as_of in (MONDAY, TUESDAY):
+        lake.publish(t.CHURN_LABELS, labels(as_of, True, False, True), as_of=as_of, key="v1")
+    assert len(lake.open(t.CHURN_LABELS).file_uris()) == 2
+    assert_frame_equal(lake.read(t.CHURN_LABELS, where=left), lake.read(t.CHURN_LABELS).filter(left))
+    assert lake.read(t.CHURN_LABELS, where=left)[t.USER_ID].to_list() == ["u0", "u2"] * 2
+    assert lake.read(t.CHURN_LABELS, where=~left & left).equals(t.CHURN_LABELS.empty())
+
+
 def test_publishing_again_changes_nothing(lake: Lake):
     lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
     lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
