@@ -11,7 +11,7 @@ from everstay.recommender.config import HybridConfig
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.hybrid.facts import COLUMNS, PastFacts, before
 from everstay.recommender.hybrid.fit import fit_hybrid_ranker, past_questions, with_next_order, with_targets
-from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Pairs, Questions, feature_names
+from everstay.recommender.hybrid.pairs import Breadth, PairMaker, Pairs, Questions, _largest, feature_names
 from everstay.recommender.hybrid.ranker import groupings
 from everstay.recommender.model import ListModel
 from everstay.recommender.repeats import track_repeats
@@ -101,6 +101,11 @@ def _cut(rows: pl.DataFrame) -> pl.DataFrame:
     kept = early.with_columns(pl.col("history_order") - pl.col("history_order").min().over(t.USER_ID))
     cut = kept.group_by(t.USER_ID, maintain_order=True).agg(LISTS)
     return rows.select(t.USER_ID).join(cut, on=t.USER_ID, how="left", maintain_order="left")
+
+
+def test_of_equal_candidates_the_first_items_are_taken() -> None:
+    scores = np.array([[0, 2, 1, 1, 1], [0, 0, 0, 0, 3]], np.float32)
+    assert sorted(_largest(scores, 3)) == [1, 2, 3, 9]  # none that is zero
 
 
 def test_candidates_and_features_of_one_user(rows: pl.DataFrame, known: Vocabulary, few: pl.DataFrame) -> None:

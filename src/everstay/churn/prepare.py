@@ -33,7 +33,7 @@ def share_of_users(tables: TableReader, most: int) -> tuple[float, int]:
     return min(1.0, most / max(users, 1)), users
 
 
-def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path, share: float = 1.0) -> Path:
+def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path, share: float) -> Path:
     """Join what is stored of a share of the users into the parts of `split` and write them to `folder`.
 
     Args:

@@ -126,7 +126,7 @@ def bucket_tokens(
 
 
 def compute_tokens(
-    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str, share: float = 1.0
+    reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, folder: Folder, scheduler: str, share: float
 ) -> Parts:
     """Day tokens of all buckets, of a share of the users (`is_sampled`), written to `folder`."""
     function = partial(bucket_tokens, reader=reader, as_ofs=as_ofs, max_tokens=max_tokens, share=share)
