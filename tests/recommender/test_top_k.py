@@ -106,6 +106,19 @@ def test_screening_of_many_users(screened: None):
     np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), best, rtol=1e-5)
 
 
+def test_the_search_goes_on_while_rounding_could_hide_a_shorter_item(screened: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(screening, "_BLOCK_ITEMS", 8)
+    generator = np.random.default_rng(13)
+    angle, length = generator.uniform(0, 2 * np.pi, 200), generator.uniform(0.97, 1, 200)
+    half = (np.column_stack([np.cos(angle), np.sin(angle)]) * length[:, None]).astype(np.float32)
+    items = np.concatenate([half, -half])  # their mean is zero
+    turn = generator.uniform(0, 2 * np.pi, 3_000)
+    users = np.column_stack([np.cos(turn), np.sin(turn)]).astype(np.float32)
+    found, _ = ExactIndex.of(items).search(users, 1)
+    exact = users.astype(np.float64) @ items.T.astype(np.float64)
+    np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1)[:, 0], exact.max(axis=1), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "items",
     [

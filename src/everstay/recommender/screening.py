@@ -15,7 +15,7 @@ each user. Products of whole numbers count in user's steps times items' steps, a
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ import torch
 
 from everstay.recommender.excluded import Excluded, Scores
 from everstay.recommender.histories import IntArray
-from everstay.recommender.screening_kernels import Candidates, Skipped, are_full, collect, score
+from everstay.recommender.screening_kernels import Candidates, Skipped, collect, score, still_open
 from everstay.recommender.threads import share_out
 
 _INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni")
@@ -33,7 +33,7 @@ _SAFE = 1.001  # more than what the bounds themselves are rounded by
 _NO_BOUND = 2**33  # more than any product
 _USERS_PER_DIMENSION = 4  # at fewer, to prepare the items takes longer than the search in float32
 _BLOCK_USERS, _BLOCK_ITEMS = 1_024, 1_024
-_MEASURED_USERS = 16_384
+_WORTH_LEAVING_OUT = 7 / 8  # what is left of a block's users
 
 
 def pays(users: torch.Tensor, items: torch.Tensor) -> bool:
@@ -84,7 +84,7 @@ class Asked(NamedTuple):
 
     vectors: torch.Tensor
     margin: IntArray
-    reach: torch.Tensor
+    reach: Scores
 
 
 @dataclass(frozen=True)
@@ -134,22 +134,29 @@ class Screen:
         slack += _ERROR_OF_SUMS * users.shape[1] ** 1.5 * asked.length * self.longest
         margin = (2 * _SAFE * slack).ceil()  # the k-th may be larger by the slack than it is, this one smaller
         capped = margin.double().nan_to_num(_NO_BOUND, _NO_BOUND).clamp_max(_NO_BOUND)
-        return Asked(asked.vectors, capped.to(torch.int64).numpy(), _SAFE * asked.length)
+        return Asked(asked.vectors, capped.to(torch.int64).numpy(), (_SAFE * asked.length).numpy())
 
     def candidates(self, users: torch.Tensor, user: IntArray, skipped: Skipped, k: int) -> Candidates:
         """What could be among the k best of users (n, d), who are `user` (n,) in the lists of what is skipped."""
         asked = self.ask(users)
-        found = Candidates.none(asked.margin, k)
+        found, rows, vectors = Candidates.none(asked.margin, k), np.arange(len(users)), asked.vectors
         buffer = torch.empty(len(users) * _BLOCK_ITEMS, dtype=torch.int32)
-        for first in range(0, len(self.order), _BLOCK_ITEMS):
-            if are_full((asked.reach * float(self.items.length[first])).numpy(), found.margin, found.best):
+        for columns, order, longest in self._blocks:
+            rest = still_open(rows, asked.reach, longest, found)
+            if not len(rest):
                 break
-            some = slice(first, first + _BLOCK_ITEMS)
-            columns = self.items.vectors[some].T
-            block = buffer[: len(users) * columns.shape[1]].view(len(users), columns.shape[1])
-            torch._int_mm(asked.vectors, columns, out=block)  # private, but the only product of int8 on CPUs
-            collect(block.numpy(), self.order[some], user, skipped, found)
+            if len(rest) <= _WORTH_LEAVING_OUT * len(rows):
+                rows, vectors = rest, asked.vectors[torch.from_numpy(rest)]
+            block = buffer[: len(rows) * len(order)].view(len(rows), len(order))
+            torch._int_mm(vectors, columns, out=block)  # private, but the only product of int8 on CPUs
+            collect(block.numpy(), rows, order, user, skipped, found)
         return found
+
+    @cached_property
+    def _blocks(self) -> list[tuple[torch.Tensor, IntArray, float]]:
+        """Vectors (d, width), which items they are, and the length of the longest."""
+        parts = [slice(first, first + _BLOCK_ITEMS) for first in range(0, len(self.order), _BLOCK_ITEMS)]
+        return [(self.items.vectors[some].T, self.order[some], float(self.items.length[some][0])) for some in parts]
 
     def search(
         self, users: torch.Tensor, items: torch.Tensor, excluded: Excluded, lists: tuple[IntArray, Scores]
@@ -173,7 +180,7 @@ class Screen:
         def measure(part: slice) -> None:
             variance[part] = self.variance(users[part])
 
-        share_out(measure, len(users), _MEASURED_USERS)
+        share_out(measure, len(users), _BLOCK_USERS)
         order = np.argsort(variance)  # users of a block need about as many items
         is_left = np.zeros(len(users), bool)
 

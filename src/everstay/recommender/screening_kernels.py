@@ -16,6 +16,7 @@ Products = NDArray[np.int32]
 
 _LOWEST = -(2**31)  # below every product
 _CHUNK = 64  # products compared at once
+_LOWER = 2**32 - 1  # bits of an item, below those of its product
 _ROOM = 512  # for candidates, besides four for each place
 
 
@@ -39,15 +40,13 @@ class Candidates(NamedTuple):
     Attributes:
         margin: (n,) by how much a product of one of the k best may be less than the k-th product.
         best: (n, k) the largest products so far, falling.
-        item: (n, C) item index; the first `kept` of each row hold.
-        product: (n, C) theirs.
+        pair: (n, C) a product in the upper 32 bits, its item in the lower; the first `kept` of each row hold.
         kept: (n,) how many; C + 1: they did not fit.
     """
 
     margin: IntArray
     best: Products
-    item: NDArray[np.int32]
-    product: Products
+    pair: IntArray
     kept: IntArray
 
     @classmethod
@@ -55,45 +54,52 @@ class Candidates(NamedTuple):
         """Before the first block."""
         users, room = len(margin), 4 * k + _ROOM
         best = np.full((users, k), _LOWEST, np.int32)
-        item, product = np.empty((2, users, room), np.int32)
-        return cls(margin, best, item, product, np.zeros(users, np.int64))
+        return cls(margin, best, np.empty((users, room), np.int64), np.zeros(users, np.int64))
 
     def do_not_fit(self) -> NDArray[np.bool_]:
         """Which users (n,) have more candidates than fit."""
-        are_too_many: NDArray[np.bool_] = self.kept > self.item.shape[1]
+        are_too_many: NDArray[np.bool_] = self.kept > self.pair.shape[1]
         return are_too_many
 
 
 @njit(cache=True, nogil=True)
-def collect(block: Products, order: IntArray, user: IntArray, skipped: Skipped, candidates: Candidates) -> None:
-    """Keep what could be among the k best, of the products (n, width) of the items `order` (width,)."""
-    margin, best, item, product, kept = candidates
+def collect(
+    block: Products, rows: IntArray, order: IntArray, user: IntArray, skipped: Skipped, candidates: Candidates
+) -> None:  # fmt: skip
+    """Keep what could be among the k best, of products (m, width) of users `rows` (m,) and items `order` (width,)."""
+    margin, best, pair, kept = candidates
     start, own, is_hidden = skipped
     places, last = np.empty(_CHUNK, np.int64), best.shape[1] - 1
-    for row in range(block.shape[0]):
-        least = _least(best[row, last], margin[row])
-        begin = _next_chunk(block[row], 0, least)
-        while begin < block.shape[1]:
-            for place in places[: _reaching(block[row, begin : begin + _CHUNK], least, places)]:
-                candidate, its = order[begin + place], block[row, begin + place]
+    for line, row in enumerate(rows):
+        products, least = block[line], _least(best[row, last], margin[row])
+        begin = _next_chunk(products, 0, least)
+        while begin < len(products):
+            for place in places[: _reaching(products[begin : begin + _CHUNK], least, places)]:
+                candidate, its = order[begin + place], products[begin + place]
                 if its < least or is_hidden[candidate]:
                     continue
                 if _is_among(own, start[user[row]], start[user[row] + 1], candidate):
                     continue
-                _keep(row, candidate, its, least, item, product, kept)
+                _keep(row, _pair(its, candidate), least, pair, kept)
                 if its > best[row, last]:
                     _insert_product(best, row, its)
                     least = _least(best[row, last], margin[row])
-            begin = _next_chunk(block[row], begin + _CHUNK, least)
+            begin = _next_chunk(products, begin + _CHUNK, least)
 
 
 @njit(cache=True, nogil=True)
-def are_full(reach: Scores, margin: IntArray, best: Products) -> bool:
-    """Whether no item whose real product is at most `reach` (n,) could be among the k best, of any of the users."""
-    open_lists = 0
-    for row in range(len(reach)):
-        open_lists += not reach[row] < best[row, best.shape[1] - 1] - margin[row]  # so that NaN reaches everything
-    return open_lists == 0
+def still_open(rows: IntArray, reach: Scores, length: float, candidates: Candidates) -> IntArray:
+    """Those of `rows` for whom an item no longer than `length` could be among the k best.
+
+    Half of the margin is by how much the k-th real product may be less than the whole one; the other half is an item's.
+    """
+    margin, best = candidates.margin, candidates.best
+    count, found = 0, np.empty_like(rows)
+    for row in rows:
+        kth = best[row, best.shape[1] - 1] - (margin[row] + 1) // 2
+        found[count] = row
+        count += not reach[row] * length < kth  # so that NaN reaches everything
+    return found[:count]
 
 
 @njit(nogil=True)
@@ -133,26 +139,29 @@ def _is_among(rising: IntArray, low: int, high: int, item: int) -> bool:
 
 
 @njit(nogil=True)
-def _keep(
-    row: int, candidate: int, its: int, least: int, item: NDArray[np.int32], product: Products, kept: IntArray
-) -> None:  # fmt: skip
+def _pair(product: int, item: int) -> int:
+    return product << 32 | item
+
+
+@njit(nogil=True)
+def _keep(row: int, one: int, least: int, pair: IntArray, kept: IntArray) -> None:
     """Add an item and its product to a user's candidates, or note that they do not fit."""
-    room = item.shape[1]
+    room = pair.shape[1]
     if kept[row] == room:
-        kept[row] = _drop_below(row, least, item, product)
+        kept[row] = _drop_below(row, least, pair)
     if kept[row] < room:
-        item[row, kept[row]], product[row, kept[row]] = candidate, its
+        pair[row, kept[row]] = one
         kept[row] += 1
     else:
         kept[row] = room + 1
 
 
 @njit(nogil=True)
-def _drop_below(row: int, least: int, item: NDArray[np.int32], product: Products) -> int:
+def _drop_below(row: int, least: int, pair: IntArray) -> int:
     count = 0
-    for place in range(item.shape[1]):
-        if product[row, place] >= least:
-            item[row, count], product[row, count] = item[row, place], product[row, place]
+    for place in range(pair.shape[1]):
+        if pair[row, place] >> 32 >= least:
+            pair[row, count] = pair[row, place]
             count += 1
     return count
 
@@ -162,15 +171,15 @@ def score(
     user: IntArray, users: Scores, items: Scores, candidates: Candidates, found: IntArray, scores: Scores
 ) -> None:  # fmt: skip
     """Score in float32 what is left, and insert it into the lists of all users; equal scores by item."""
-    margin, best, item, product, kept = candidates
+    margin, best, pair, kept = candidates
     for row in range(len(user)):
-        if kept[row] > item.shape[1]:
+        if kept[row] > pair.shape[1]:
             continue
         least = _least(best[row, best.shape[1] - 1], margin[row])
-        for place in range(kept[row]):
-            if product[row, place] >= least:
-                score = _product(users[row], items[item[row, place]])
-                _insert(found[user[row]], scores[user[row]], item[row, place], score)
+        for one in pair[row, : kept[row]]:
+            if one >> 32 >= least:
+                item = one & _LOWER
+                _insert(found[user[row]], scores[user[row]], item, _product(users[row], items[item]))
 
 
 @njit(nogil=True)
