@@ -27,6 +27,7 @@ class Training:
         rows: folder of the rows it is judged on.
         metric: figure the gate compares, without its part.
         trained: candidates that were trained now; the others were found.
+        sample: in words, the part of a large shop's users that the rows are of; none: all of them.
     """
 
     model: ModelName
@@ -35,6 +36,7 @@ class Training:
     rows: Path
     metric: str
     trained: tuple[str, ...]
+    sample: str | None = None
 
     def run_of(self, candidate: str) -> RunRef:
         """The run of one candidate."""
@@ -55,6 +57,7 @@ class Work:
         example: a few rows for the logged model.
         rows: folder of the rows.
         ensemble: the candidate that averages others; it is chosen when it is within one standard error of the best.
+        sample: told with what was done.
     """
 
     model: ModelName
@@ -66,6 +69,7 @@ class Work:
     example: Callable[[], pl.DataFrame]
     rows: Path
     ensemble: str | None = None
+    sample: str | None = None
 
 
 def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
@@ -96,7 +100,7 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
     best = choose_on_validation(tuple(runs.values()), work.metric, work.ensemble, settings.promotion.confidence)
     logger.info("%s: %s is chosen on validation", work.model, best.candidate)
     challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
-    return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained))
+    return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained), work.sample)
 
 
 def best_on_validation(runs: Sequence[RunRef], metric: str) -> RunRef:

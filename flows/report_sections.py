@@ -90,6 +90,7 @@ def model_section(
     words = (
         f"In brackets the {settings.promotion.confidence:.0%} interval over users. "
         "A candidate is chosen on validation; the test is only told.",
+        *([f"All were {training.sample}."] if training.sample else []),
         f"Decision: {verdict(decision)}.",
         *(f"Why: {reason}" for reason in decision.reasons),
     )

@@ -71,6 +71,8 @@ def print_training(training: Training) -> None:
         name = f"{run.candidate} (chosen)" if run.candidate == chosen else run.candidate
         table.add_row(name, *(_cell(run.metrics.get(metric)) for metric in metrics))
     _CONSOLE.print(table)
+    if training.sample:
+        _CONSOLE.print(f"All were {training.sample}.")
     told = training.run_of(chosen).metrics
     users, items = (told.get(f"test_cold_{kind}_share") for kind in ("user", "item"))
     if users is not None and items is not None:

@@ -56,6 +56,7 @@ def train_churn(scheduler: str | None = None) -> Training:
         example=partial(_example, rows),
         rows=rows,
         ensemble=churn.BLEND,
+        sample=_told(*churn.share_of_users(runtime.open_lake(settings), settings.churn.max_users)),
     )
     return train_candidates(work, Registry(settings.mlflow), settings)
 
@@ -67,7 +68,7 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
     share, users = churn.share_of_users(lake, settings.churn.max_users)
     if share < 1:
         named += f"-{settings.churn.max_users}"
-        logger.info("learned from and judged on about %s of %s users: a fixed sample", f"{share:.0%}", f"{users:,}")
+        logger.info(_told(share, users))
     folder = runtime.work_folder(settings, "churn", named, "rows_and_unlabelled")
     if folder.exists():
         leftovers.mark_used(folder.parent)
@@ -76,6 +77,10 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
     as_ofs = features.split.as_ofs
     tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler, share)
     return tasks.prepare_churn_rows(lake, tokens, features.split, folder, share)
+
+
+def _told(share: float, users: int) -> str | None:
+    return f"learned from and judged on about {share:.0%} of {users:,} users: a fixed sample" if share < 1 else None
 
 
 def _example(rows: Path) -> pl.DataFrame:

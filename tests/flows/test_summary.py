@@ -1,4 +1,4 @@
-"""What is told at the end: ids of a shop as they are, whatever signs they hold."""
+"""What is told at the end: ids of a shop as they are, whatever signs they hold, and what figures are of."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,11 +8,14 @@ import pytest
 
 from everstay import tables as t
 from everstay.lake import Lake, commit_staged, stage_events
+from everstay.metrics.comparison import Interval
 from everstay.partitions import IN_PROCESS
+from everstay.registry.refs import ModelRef, RunRef
 from everstay.report import Section
 from everstay.report.document import Badge
 from everstay.settings import Churn
-from flows.summary import print_published, print_section
+from flows.candidates import Training
+from flows.summary import print_published, print_section, print_training
 from tests.lake.test_ingest import FrameChunk, purchases
 
 AS_OF = datetime(2023, 1, 9, tzinfo=UTC)
@@ -31,6 +34,17 @@ def test_users_items_and_reasons_with_brackets(tmp_path: Path, capsys: pytest.Ca
     page = capsys.readouterr().out
     for words in ("[/ann]", "[red]", "from [outlet]"):
         assert words in page
+
+
+@pytest.mark.parametrize("sample", [None, "learned from and judged on about 28% of 36,162 users: a fixed sample"])
+def test_that_a_sample_of_the_users_was_judged(sample: str | None, capsys: pytest.CaptureFixture[str]):
+    told = {"validation_average_precision": Interval(0.5, 0.4, 0.6)}
+    run = RunRef("churn", "r", "recency", "m", "d", "v", "2024-01-01", told)
+    champion = ModelRef("churn", "1", "r", "m", "recency", "d", "v", "2024-01-01")
+    print_training(Training("churn", (run,), champion, Path(), "average_precision", ("recency",), sample))
+    page = " ".join(capsys.readouterr().out.split())
+    assert "0.5000 (0.400–0.600)" in page
+    assert ("All were" in page, str(sample) in page) == (sample is not None, sample is not None)
 
 
 def test_key_figures_of_a_section(capsys: pytest.CaptureFixture[str]):
