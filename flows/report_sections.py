@@ -49,14 +49,8 @@ def data_section(ingestion: Ingestion, features: FeatureSet, currency: str) -> S
         ("data version", snapshot.data_version),
         ("amounts in", currency or "the shop's currency"),
     )
-    chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in split.validation)
-    words = (
-        f"Models learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
-        f"were chosen as of {chosen}, learned again from {len(split.refit)} as-ofs up to {split.refit[-1]:%Y-%m-%d}, "
-        f"and are judged as of {split.test:%Y-%m-%d}.",
-    )
     table = Table("What there is", (Column("what"), Column("how much")), counts)
-    return Section("Data", words, tables=(table,))
+    return Section("Data", (f"Models {split.in_words()}.",), tables=(table,))
 
 
 def validation_section(ingestion: Ingestion) -> Section:

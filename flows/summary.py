@@ -50,11 +50,8 @@ def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -
         _CONSOLE.print(f"Validation: {held} of {ingestion.expectations} expectations held; {ingestion.report}")
         for warning in ingestion.warnings:
             _CONSOLE.print(f"  warning: {warning}")
-    chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in split.validation)
     _CONSOLE.print(
-        f"Judged as of {split.test:%Y-%m-%d}, chosen as of {chosen}, "
-        f"learned from {len(split.train)} as-ofs from {split.train[0]:%Y-%m-%d} to {split.train[-1]:%Y-%m-%d}, "
-        f"then from {len(split.refit)} up to {split.refit[-1]:%Y-%m-%d}. "
+        f"Models {split.in_words()}. "
         f"Whether users left is {label_clock(split.test, settings.churn, snapshot.recorded_until)}."
     )
 

@@ -46,6 +46,22 @@ def test_wrong_order_and_missing_columns_are_refused(churn_rows: ChurnRows) -> N
         replace(churn_rows, train=churn_rows.train.drop("recency_days")).check()
 
 
+def test_a_short_history_is_split_by_users(churn_rows: ChurnRows) -> None:
+    known = pl.concat([churn_rows.refit, churn_rows.test])
+    split = TimeSplit((VALIDATION,), (), (VALIDATION,), TEST)
+    rows = ChurnRows.split(known, split)
+    rows.check()
+    assert 100 < rows.validation.height < 170 < rows.train.height < 300
+    assert_frame_equal(rows.refit.sort(t.USER_ID), known.filter(pl.col(t.AS_OF) == VALIDATION).sort(t.USER_ID))
+    fewer = ChurnRows.split(known.filter(pl.col(t.USER_ID) < "u3"), split)
+    assert set(fewer.validation[t.USER_ID]) < set(rows.validation[t.USER_ID])
+    with pytest.raises(ValueError, match="train and validation rows are not in the order of time"):
+        replace(rows, train=rows.refit).check()
+    later = rows.validation.with_columns(pl.lit(TEST).alias(t.AS_OF))
+    with pytest.raises(ValueError, match="validation and test rows are not in the order of time"):
+        replace(rows, validation=later, test=churn_rows.test.join(later, on=t.USER_ID, how="anti")).check()
+
+
 def test_join_keeps_labelled_users_and_those_without_tokens(churn_rows: ChurnRows) -> None:
     rows = churn_rows.test
     features = rows.drop(*LABEL_COLUMNS, *TOKEN_COLUMNS)

@@ -33,7 +33,14 @@ def test_split_never_lets_a_label_window_reach_the_next_part(churn, history_days
     try:
         split = time_split(AS_OF, first_event_at, churn)
     except NotReady:
-        assert AS_OF - 2 * window < full_history
+        assert AS_OF - window < full_history
+        return
+    if split.is_by_user:
+        assert AS_OF - 2 * window < full_history <= min(split.train)
+        assert max(split.train) + window == AS_OF == split.test
+        assert len(split.train) <= churn.training_slices
+        assert split.as_ofs == (*split.train, split.test)
+        assert split.between == ()
         return
     everything = [*split.train, *split.validation, split.test]
     assert everything == sorted(set(everything))
@@ -61,8 +68,15 @@ def test_split_uses_every_slice_it_may(churn):
 
 def test_too_short_a_history_is_not_ready_and_says_what_to_do():
     with pytest.raises(NotReady, match=r"does not have 84 days of history behind it; shorten"):
-        time_split(AS_OF, AS_OF - timedelta(days=143), Churn())
-    assert len(time_split(AS_OF, AS_OF - timedelta(days=144), Churn()).train) == 1
+        time_split(AS_OF, AS_OF - timedelta(days=113), Churn())
+
+
+def test_a_history_of_one_label_is_split_by_users_and_of_two_by_time():
+    shortest, short, enough = (time_split(AS_OF, AS_OF - timedelta(days=days), Churn()) for days in (114, 143, 144))
+    assert (shortest.is_by_user, short.is_by_user, enough.is_by_user) == (True, True, False)
+    assert [len(split.train) for split in (shortest, short, enough)] == [1, 5, 1]
+    assert "chosen on the others (the history is too short" in short.in_words()
+    assert f"chosen as of {enough.validation[0]:%Y-%m-%d}" in enough.in_words()
 
 
 @pytest.mark.parametrize(

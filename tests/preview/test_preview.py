@@ -153,7 +153,8 @@ def shop(users: int, days: int, every: int) -> str:
             "stop",
             "19 days, 1.4 times churn.horizon_days (14); at least",
         ),
-        (shop(50, 60, 5), "Is the history long enough?", "stop", "too short to train"),
+        (shop(50, 45, 5), "Is the history long enough?", "stop", "too short to train"),
+        (shop(50, 60, 5), "Is the history long enough?", "look", "a third of the users will choose"),
         (shop(50, 200, 5), "Is the history long enough?", "good", "judged as of 2024-07-04"),
         (
             shop(30, 200, 5),

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+import polars_hash
 from numpy.typing import NDArray
 
 from everstay import tables as t
@@ -16,6 +17,7 @@ from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
 _ATTRIBUTES, _UNLABELLED = "attributes.parquet", "unlabelled.parquet"
+_JUDGES = polars_hash.concat_str(t.USER_ID, pl.lit(" judges")).nchash.xxh3_64() % 3 == 0
 PARTS = ("train", "between", "validation", "test")
 LABEL_COLUMNS = (t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS, t.HORIZON_DAYS)
 """What is known only afterwards: whether a user left, and how those who stayed came back."""
@@ -62,6 +64,8 @@ class ChurnRows:
     def split(cls, rows: pl.DataFrame, split: TimeSplit, everybody: pl.DataFrame | None = None) -> Self:
         """Sort rows into the parts of `split`; rows of other as-ofs are left out.
 
+        Where `split` is by user, a third of the users is the validation, the same ones always.
+
         Args:
             rows: from `join_rows` with labels.
             split: by time.
@@ -74,6 +78,8 @@ class ChurnRows:
             "test": (split.test,),
         }
         parts = {part: _at(rows, as_ofs) for part, as_ofs in moments.items()}
+        if split.is_by_user:
+            parts["train"], parts["validation"] = (parts["train"].filter(one) for one in (~_JUDGES, _JUDGES))
         if everybody is None:
             return cls(**parts)
         last = _at(everybody, (split.train[-1], split.refit[-1]))
@@ -115,7 +121,8 @@ class ChurnRows:
 
         Raises:
             NotReady: one of the parts has no user that left, or none that stayed.
-            ValueError: a column is missing, or the parts are not in the order of time.
+            ValueError: a column is missing, or the parts are not in the order of time; train and validation may be of
+                the same as-ofs if they are of different users.
         """
         frames: list[pl.DataFrame] = [getattr(self, name) for name in parts]
         for name, part in zip(parts, frames, strict=True):
@@ -131,9 +138,10 @@ class ChurnRows:
                     f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both who left and who stayed "
                     "are needed; change look_back_days or horizon_days in [churn], or bring more history"
                 )
-        ends = [(part[t.AS_OF].min(), part[t.AS_OF].max()) for part in frames]
-        if any(earlier[1] >= later[0] for earlier, later in pairwise(ends)):  # type: ignore[operator]
-            raise ValueError(f"{', '.join(parts)} rows are not in the order of time")
+        for (one, other), (earlier, later) in zip(pairwise(parts), pairwise(frames), strict=True):
+            may_share = (one, other) == ("train", "validation")
+            if not (_is_before(earlier, later) or (may_share and _is_beside(earlier, later))):
+                raise ValueError(f"{one} and {other} rows are not in the order of time")
 
 
 def write_attributes(users: pl.DataFrame | None, folder: Path) -> None:
@@ -151,6 +159,16 @@ def read_attributes(folder: Path) -> pl.DataFrame | None:
 def outcomes(rows: pl.DataFrame) -> NDArray[np.float64]:
     """Who left: (N,) of 0 and 1."""
     return rows[t.CHURNED].cast(pl.Float64).to_numpy()
+
+
+def _is_before(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    return bool(one[t.AS_OF].max() < other[t.AS_OF].min())  # type: ignore[operator]
+
+
+def _is_beside(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    """Whether both are of the same as-ofs, and no user is in both."""
+    are_others = one.join(other, on=t.USER_ID, how="semi").is_empty()
+    return are_others and set(one[t.AS_OF]) == set(other[t.AS_OF])
 
 
 def _at(rows: pl.DataFrame, as_ofs: Collection[object]) -> pl.DataFrame:

@@ -14,6 +14,8 @@ from everstay.settings import Churn
 class TimeSplit:
     """As-ofs of the parts, oldest first; labels of train, validation and test are known at the next one's first as-of.
 
+    Where the history is too short for that, train and validation have the same as-ofs and are of different users.
+
     Attributes:
         train: what candidates learn from.
         between: further as-ofs after the last of `train` and before the last of `validation`; their labels are known
@@ -28,14 +30,30 @@ class TimeSplit:
     test: datetime
 
     @property
+    def is_by_user(self) -> bool:
+        """Whether train and validation differ by users and not by time."""
+        return self.train == self.validation
+
+    @property
     def refit(self) -> tuple[datetime, ...]:
         """Every as-of whose label is known at the test's."""
-        return (*self.train, *self.between, *self.validation)
+        return self.train if self.is_by_user else (*self.train, *self.between, *self.validation)
 
     @property
     def as_ofs(self) -> tuple[datetime, ...]:
         """All of them."""
         return (*self.refit, self.test)
+
+    def in_words(self) -> str:
+        """What models learned from, were chosen and are judged on."""
+        first, last, test = (f"{moment:%Y-%m-%d}" for moment in (self.train[0], self.train[-1], self.test))
+        learned = f"learned from {len(self.train)} as-ofs from {first} to {last}"
+        if self.is_by_user:
+            words = "were chosen on the others (the history is too short to choose on later as-ofs)"
+            return f"{learned} of two thirds of the users, {words}, learned again from all, and are judged as of {test}"
+        chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in self.validation)
+        again = f"learned again from {len(self.refit)} as-ofs up to {self.refit[-1]:%Y-%m-%d}"
+        return f"{learned}, were chosen as of {chosen}, {again}, and are judged as of {test}"
 
 
 def midnight_before(moment: datetime) -> datetime:
@@ -73,8 +91,11 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
     label delay before the first of them. Further ones follow backwards every `slice_step_days`, as long as a full
     look-back of history is behind them, `training_slices` at most.
 
+    A history too short for one training as-of before the validation's label is split by users: training and validation
+    share the as-ofs that lie at least one label delay before the test.
+
     Raises:
-        NotReady: the history is too short for a single training as-of.
+        NotReady: the history is too short for a single as-of whose label is known at the test's.
 
     >>> split = time_split(datetime(2017, 12, 2, tzinfo=UTC), datetime(2017, 1, 1, 11, tzinfo=UTC), Churn())
     >>> [moment.date().isoformat() for moment in (split.train[0], split.train[-1], *split.validation, split.test)]
@@ -83,22 +104,31 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
     last_validation = test_as_of - label_delay(churn)
     last = last_validation - label_delay(churn)
     earliest = first_event_at + timedelta(days=churn.look_back_days)
-    if last < earliest:
+    step = timedelta(days=churn.slice_step_days)
+    if last_validation < earliest:
         raise NotReady(
             f"the history begins at {first_event_at:%Y-%m-%d %H:%M} and is too short to train: judged at "
-            f"{test_as_of:%Y-%m-%d}, the last training as-of is {last:%Y-%m-%d %H:%M}, which does not have "
+            f"{test_as_of:%Y-%m-%d}, the last training as-of is {last_validation:%Y-%m-%d %H:%M}, which does not have "
             f"{churn.look_back_days} days of history behind it; shorten look_back_days or horizon_days in [churn], "
             "or bring more history"
         )
-    step = timedelta(days=churn.slice_step_days)
+    if last < earliest:
+        shared = _training(last_validation, earliest, churn)
+        return TimeSplit(shared, (), shared, test_as_of)
     judges = min(churn.validation_slices, _most_judges((last - earliest) // step + 1))
     validation = tuple(last_validation - 2 * step * back for back in reversed(range(judges)))
     last -= 2 * step * (judges - 1)
-    count = min(churn.training_slices, (last - earliest) // step + 1)
-    train = tuple(last - step * back for back in reversed(range(count)))
+    train = _training(last, earliest, churn)
     later = (last + step * ahead for ahead in range(1, (last_validation - last) // step + 1))
     between = tuple(moment for moment in later if moment < last_validation and moment not in validation)
     return TimeSplit(train, between, validation, test_as_of)
+
+
+def _training(last: datetime, earliest: datetime, churn: Churn) -> tuple[datetime, ...]:
+    """As-ofs back from `last`, not before `earliest`, as many as are wanted at most."""
+    step = timedelta(days=churn.slice_step_days)
+    count = min(churn.training_slices, (last - earliest) // step + 1)
+    return tuple(last - step * back for back in reversed(range(count)))
 
 
 def _most_judges(room: int) -> int:

@@ -89,9 +89,10 @@ def _check_history(first_at: datetime, ends_at: datetime, as_of: datetime, churn
         split = time_split(as_of, first_at, churn)
     except NotReady as error:
         return Check(question, "stop", f"{words}; {error}")
-    return Check(
-        question, "good", f"{words}; judged as of {as_of:%Y-%m-%d}, learned from {len(split.train)} as-ofs before"
-    )
+    words += f"; judged as of {as_of:%Y-%m-%d}, learned from {len(split.train)} as-ofs before"
+    if split.is_by_user:
+        words += "; too short to choose models on later as-ofs than they learned from: a third of the users will choose"
+    return Check(question, "look" if split.is_by_user else "good", words)
 
 
 def _check_labels(survey: Survey, as_of: datetime, ends_at: datetime, churn: Churn) -> list[Check]:
