@@ -107,10 +107,10 @@ def verdict(decision: Decision) -> str:
 
 def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until: datetime) -> Section:
     """The head of the published warning list."""
-    scores = lake.read(t.CHURN_SCORES)
-    if scores is None:
-        return Section("Warning list", ("Nothing is published yet.",))
-    scores = scores.filter(pl.col(t.AS_OF) == as_of)
+    stored = lake.read(t.CHURN_SCORES)
+    scores = t.CHURN_SCORES.empty() if stored is None else stored.filter(pl.col(t.AS_OF) == as_of)
+    if scores.is_empty():
+        return Section("Warning list", (f"Nothing is published as of {as_of:%Y-%m-%d}.",))
     clock = label_clock(as_of, published_definition(scores, settings.churn), known_until)
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     badges = [Badge(f"users in tier {tier}", f"{tiers.get(tier, 0):,}") for tier in ("high", "medium", "low")]

@@ -16,7 +16,7 @@ from flows.build_features import build_features
 from flows.ingest_events import ingest_events
 from flows.promote_model import promote_model, require_baseline
 from flows.run_report import PipelineRun, report_run
-from flows.score_users import score_users
+from flows.score_users import PartlyPublished, Publication, score_users
 from flows.train_churn import churn_rows, train_churn
 from flows.train_recommender import basket_rows, train_recommender
 
@@ -48,13 +48,23 @@ def retention_pipeline() -> None:
         for training, decision in zip(trainings, decisions, strict=True):
             summary.print_training(training)
             summary.print_decision(decision)
-        scored_at = score_users(scheduler=scheduler).as_of
-        run = PipelineRun(ingestion, features, trainings, decisions, scored_at)
+        publication, problem = _publish(scheduler)
+        run = PipelineRun(ingestion, features, trainings, decisions, publication.as_of)
         page = report_run(run, settings, scheduler)
     for name in leftovers.remove_unused(settings):
         get_run_logger().info("removed _work/%s: no run has used it for %d days", name, leftovers.UNUSED_DAYS)
     summary.print_report(page)
+    if problem:
+        raise problem
     summary.print_next_steps()
+
+
+def _publish(scheduler: str) -> tuple[Publication, PartlyPublished | None]:
+    """What was published; a model without a champion is told when the report is written."""
+    try:
+        return score_users(scheduler=scheduler), None
+    except PartlyPublished as problem:
+        return problem.publication, problem
 
 
 def check_settings(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from prefect.artifacts import create_link_artifact
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features import midnight_before
+from everstay.lake import Snapshot
 from everstay.registry import reports
 from everstay.registry.promotion import Decision
 from everstay.registry.store import Registry
@@ -91,7 +92,7 @@ def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler:
         parts.model_section(recommender, run.decisions[1], run.features, settings, {}),
         *retention,
         parts.warning_section(lake, run.scored_at, settings, snapshot.recorded_until),
-        back_test_part(snapshot, settings, scheduler),
+        _back_test(snapshot, settings, scheduler),
     ]
     return Report(
         title=f"Everstay: run of the data until {snapshot.recorded_until:%Y-%m-%d}",
@@ -115,6 +116,13 @@ def retention_sections(features: FeatureSet, settings: Settings, scheduler: str)
         return [Section("Retention", (str(error),))]
     test = features.split.test
     return [retention_section(figures, lateness), rhythm_section(figures), _segments(features, settings, test)]
+
+
+def _back_test(snapshot: Snapshot, settings: Settings, scheduler: str) -> Section:
+    try:
+        return back_test_part(snapshot, settings, scheduler)
+    except NotReady as error:
+        return Section("Back-test", (str(error),))
 
 
 def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Section:

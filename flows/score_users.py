@@ -8,10 +8,13 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.registry.refs import ModelRef
+from everstay.errors import NotReady
+from everstay.lake import Lake, Snapshot
+from everstay.registry import rollout
+from everstay.registry.refs import ModelName, ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
-from everstay.registry.versions import require_champion
+from everstay.registry.versions import champion
 from everstay.scoring import Work, keep_previous, previous_as_of, scoring_as_of
 from everstay.scoring.leaving import learned_definition
 from everstay.settings import Churn, Settings, load_settings
@@ -20,15 +23,31 @@ from flows.ingest_events import ingest_events
 from flows.prove_as_of import prove_as_of
 from flows.summary import print_published
 
+TABLE_OF: Mapping[ModelName, t.Table] = {"churn": t.CHURN_SCORES, "recommender": t.RECOMMENDATIONS}
+"""What each model publishes."""
+
 
 @dataclass(frozen=True)
 class Publication:
-    """What is published, and whether this run did it or an earlier one."""
+    """What was published.
+
+    Attributes:
+        as_of: of the tables.
+        published: tables that this run published; others were published before, or have no champion.
+        lacking: why, for each model that has no champion.
+    """
 
     as_of: datetime
-    churn: ModelRef
-    recommender: ModelRef
     published: tuple[str, ...]
+    lacking: tuple[str, ...]
+
+
+class PartlyPublished(NotReady):
+    """A model has no champion; what the other one makes is published."""
+
+    def __init__(self, publication: Publication) -> None:
+        super().__init__("; ".join(publication.lacking))
+        self.publication = publication
 
 
 @flow(name="score-users")
@@ -42,7 +61,8 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
         scheduler: Dask scheduler of a calling flow.
 
     Raises:
-        NotReady: there is no champion, or no data, or none that reaches `score_as_of`.
+        PartlyPublished: a model has no champion; told at the end, when the other one's table is published.
+        NotReady: there is no champion at all, or no data, or none that reaches `score_as_of`.
         LeakFound: a table of a sample changes with what came later.
         DataRejected: a scored table breaks an expectation; what was published before stays.
     """
@@ -52,6 +72,8 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
             ingest_events(scheduler=address)
         publication = _score(settings, address)
     print_published(runtime.open_lake(settings), publication.as_of, settings.churn)
+    if publication.lacking:
+        raise PartlyPublished(publication)
     return publication
 
 
@@ -60,40 +82,57 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     lake, registry = runtime.open_lake(settings), Registry(settings.mlflow)
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
-    churn, recommender = require_champion(registry, "churn"), require_champion(registry, "recommender")
-    logged = logged_settings(registry, churn.run_id).get("churn", {})
-    if learned := learned_otherwise(logged, settings.churn):
-        logger.warning("churn champion version %s %s", churn.version, learned)
-    settings = settings.model_copy(update={"churn": learned_definition(logged, settings.churn)})
+    champions = {model: ref for model in TABLE_OF if (ref := champion(registry, model))}
+    lacking = tuple(_why_none(registry, lake, model) for model in TABLE_OF if model not in champions)
+    if not champions:
+        raise NotReady("; ".join(lacking))
+    if churn := champions.get("churn"):
+        logged = logged_settings(registry, churn.run_id).get("churn", {})
+        if learned := learned_otherwise(logged, settings.churn):
+            logger.warning("churn champion version %s %s", churn.version, learned)
+        settings = settings.model_copy(update={"churn": learned_definition(logged, settings.churn)})
     before = previous_as_of(lake, as_of)
-    tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
-    population = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
-    lists = settings.recommender.list_rules
-    keys = {  # a version's number begins anew with a new store, the model's id does not
-        t.CHURN_SCORES.name: f"{churn.version} {churn.model_id} {snapshot.data_version} {population}",
-        t.RECOMMENDATIONS.name: f"{recommender.version} {recommender.model_id} {snapshot.data_version} {lists}",
-    }
-    due = [
-        table for table in (t.CHURN_SCORES, t.RECOMMENDATIONS) if not lake.has_published(table, as_of, keys[table.name])
-    ]
+    keys = {model: _publication_key(model, ref, snapshot, settings) for model, ref in champions.items()}
+    due = [model for model in champions if not lake.has_published(TABLE_OF[model], as_of, keys[model])]
     if due:
         prove_as_of()
     published, suites = [], Path(settings.expectations_folder)
-    for table in due:
-        ref = churn if table is t.CHURN_SCORES else recommender
+    for model in due:
+        table, ref = TABLE_OF[model], champions[model]
         logger.info("scoring %s as of %s with version %s", table.name, f"{as_of:%Y-%m-%d}", ref.version)
         work = Work(snapshot, tasks.download_artifact(registry, ref), ref.version, as_of)
         folder = runtime.parts_folder(settings, table.name)
-        if table is t.CHURN_SCORES:
+        if model == "churn":
             previous = keep_previous(lake, before, runtime.parts_folder(settings, "previous_scores"))
             parts = tasks.compute_churn_scores(work, settings, folder, scheduler, previous)
         else:
             parts = tasks.compute_recommendations(work, settings.recommender, folder, scheduler)
         report = tasks.validate_table(table, parts.read, parts.numbers, scheduler, expectations=suites)
         runtime.show_validation([report], settings, f"score-{table.name}".replace("_", "-"))
-        tasks.publish_table(lake, table, parts, as_of=as_of, key=keys[table.name])
+        tasks.publish_table(lake, table, parts, as_of=as_of, key=keys[model])
         published.append(table.name)
-    return Publication(as_of, churn, recommender, tuple(published))
+    return Publication(as_of, tuple(published), lacking)
+
+
+def _publication_key(model: ModelName, ref: ModelRef, snapshot: Snapshot, settings: Settings) -> str:
+    """What decides a published table; a version's number begins anew with a new store, the model's id does not."""
+    rules: object = settings.recommender.list_rules
+    if model == "churn":
+        tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
+        rules = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
+    return f"{ref.version} {ref.model_id} {snapshot.data_version} {rules}"
+
+
+def _why_none(registry: Registry, lake: Lake, model: ModelName) -> str:
+    """Why a model has no champion, and what to do."""
+    decisions = rollout.history(registry, lake, model)
+    if decisions.is_empty():
+        return f"there is no {model} champion yet: run `make train`"
+    reasons = "; ".join(decisions[t.REASONS][-1])
+    return (
+        f"there is no {model} champion, so nothing of it is published; the last decision: {reasons}; bring more "
+        f"history, or change [promotion] or [{model}] in everstay.toml, and run `make train`"
+    )
 
 
 def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:

@@ -98,16 +98,15 @@ def print_decision(decision: Decision) -> None:
 
 def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
     """The riskiest users of an as-of, why, what to offer them, and when it will be known whether they left."""
-    scores, lists = lake.read(t.CHURN_SCORES), lake.read(t.RECOMMENDATIONS)
-    if scores is None or lists is None:
-        return
-    scores, lists = (frame.filter(pl.col(t.AS_OF) == as_of) for frame in (scores, lists))
+    scores, lists = (_published(lake, table, as_of) for table in (t.CHURN_SCORES, t.RECOMMENDATIONS))
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     _CONSOLE.rule(f"Published as of {as_of:%Y-%m-%d}")
     _CONSOLE.print(
         f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
         f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
     )
+    if scores.is_empty():
+        return
     clock = label_clock(as_of, published_definition(scores, churn), lake.snapshot().recorded_until)
     _CONSOLE.print(f"Whether they left is {clock}. Value at risk is in the shop's currency.")
     table = Table(title="The head of the warning list", title_justify="left")
@@ -125,6 +124,11 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
             ", ".join(items),
         )
     _CONSOLE.print(table)
+
+
+def _published(lake: Lake, table: t.Table, as_of: datetime) -> pl.DataFrame:
+    rows = lake.read(table)
+    return table.empty() if rows is None else rows.filter(pl.col(t.AS_OF) == as_of)
 
 
 def _told(value: float | datetime | None, form: str) -> str:

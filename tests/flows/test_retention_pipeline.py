@@ -31,7 +31,7 @@ from flows.churn_definition import churn_definition
 from flows.find_users import find_users
 from flows.promote_model import promote_model
 from flows.retention_pipeline import check_settings, retention_pipeline
-from flows.score_users import score_users
+from flows.score_users import PartlyPublished, score_users
 from flows.tune_model import tune_model
 from tests.flows.conftest import PYTHONPATH, REPOSITORY, write_settings
 
@@ -228,6 +228,29 @@ def test_what_settings_rule_out_is_told(
     monkeypatch.setenv(f"EVERSTAY_{variable}", value)
     with pytest.raises(SettingsError, match=message):
         check_settings(load_settings())
+
+
+def test_a_model_that_the_gate_refuses_keeps_the_other_from_nothing(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("EVERSTAY_PROMOTION__MAX_CALIBRATION_ERROR", "0.0001")
+    refused = r"no churn champion, so nothing of it is published; the last decision: .*above the limit 0\.0001"
+    with pytest.raises(PartlyPublished, match=refused):
+        retention_pipeline()
+    lists = content(shop, t.RECOMMENDATIONS)
+    assert lake_of(shop).read(t.CHURN_SCORES) is None
+    page = (shop / "reports" / "report.html").read_text()
+    assert "no churn scores are published yet" in page
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"churn_scores: 0 users (0 high, 0 medium, 0 low); recommendations: {lists[t.USER_ID].n_unique()} users" in told
+    )
+    with pytest.raises(PartlyPublished, match=refused):
+        score_users()
+    assert_frame_equal(content(shop, t.RECOMMENDATIONS), lists)
+    monkeypatch.setenv("EVERSTAY_PROMOTION__MAX_CALIBRATION_ERROR", "1")
+    retention_pipeline()
+    assert content(shop, t.CHURN_SCORES).height > 0
 
 
 def test_what_settings_rule_out_is_told_before_anything_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch):
