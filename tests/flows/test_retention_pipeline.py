@@ -245,12 +245,6 @@ def test_a_model_that_the_gate_refuses_keeps_the_other_from_nothing(
     assert (
         f"churn_scores: 0 users (0 high, 0 medium, 0 low); recommendations: {lists[t.USER_ID].n_unique()} users" in told
     )
-    with pytest.raises(PartlyPublished, match=refused):
-        score_users()
-    assert_frame_equal(content(shop, t.RECOMMENDATIONS), lists)
-    monkeypatch.setenv("EVERSTAY_PROMOTION__MAX_CALIBRATION_ERROR", "1")
-    retention_pipeline()
-    assert content(shop, t.CHURN_SCORES).height > 0
 
 
 def test_what_settings_rule_out_is_told_before_anything_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch):
