@@ -14,7 +14,7 @@ from benchmarks.result import Row, estimated, show
 from everstay import tables as t
 from everstay.churn.evaluate import lifecycle_states
 from everstay.metrics import classification as c
-from everstay.metrics.comparison import Interval, paired_statistic_difference, statistic_interval
+from everstay.metrics.comparison import Interval, drawn_interval, paired_statistic_difference, statistic_interval
 
 FloatArray = NDArray[np.float64]
 
@@ -106,6 +106,4 @@ def _state_figures(scored: Scored) -> list[Row]:
 
 def _perfect_error(probability: FloatArray) -> Interval:
     """Mean error of right scores, and what it lies within in 95 of 100 draws of the outcomes."""
-    errors = c.perfect_calibration_errors(probability, _DRAWS, _SEED)
-    low, high = np.quantile(errors, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return Interval(float(errors.mean()), float(low), float(high))
+    return drawn_interval(c.perfect_calibration_errors(probability, _DRAWS, _SEED), _CONFIDENCE)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from prefect import flow
 
+from everstay.churn.evaluate import RIGHT_SCORES_ERROR
 from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
 from everstay.registry import ledger, rollout
@@ -105,7 +106,7 @@ def _judge(
     """Measure the evidence and decide."""
     run = training.run_of(challenger.candidate)
     rolled_back = ledger.rolled_back(rollout.history(registry, runtime.open_lake(settings), training.model))
-    calibration, coverage = run.metrics.get(_CALIBRATION), run.metrics.get(_COVERAGE)
+    calibration, chance, coverage = (run.metrics.get(name) for name in (_CALIBRATION, RIGHT_SCORES_ERROR, _COVERAGE))
     is_champion = current is not None and challenger.artifact_digest == current.artifact_digest
     difference = None
     if current is not None and not is_champion:
@@ -117,6 +118,7 @@ def _judge(
         baselines=_against_baselines(training, run, registry, settings) if current is None else {},
         is_baseline=challenger.candidate in BASELINES[training.model],
         calibration_error=calibration.value if calibration else None,
+        chance_error=chance.high if chance else 0.0,
         coverage=coverage.value if coverage else None,
         was_rolled_back=challenger.version in rolled_back,
     )

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
-from everstay.churn.evaluate import report_candidate, thirds
+from everstay.churn.evaluate import RIGHT_SCORES_ERROR, report_candidate, thirds
 from everstay.churn.plots import draw_all
 from everstay.churn.reasons import Attribution, placed
 from everstay.churn.rows import ChurnRows, outcomes
@@ -66,6 +66,9 @@ def test_a_constant_model(churn_rows: ChurnRows, churn_settings: Settings) -> No
     assert metrics["test_log_loss"].value == pytest.approx(np.log(2))
     assert metrics["test_expected_calibration_error"].value == pytest.approx(abs(0.5 - prevalence))
     assert "test_calibration_slope" not in metrics
+    right = metrics[RIGHT_SCORES_ERROR]  # one bin of probabilities of one half: the error of a mean
+    assert right.value == pytest.approx(np.sqrt(0.25 / churn_rows.test.height * 2 / np.pi), rel=0.25)
+    assert right.high == pytest.approx(1.96 * np.sqrt(0.25 / churn_rows.test.height), rel=0.25)
 
 
 def test_calibration_is_told_of_each_lifecycle_state(churn_rows: ChurnRows, churn_settings: Settings) -> None:

@@ -17,9 +17,12 @@ from everstay.churn.overview import look_over
 from everstay.churn.plots import draw_all
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.metrics import classification as c
-from everstay.metrics.comparison import Interval, statistic_interval
+from everstay.metrics.comparison import Interval, drawn_interval, statistic_interval
 from everstay.metrics.report import CandidateReport
 from everstay.settings import Settings
+
+RIGHT_SCORES_ERROR = "test_calibration_error_of_right_scores"
+"""What the calibration error would be if the probabilities were exactly right: among few users it is not zero."""
 
 METRICS = (
     c.roc_auc,
@@ -75,6 +78,7 @@ def report_candidate(
     metrics = {
         **_judge("validation", rows.validation, early_probability, settings),
         **_judge("test", rows.test, probability, settings),
+        RIGHT_SCORES_ERROR: _right_scores_error(probability, settings),
         **campaign.metrics,
         **_judge_slices(rows.test, churned, probability, settings),
         **_judge_states(rows.test, churned, probability, settings),
@@ -106,6 +110,12 @@ def _judge(part: str, rows: pl.DataFrame, probability: NDArray[np.float64], sett
         if np.isfinite(interval.value):
             metrics[f"{part}_{metric.__name__.removeprefix('_')}"] = interval
     return metrics
+
+
+def _right_scores_error(probability: NDArray[np.float64], settings: Settings) -> Interval:
+    policy = settings.promotion
+    drawn = c.perfect_calibration_errors(probability, policy.resamples, settings.training.seed)
+    return drawn_interval(drawn, policy.confidence)
 
 
 def _prevalence(churned: ArrayLike, _: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:

@@ -105,6 +105,12 @@ def paired_statistic_difference(
     return _interval(float(difference(None)), np.concatenate(drawn), confidence)
 
 
+def drawn_interval(drawn: ArrayLike, confidence: float) -> Interval:
+    """Mean of drawn figures, and the bounds that hold the wanted share of them."""
+    figures = _finite(drawn)
+    return _interval(float(figures.mean()), figures, confidence)
+
+
 def _resamples(users: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     """How often each user is drawn, (chunk, users) at a time: `users` draws with replacement per resample."""
     chunk = max(1, _CELLS // users)

@@ -19,6 +19,7 @@ class Evidence:
         baselines: challenger minus each baseline, paired over users; used when there is no champion.
         is_baseline: the challenger is itself one of the baselines (then `baselines` holds the others).
         calibration_error: of the challenger; None for a recommender.
+        chance_error: the largest that exactly right scores would show among as many users; 0 where it is not known.
         coverage: share of the catalogue the challenger shows; None for churn.
         was_rolled_back: a person took this version back before.
     """
@@ -29,6 +30,7 @@ class Evidence:
     baselines: Mapping[str, Interval] = field(default_factory=dict)
     is_baseline: bool = False
     calibration_error: float | None = None
+    chance_error: float = 0.0
     coverage: float | None = None
     was_rolled_back: bool = False
 
@@ -89,8 +91,10 @@ def guard_failures(evidence: Evidence, policy: Promotion) -> tuple[str, ...]:
     """The guards that do not hold, in words."""
     failures = []
     error, coverage = evidence.calibration_error, evidence.coverage
-    if error is not None and not error <= policy.max_calibration_error:
-        failures.append(f"guard: calibration error {error:.4f} is above the limit {policy.max_calibration_error:g}")
+    if error is not None and not error <= max(policy.max_calibration_error, evidence.chance_error):
+        words = f"guard: calibration error {error:.4f} is above the limit {policy.max_calibration_error:g}"
+        chance = f", and above what right scores would show ({evidence.chance_error:.4f} at most)"
+        failures.append(words + (chance if evidence.chance_error else ""))
     if coverage is not None and not coverage >= policy.min_coverage:
         failures.append(f"guard: coverage {coverage:.4f} is below the limit {policy.min_coverage:g}")
     if evidence.was_rolled_back:
