@@ -12,7 +12,7 @@ from everstay.registry import ledger, rollout
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
-from everstay.registry.versions import champion, why_lost
+from everstay.registry.versions import champion, usable_champion
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
 from flows.candidates import Training, best_on_validation
@@ -85,9 +85,7 @@ def require_baseline(model: ModelName, settings: Settings) -> None:
 
 
 def _has_champion(model: ModelName, settings: Settings) -> bool:
-    registry = Registry(settings.mlflow)
-    current = champion(registry, model)
-    return current is not None and not why_lost(registry, current)
+    return usable_champion(Registry(settings.mlflow), model) is not None
 
 
 def _put_baseline_forward(training: Training, refused: Decision, registry: Registry, settings: Settings) -> Decision:

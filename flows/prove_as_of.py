@@ -5,7 +5,7 @@ from prefect import flow, get_run_logger
 from everstay.errors import LeakFound
 from everstay.features import last_mature_as_of
 from everstay.registry.store import Registry
-from everstay.registry.versions import champion
+from everstay.registry.versions import usable_champion
 from everstay.scoring.proof import Proof
 from everstay.settings import load_settings
 from everstay.storage import Folder
@@ -26,7 +26,7 @@ def prove_as_of() -> Proof:
     settings, logger = load_settings(), get_run_logger()
     snapshot, registry = runtime.open_lake(settings).snapshot(), Registry(settings.mlflow)
     as_of = last_mature_as_of(snapshot.recorded_until, settings.churn)
-    versions = {model: champion(registry, model) for model in ("churn", "recommender")}
+    versions = {model: usable_champion(registry, model) for model in ("churn", "recommender")}
     champions = {
         model: tasks.download_artifact(registry, version) for model, version in versions.items() if version is not None
     }

@@ -31,7 +31,8 @@ def retention_pipeline() -> None:
     What the settings alone decide is told before anything is read, what the data decides before anything is trained.
 
     Raises:
-        EverstayError: a step cannot be done; the message says what to do, and later steps have not begun.
+        EverstayError: a step cannot be done; the message says what to do, and later steps have not begun, but for a
+            model without a champion, which is told at the end.
     """
     settings = load_settings()
     check_settings(settings)

@@ -121,8 +121,8 @@ def retention_sections(features: FeatureSet, settings: Settings, scheduler: str)
 def _back_test(snapshot: Snapshot, settings: Settings, scheduler: str) -> Section:
     try:
         return back_test_part(snapshot, settings, scheduler)
-    except NotReady as error:
-        return Section("Back-test", (str(error),))
+    except NotReady:
+        return Section("Back-test", ("No churn scores were published that could be looked back at.",))
 
 
 def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Section:

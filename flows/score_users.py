@@ -14,7 +14,7 @@ from everstay.registry import rollout
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
-from everstay.registry.versions import champion
+from everstay.registry.versions import champion, usable_champion, why_lost
 from everstay.scoring import Work, keep_previous, previous_as_of, scoring_as_of
 from everstay.scoring.leaving import learned_definition
 from everstay.settings import Churn, Settings, load_settings
@@ -34,7 +34,7 @@ class Publication:
     Attributes:
         as_of: of the tables.
         published: tables that this run published; others were published before, or have no champion.
-        lacking: why, for each model that has no champion.
+        lacking: why, for each model without a champion that can be loaded.
     """
 
     as_of: datetime
@@ -43,11 +43,15 @@ class Publication:
 
 
 class PartlyPublished(NotReady):
-    """A model has no champion; what the other one makes is published."""
+    """A model has no champion, or both have none; what a champion makes is published."""
 
     def __init__(self, publication: Publication) -> None:
         super().__init__("; ".join(publication.lacking))
         self.publication = publication
+
+    def __reduce__(self) -> tuple[type["PartlyPublished"], tuple[Publication]]:
+        """Pickle: Prefect may carry it from one process to another."""
+        return type(self), (self.publication,)
 
 
 @flow(name="score-users")
@@ -62,7 +66,7 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
 
     Raises:
         PartlyPublished: a model has no champion; told at the end, when the other one's table is published.
-        NotReady: there is no champion at all, or no data, or none that reaches `score_as_of`.
+        NotReady: there is no data, or none that reaches `score_as_of`.
         LeakFound: a table of a sample changes with what came later.
         DataRejected: a scored table breaks an expectation; what was published before stays.
     """
@@ -82,10 +86,8 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     lake, registry = runtime.open_lake(settings), Registry(settings.mlflow)
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
-    champions = {model: ref for model in TABLE_OF if (ref := champion(registry, model))}
+    champions = {model: ref for model in TABLE_OF if (ref := usable_champion(registry, model))}
     lacking = tuple(_why_none(registry, lake, model) for model in TABLE_OF if model not in champions)
-    if not champions:
-        raise NotReady("; ".join(lacking))
     if churn := champions.get("churn"):
         logged = logged_settings(registry, churn.run_id).get("churn", {})
         if learned := learned_otherwise(logged, settings.churn):
@@ -124,9 +126,11 @@ def _publication_key(model: ModelName, ref: ModelRef, snapshot: Snapshot, settin
 
 
 def _why_none(registry: Registry, lake: Lake, model: ModelName) -> str:
-    """Why a model has no champion, and what to do."""
+    """Why a model has no champion that can be loaded, and what to do."""
+    if current := champion(registry, model):
+        return f"the {model} champion, version {current.version}, cannot be loaded: {why_lost(registry, current)}"
     decisions = rollout.history(registry, lake, model)
-    if decisions.is_empty():
+    if decisions.is_empty() or decisions[t.IS_PROMOTED][-1]:
         return f"there is no {model} champion yet: run `make train`"
     reasons = "; ".join(decisions[t.REASONS][-1])
     return (

@@ -20,6 +20,7 @@ from everstay.churn.artifact import load_artifact
 from everstay.churn.candidates import evaluate_candidate, train_candidate
 from everstay.churn.rows import LABEL_COLUMNS, ChurnRows, outcomes
 from everstay.errors import EverstayError, NotReady
+from everstay.features import TimeSplit
 from everstay.metrics.classification import expected_calibration_error, roc_auc
 from everstay.settings import Settings
 
@@ -276,3 +277,19 @@ def test_an_unexpected_type_in_a_skops_file_is_refused(trained: Path, tmp_path: 
         load_artifact(folder)
     with pytest.raises(EverstayError, match="no churn artifact"):
         load_artifact(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["logistic", "network"])
+def test_a_history_split_by_users_is_learned_from_and_judged(
+    name: str, churn_rows: ChurnRows, churn_settings: Settings, tmp_path: Path
+) -> None:
+    known = churn_rows.refit
+    as_ofs = tuple(known[t.AS_OF].unique().sort().tail(3))
+    split = TimeSplit(as_ofs, (), as_ofs, churn_rows.test[t.AS_OF][0])
+    rows = ChurnRows.split(pl.concat([known, churn_rows.test]), split, known.drop(LABEL_COLUMNS))
+    folder = rows.write(tmp_path / "rows")
+    home = train_candidate(name, folder, churn_settings, tmp_path, "v1")
+    metrics = evaluate_candidate(home, folder, churn_settings).metrics
+    assert metrics["test_roc_auc"].value > 0.8
+    for part in ("artifact", "early"):  # the labels that both learned from are known at the test's as-of only
+        assert json.loads((home / part / "artifact.json").read_text())["as_of"] == split.test.isoformat()

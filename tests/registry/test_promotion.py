@@ -79,7 +79,14 @@ def test_the_champion_itself_is_nothing_new(same: dict[str, str]):
     [
         ({"calibration_error": 0.06}, "calibration error 0.0600 is above the limit 0.05"),
         ({"calibration_error": float("nan")}, "calibration error"),
-        ({"calibration_error": 0.06, "chance_error": 0.055}, "what right scores would show (0.0550 at most)"),
+        (
+            {"calibration_error": 0.06, "chance_error": 0.055},
+            "limit 0.05; exactly right scores would show 0.0550 at most",
+        ),
+        (
+            {"calibration_error": 0.11, "chance_error": 0.2},
+            "limit 0.05; exactly right scores would show 0.2000 at most",
+        ),
         ({"coverage": 0.1}, "coverage 0.1000 is below the limit 0.2"),
         ({"was_rolled_back": True}, "rolled back"),
     ],

@@ -1,4 +1,4 @@
-"""Scores -> probabilities: a monotone curve fitted on rows later than the training's, of three kinds to choose from."""
+"""Scores -> probabilities: a monotone curve fitted on rows not learned from, of three kinds to choose from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -104,7 +104,7 @@ def _store(fitted: Fitted, home: Path, key: str, rows: ChurnRows, data_version: 
     as_of = rows.test[t.AS_OF][0]
     params = dict(fitted.params)
     save_artifact(fitted.model, home / "artifact", as_of=as_of, data_version=data_version, params=params)
-    known = rows.validation[t.AS_OF].min()
+    known = as_of if rows.is_by_user else rows.validation[t.AS_OF].min()
     save_artifact(fitted.early, home / "early", as_of=known, data_version=data_version, params=params)  # type: ignore[arg-type]
     done = {"key": key, "params": params, "curves": dict(fitted.curves)}
     (home / _DONE).write_text(json.dumps(done, indent=1), encoding="utf-8")

@@ -73,7 +73,7 @@ def report_candidate(
     """
     churned, probability = outcomes(rows.test), model.predict_probability(rows.test)
     early_probability = early.predict_probability(rows.validation)
-    campaign = judge_money(rows.validation, early_probability, rows.test, probability, settings)
+    campaign = judge_money(rows, early_probability, probability, settings)
     overview = look_over(model, rows)
     metrics = {
         **_judge("validation", rows.validation, early_probability, settings),

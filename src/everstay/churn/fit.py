@@ -1,11 +1,12 @@
 """Fit one candidate: choose and calibrate on validation, then learn again from everything known at the test as-of.
 
-1. Fit on `train`; choose penalty, rounds or epochs by the log-loss on `validation` (several as-ofs), which is later.
-2. Fit the calibrator to these out-of-time scores of `validation`.
+1. Fit on `train`; choose penalty, rounds or epochs by the log-loss on `validation` (several as-ofs), which is later, or
+   of other users where the history is short.
+2. Fit the calibrator to these scores of `validation`.
 3. Fit again, with the chosen setting, on `train`, `between` and `validation`: all labels known at the test as-of.
 
 The calibrator of step 2 serves the model of step 3: there is no later row left that it could be fitted to, and the
-two models differ by a few weeks of rows. Nothing here reads a test row.
+two models differ by a few weeks or a third of the users. Nothing here reads a test row.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) ->
         work: for checkpoints, from which a killed run continues; emptied at the end.
     """
     choice = choose_candidate(name, rows, training, work)
-    calibrator = _calibrate(choice.early, rows.validation)
+    calibrator = _calibrate(choice.early, rows)
     learned = rows.refit
     usual = usual_values(learned)
     early = CalibratedModel(name, choice.early, calibrator, usual)
@@ -73,20 +74,24 @@ def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) ->
     return Fitted(model, early, params, choice.curves)
 
 
-def _calibrate(early: Scorer, validation: pl.DataFrame) -> Calibration:
-    """From scores out of time; its kind by leaving out an as-of, or of a single one a fifth of the users, in turn."""
+def _calibrate(early: Scorer, rows: ChurnRows) -> Calibration:
+    """From scores of rows not learned from; its kind by leaving out an as-of, or a fifth of the users, in turn.
+
+    The second where there is one as-of, or where as-ofs are those of `train` and may lie so close that labels repeat.
+    """
+    validation = rows.validation
     parts = validation[t.AS_OF].rank("dense").to_numpy()
-    if parts.max() == 1:
-        parts = np.arange(len(parts)) % 5  # rows of one as-of are in the order of users, which means nothing
+    if parts.max() == 1 or rows.is_by_user:
+        parts = (validation[t.USER_ID].rank("dense").to_numpy() - 1) % 5  # the order of ids means nothing
     return choose_calibrator(early.scores(validation), outcomes(validation), parts)
 
 
 def fit_blend(members: Mapping[str, Fitted], rows: ChurnRows) -> Fitted:
-    """Average fitted candidates; weights and the blend's own calibrator come from their out-of-time scores."""
+    """Average fitted candidates; weights and the blend's own calibrator come from their scores of `validation`."""
     early = choose_blend([member.early for member in members.values()], rows.validation)
     weights = {member.name: weight for member, weight in zip(early.members, early.weights, strict=True)}
     served = BlendScorer(tuple(members[name].model for name in weights), early.weights)
-    calibrator, usual = _calibrate(early, rows.validation), next(iter(members.values())).model.usual
+    calibrator, usual = _calibrate(early, rows), next(iter(members.values())).model.usual
     return Fitted(
         CalibratedModel("blend", served, calibrator, usual),
         CalibratedModel("blend", early, calibrator, usual),

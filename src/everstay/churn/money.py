@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from everstay import tables as t
-from everstay.churn.rows import outcomes
+from everstay.churn.rows import ChurnRows, outcomes
 from everstay.metrics.comparison import Interval, mean_interval, statistic_interval
 from everstay.metrics.profit import ProfitCurve, contact_cost, contact_profit, empc, profit_curve
 from everstay.settings import Settings, Value
@@ -48,20 +48,18 @@ def worth(rows: pl.DataFrame, value: Value) -> FloatArray:
     return value.margin * rows.select(spend).to_series().to_numpy()
 
 
-def judge_money(
-    validation: pl.DataFrame, early: FloatArray, test: pl.DataFrame, probability: FloatArray, settings: Settings
-) -> Campaign:
+def judge_money(rows: ChurnRows, early: FloatArray, probability: FloatArray, settings: Settings) -> Campaign:
     """Choose the campaign on validation rows, and see what it earns on the test rows.
 
     Args:
-        validation: rows with outcomes; of one as-of or several.
-        early: (n,) probabilities of the model that has not seen them.
-        test: rows with outcomes, one as-of.
+        rows: of n in `validation`, of one as-of or several, and m in `test`, of one.
+        early: (n,) probabilities of the model that has not seen the validation.
         probability: (m,) of the model that serves.
         settings: costs, budget and the intervals.
     """
+    validation, test = rows.validation, rows.test
     chosen = _curve(validation, early, settings.value)
-    users = validation.height / validation[t.AS_OF].n_unique()
+    users = test.height / rows.share  # of a list: validation may hold a part of them, or several lists
     budget = None if settings.value.budget is None else settings.value.budget / users
     threshold = float(chosen.scores[chosen.best(budget)])
     churned, worths = outcomes(test), worth(test, settings.value)

@@ -1,5 +1,6 @@
 """Training rows from the stored features, labels and day tokens; two stored models compared on the test rows."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +51,7 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
     sequences = tokens.read_all()
     readable = features.filter(pl.col(t.AS_OF).is_in([split.train[-1], split.refit[-1]]))
     rows = ChurnRows.split(join_rows(features, sequences, labels), split, join_rows(readable, sequences))
+    rows = replace(rows, share=share)
     rows.check()
     partial = rows.write(folder.with_name(f"{folder.name}.partial"))
     write_attributes(tables.read(t.USERS), partial)

@@ -1,8 +1,12 @@
-"""The rows that churn candidates learn from and are judged on: one per user and as-of, in four parts by time."""
+"""The rows that churn candidates learn from and are judged on: one per user and as-of, in four parts by time.
 
+Where the history is too short, train and validation are of the same as-ofs and of different users.
+"""
+
+import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +20,7 @@ from everstay.churn.encoding import FEATURE_COLUMNS, HISTORY_COLUMNS, STATE_COLU
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
 
-_ATTRIBUTES, _UNLABELLED = "attributes.parquet", "unlabelled.parquet"
+_ATTRIBUTES, _UNLABELLED, _SHARE = "attributes.parquet", "unlabelled.parquet", "share.json"
 _JUDGES = polars_hash.concat_str(t.USER_ID, pl.lit(" judges")).nchash.xxh3_64() % 3 == 0
 PARTS = ("train", "between", "validation", "test")
 LABEL_COLUMNS = (t.CHURNED, t.RETURN_DAYS, t.ORDER_DAYS, t.HORIZON_DAYS)
@@ -52,6 +56,7 @@ class ChurnRows:
         test: what the final models are judged on, and nothing else.
         unlabelled: users outside the churn population as of the last of `train` and the last before `test`, without
             `LABEL_COLUMNS`: networks learn to read from them too.
+        share: of the shop's users that the rows are of.
     """
 
     train: pl.DataFrame
@@ -59,6 +64,7 @@ class ChurnRows:
     validation: pl.DataFrame
     test: pl.DataFrame
     unlabelled: pl.DataFrame = field(default_factory=pl.DataFrame)
+    share: float = 1.0
 
     @classmethod
     def split(cls, rows: pl.DataFrame, split: TimeSplit, everybody: pl.DataFrame | None = None) -> Self:
@@ -80,10 +86,18 @@ class ChurnRows:
         parts = {part: _at(rows, as_ofs) for part, as_ofs in moments.items()}
         if split.is_by_user:
             parts["train"], parts["validation"] = (parts["train"].filter(one) for one in (~_JUDGES, _JUDGES))
+        labelled = cls(parts["train"], parts["between"], parts["validation"], parts["test"])
         if everybody is None:
-            return cls(**parts)
+            return labelled
         last = _at(everybody, (split.train[-1], split.refit[-1]))
-        return cls(**parts, unlabelled=last.join(rows, on=[t.USER_ID, t.AS_OF], how="anti"))
+        if split.is_by_user:
+            last = last.filter(~_JUDGES)  # what they did at the last as-of is what decides their labels at earlier ones
+        return replace(labelled, unlabelled=last.join(rows, on=[t.USER_ID, t.AS_OF], how="anti"))
+
+    @property
+    def is_by_user(self) -> bool:
+        """Whether train and validation differ by users and not by time."""
+        return not _is_before(self.train, self.validation)
 
     @property
     def refit(self) -> pl.DataFrame:
@@ -96,13 +110,15 @@ class ChurnRows:
         for part in PARTS:
             getattr(self, part).write_parquet(folder / f"{part}.parquet")
         self.unlabelled.write_parquet(folder / _UNLABELLED)
+        (folder / _SHARE).write_text(json.dumps(self.share), encoding="utf-8")
         return folder
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Undo `write`."""
-        parts = {part: pl.read_parquet(folder / f"{part}.parquet") for part in PARTS}
-        return cls(**parts, unlabelled=pl.read_parquet(folder / _UNLABELLED))
+        train, between, validation, test = (pl.read_parquet(folder / f"{part}.parquet") for part in PARTS)
+        share = json.loads((folder / _SHARE).read_text(encoding="utf-8"))
+        return cls(train, between, validation, test, pl.read_parquet(folder / _UNLABELLED), share)
 
     @classmethod
     def read_early(cls, folder: Path) -> Self:
@@ -122,7 +138,7 @@ class ChurnRows:
         Raises:
             NotReady: one of the parts has no user that left, or none that stayed.
             ValueError: a column is missing, or the parts are not in the order of time; train and validation may be of
-                the same as-ofs if they are of different users.
+                the same time if they are of different users.
         """
         frames: list[pl.DataFrame] = [getattr(self, name) for name in parts]
         for name, part in zip(parts, frames, strict=True):
@@ -138,9 +154,9 @@ class ChurnRows:
                     f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both who left and who stayed "
                     "are needed; change look_back_days or horizon_days in [churn], or bring more history"
                 )
-        for (one, other), (earlier, later) in zip(pairwise(parts), pairwise(frames), strict=True):
+        for (one, earlier), (other, later) in combinations(zip(parts, frames, strict=True), 2):
             may_share = (one, other) == ("train", "validation")
-            if not (_is_before(earlier, later) or (may_share and _is_beside(earlier, later))):
+            if not (_is_before(earlier, later) or (may_share and _are_others(earlier, later))):
                 raise ValueError(f"{one} and {other} rows are not in the order of time")
 
 
@@ -165,10 +181,9 @@ def _is_before(one: pl.DataFrame, other: pl.DataFrame) -> bool:
     return bool(one[t.AS_OF].max() < other[t.AS_OF].min())  # type: ignore[operator]
 
 
-def _is_beside(one: pl.DataFrame, other: pl.DataFrame) -> bool:
-    """Whether both are of the same as-ofs, and no user is in both."""
-    are_others = one.join(other, on=t.USER_ID, how="semi").is_empty()
-    return are_others and set(one[t.AS_OF]) == set(other[t.AS_OF])
+def _are_others(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    """Whether no user is in both."""
+    return one.join(other, on=t.USER_ID, how="semi").is_empty()
 
 
 def _at(rows: pl.DataFrame, as_ofs: Collection[object]) -> pl.DataFrame:

@@ -47,7 +47,8 @@ class TimeSplit:
     def in_words(self) -> str:
         """What models learned from, were chosen and are judged on."""
         first, last, test = (f"{moment:%Y-%m-%d}" for moment in (self.train[0], self.train[-1], self.test))
-        learned = f"learned from {len(self.train)} as-ofs from {first} to {last}"
+        span = f"{len(self.train)} as-ofs from {first} to {last}" if len(self.train) > 1 else f"one as-of, {first},"
+        learned = f"learned from {span}"
         if self.is_by_user:
             words = "were chosen on the others (the history is too short to choose on later as-ofs)"
             return f"{learned} of two thirds of the users, {words}, learned again from all, and are judged as of {test}"

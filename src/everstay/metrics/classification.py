@@ -90,13 +90,17 @@ def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | 
     outcome, probability, weight = _arrays(y, p, weights)
     rows = np.atleast_2d(weight)
     _, group = np.unique(probability, return_inverse=True)
-    mass = _group_sums(rows, group)
-    middle = np.cumsum(mass, axis=-1) - mass / 2
-    bins = np.minimum(_BINS * middle / mass.sum(axis=-1, keepdims=True), _BINS - 1).astype(np.int64)
+    bins = _equal_mass_bins(_group_sums(rows, group))
     error = _group_sums(rows * (outcome - probability), group)
     cell = bins + _BINS * np.arange(len(rows))[:, None]
     sums = np.bincount(cell.ravel(), weights=error.ravel(), minlength=_BINS * len(rows)).reshape(-1, _BINS)
     return _divide(np.abs(sums).sum(axis=-1), rows.sum(axis=-1)).reshape(weight.shape[:-1])
+
+
+def _equal_mass_bins(mass: FloatArray) -> NDArray[np.int64]:
+    """Bin of each value, ascending, of weights (..., values)."""
+    middle = np.cumsum(mass, axis=-1) - mass / 2
+    return np.minimum(_BINS * middle / mass.sum(axis=-1, keepdims=True), _BINS - 1).astype(np.int64)
 
 
 def perfect_calibration_errors(p: ArrayLike, draws: int, seed: int) -> FloatArray:
@@ -105,9 +109,10 @@ def perfect_calibration_errors(p: ArrayLike, draws: int, seed: int) -> FloatArra
     The outcomes are drawn from the probabilities themselves.
     """
     probability = np.asarray(p, dtype=np.float64)
-    chance = np.random.default_rng(seed)
-    drawn = (chance.random(len(probability)) < probability for _ in range(draws))
-    return np.array([expected_calibration_error(outcome, probability) for outcome in drawn])
+    _, group, mass = np.unique(probability, return_inverse=True, return_counts=True)
+    bins, chance = _equal_mass_bins(mass.astype(np.float64))[group], np.random.default_rng(seed)
+    errors = ((chance.random(len(probability)) < probability) - probability for _ in range(draws))
+    return np.array([np.abs(np.bincount(bins, weights=error)).sum() / len(probability) for error in errors])
 
 
 def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:

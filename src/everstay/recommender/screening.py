@@ -7,8 +7,8 @@ list is missed; users for whom the bound says too little are told, to be searche
 
 What all items have in common does not order a user's, so items are taken from their mean. Both sides are turned by one
 random rotation, which changes no product but spreads every vector evenly over its dimensions, so that less is rounded
-off (QuaRot, Ashkboos et al. 2024, section 3). Items come in the order of their lengths, and none is multiplied that is
-too short for all users of a block (LEMP, Teflioudi et al. 2015, section 3).
+off (QuaRot, Ashkboos et al. 2024, section 3). Items come in the order of their lengths, and a user is left out of the
+products where all further items are too short (LEMP, Teflioudi et al. 2015, section 3).
 
 Shapes: n users, k places, d dimensions, V items. A *step* is what a whole number stands for: one for all items, one for
 each user. Products of whole numbers count in user's steps times items' steps, and so do margins and reaches.
@@ -30,10 +30,10 @@ _INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni")
 _LARGEST = 127
 _ERROR_OF_SUMS = 2.0**-21  # times d ** 1.5: of rotations and sums in float32, relative to the lengths
 _SAFE = 1.001  # more than what the bounds themselves are rounded by
-_NO_BOUND = 2**33  # more than any product
+_NO_BOUND = 2**33  # more than twice any product
 _USERS_PER_DIMENSION = 4  # at fewer, to prepare the items takes longer than the search in float32
 _BLOCK_USERS, _BLOCK_ITEMS = 1_024, 1_024
-_WORTH_LEAVING_OUT = 7 / 8  # what is left of a block's users
+_WORTH_LEAVING_OUT = 7 / 8  # what is left of the users that are still multiplied
 
 
 def pays(users: torch.Tensor, items: torch.Tensor) -> bool:

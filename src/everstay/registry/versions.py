@@ -69,6 +69,12 @@ def require_champion(registry: Registry, model: ModelName) -> ModelRef:
     return found
 
 
+def usable_champion(registry: Registry, model: ModelName) -> ModelRef | None:
+    """The version in use, if there is one and it can be loaded."""
+    found = champion(registry, model)
+    return None if found is None or why_lost(registry, found) else found
+
+
 def get_version(registry: Registry, model: ModelName, version: str) -> ModelRef:
     """One version by its number."""
     return _as_ref(model, registry.client.get_model_version(model, version))
