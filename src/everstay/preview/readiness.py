@@ -89,7 +89,8 @@ def _check_history(first_at: datetime, ends_at: datetime, as_of: datetime, churn
         split = time_split(as_of, first_at, churn)
     except NotReady as error:
         return Check(question, "stop", f"{words}; {error}")
-    words += f"; judged as of {as_of:%Y-%m-%d}, learned from {len(split.train)} as-ofs before"
+    learned = "one as-of" if len(split.train) == 1 else f"{len(split.train)} as-ofs"
+    words += f"; judged as of {as_of:%Y-%m-%d}, learned from {learned} before"
     if split.is_by_user:
         words += "; too short to choose models on later as-ofs than they learned from: a third of the users will choose"
     return Check(question, "look" if split.is_by_user else "good", words)
