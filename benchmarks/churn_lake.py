@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -101,6 +102,7 @@ def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: P
         tokens = parts.read_all()
     labels = labels.filter(is_sampled(share))
     rows = ChurnRows.split(join_rows(features, tokens, labels), split, join_rows(features, tokens))
+    rows = replace(rows, share=share)
     rows.check()
     return rows.write(work / "rows")
 

@@ -116,7 +116,7 @@ def _judge(
         baselines=_against_baselines(training, run, registry, settings) if current is None else {},
         is_baseline=challenger.candidate in BASELINES[training.model],
         calibration_error=calibration.value if calibration else None,
-        chance_error=chance.high if chance else 0.0,
+        chance_error=chance.high if chance else None,
         coverage=coverage.value if coverage else None,
         was_rolled_back=challenger.version in rolled_back,
     )

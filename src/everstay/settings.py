@@ -155,8 +155,7 @@ class Promotion(Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1_000, ge=100)
     max_calibration_error: float = Field(default=0.05, gt=0, le=1)
-    """Guard: a churn challenger with a larger expected calibration error is not promoted, unless it is at most twice as
-    large and exactly right scores would show as much among so few users."""
+    """Guard: a churn challenger with a larger expected calibration error is never promoted."""
     min_coverage: float = Field(default=0.0, ge=0, le=1)
     """Guard: a recommender challenger that shows a smaller share of the catalogue is never promoted."""
 

@@ -79,14 +79,7 @@ def test_the_champion_itself_is_nothing_new(same: dict[str, str]):
     [
         ({"calibration_error": 0.06}, "calibration error 0.0600 is above the limit 0.05"),
         ({"calibration_error": float("nan")}, "calibration error"),
-        (
-            {"calibration_error": 0.06, "chance_error": 0.055},
-            "limit 0.05; exactly right scores would show 0.0550 at most",
-        ),
-        (
-            {"calibration_error": 0.11, "chance_error": 0.2},
-            "limit 0.05; exactly right scores would show 0.2000 at most",
-        ),
+        ({"calibration_error": 0.06, "chance_error": 0.07}, "0.05; exactly right scores would show up to 0.0700 among"),
         ({"coverage": 0.1}, "coverage 0.1000 is below the limit 0.2"),
         ({"was_rolled_back": True}, "rolled back"),
     ],
@@ -102,11 +95,6 @@ def test_a_guard_that_fails_refuses_a_better_challenger(guard: dict[str, float],
 def test_guards_that_hold_change_nothing():
     good = evidence(BETTER, calibration_error=0.05, coverage=0.2)
     assert decide(CHAMPION, CHALLENGER, good, Promotion(min_coverage=0.2)).is_promoted
-
-
-def test_an_error_that_right_scores_would_show_too_is_no_reason():
-    of_few_users = evidence(BETTER, calibration_error=0.06, chance_error=0.07)
-    assert decide(CHAMPION, CHALLENGER, of_few_users, POLICY).is_promoted
 
 
 def test_evidence_that_was_not_measured_is_an_error():

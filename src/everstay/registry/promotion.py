@@ -7,8 +7,6 @@ from everstay.metrics.comparison import Interval
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.settings import Promotion
 
-_MOST_FORGIVEN = 2.0  # times the limit: among very few users nobody can tell right scores from wrong ones
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -21,7 +19,7 @@ class Evidence:
         baselines: challenger minus each baseline, paired over users; used when there is no champion.
         is_baseline: the challenger is itself one of the baselines (then `baselines` holds the others).
         calibration_error: of the challenger; None for a recommender.
-        chance_error: the largest that exactly right scores would show among as many users; 0 where it is not known.
+        chance_error: up to which exactly right scores would show one among as many users; told when the guard fails.
         coverage: share of the catalogue the challenger shows; None for churn.
         was_rolled_back: a person took this version back before.
     """
@@ -32,7 +30,7 @@ class Evidence:
     baselines: Mapping[str, Interval] = field(default_factory=dict)
     is_baseline: bool = False
     calibration_error: float | None = None
-    chance_error: float = 0.0
+    chance_error: float | None = None
     coverage: float | None = None
     was_rolled_back: bool = False
 
@@ -92,12 +90,12 @@ def decide(champion: ModelRef | None, challenger: ModelRef, evidence: Evidence, 
 def guard_failures(evidence: Evidence, policy: Promotion) -> tuple[str, ...]:
     """The guards that do not hold, in words."""
     failures = []
-    error, coverage = evidence.calibration_error, evidence.coverage
-    forgiven = min(evidence.chance_error, _MOST_FORGIVEN * policy.max_calibration_error)
-    if error is not None and not error <= max(policy.max_calibration_error, forgiven):
-        words = f"guard: calibration error {error:.4f} is above the limit {policy.max_calibration_error:g}"
-        chance = f"; exactly right scores would show {evidence.chance_error:.4f} at most"
-        failures.append(words + (chance if evidence.chance_error else ""))
+    error, chance, coverage = evidence.calibration_error, evidence.chance_error, evidence.coverage
+    if error is not None and not error <= policy.max_calibration_error:
+        beside = "" if chance is None else f"; exactly right scores would show up to {chance:.4f} among as many users"
+        failures.append(
+            f"guard: calibration error {error:.4f} is above the limit {policy.max_calibration_error:g}{beside}"
+        )
     if coverage is not None and not coverage >= policy.min_coverage:
         failures.append(f"guard: coverage {coverage:.4f} is below the limit {policy.min_coverage:g}")
     if evidence.was_rolled_back:
