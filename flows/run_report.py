@@ -126,13 +126,11 @@ def _back_test(snapshot: Snapshot, settings: Settings, scheduler: str) -> Sectio
 
 
 def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Section:
-    lake = runtime.open_lake(settings)
-    labels, table = lake.read(t.CHURN_LABELS), lake.read(t.USER_FEATURES)
+    lake, at = runtime.open_lake(settings), pl.col(t.AS_OF) == as_of
+    labels, table = (lake.read(one, where=at) for one in (t.CHURN_LABELS, t.USER_FEATURES))
     if labels is None or table is None:
         return Section("Churn by segment", ("No labels are stored.",))
-    at = pl.col(t.AS_OF) == as_of
-    states = table.filter(at).select(t.USER_ID, LIFECYCLE)
-    segments = churn_by_segment(labels.filter(at), states, features.snapshot.read(t.USERS))
+    segments = churn_by_segment(labels, table.select(t.USER_ID, LIFECYCLE), features.snapshot.read(t.USERS))
     return segment_section(segments, f"{as_of:%Y-%m-%d}", settings.churn.horizon_days)
 
 

@@ -76,6 +76,7 @@ def bucket_labels(
     """
     columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
     events = reader.read_events(bucket, known_at, columns)
+    events = events.filter(pl.col(t.EVENT_TYPE).is_in([t.PURCHASE, t.RETURN]))
     return pl.concat(
         [churn_labels(events, as_of, churn, min(as_of + label_delay(churn), known_at)) for as_of in as_ofs]
     )

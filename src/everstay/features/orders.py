@@ -21,18 +21,10 @@ def net_purchases(events: pl.DataFrame) -> pl.DataFrame:
     order id cancels nothing, for nobody can say what came back.
     """
     order = [t.USER_ID, t.ORDER_ID]
-    pieces = pl.col(t.QUANTITY).cast(pl.Int64)
-    is_return = pl.col(t.EVENT_TYPE) == t.RETURN
-    cancelled = (
-        events.lazy()
-        .filter(pl.col(t.ORDER_ID).is_not_null() & pl.col(t.EVENT_TYPE).is_in([t.PURCHASE, t.RETURN]))
-        .group_by(order)
-        .agg(
-            is_return.any().alias("has_return"),
-            pieces.filter(is_return).sum().alias("returned"),
-            pieces.filter(~is_return).sum().alias("bought"),
-        )
-        .filter("has_return", pl.col("returned") >= pl.col("bought"))
-    )
+    pieces = pl.col(t.QUANTITY).cast(pl.Int64).sum()
     purchases = events.lazy().filter(pl.col(t.EVENT_TYPE) == t.PURCHASE)
+    returns = events.lazy().filter(pl.col(t.EVENT_TYPE) == t.RETURN, pl.col(t.ORDER_ID).is_not_null())
+    returned = returns.group_by(order).agg(pieces.alias("returned"))
+    bought = purchases.join(returned, on=order, how="semi").group_by(order).agg(pieces.alias("bought"))
+    cancelled = returned.join(bought, on=order).filter(pl.col("returned") >= pl.col("bought"))
     return purchases.join(cancelled, on=order, how="anti", maintain_order="left").collect()
