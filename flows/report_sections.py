@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-import polars as pl
-
 from everstay import tables as t
 from everstay.lake import Lake
 from everstay.metrics.maturity import Maturity, maturity
@@ -107,8 +105,7 @@ def verdict(decision: Decision) -> str:
 
 def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until: datetime) -> Section:
     """The head of the published warning list."""
-    stored = lake.read(t.CHURN_SCORES)
-    scores = t.CHURN_SCORES.empty() if stored is None else stored.filter(pl.col(t.AS_OF) == as_of)
+    scores = lake.read_publication(t.CHURN_SCORES, as_of)
     if scores.is_empty():
         return Section("Warning list", (f"Nothing is published as of {as_of:%Y-%m-%d}.",))
     clock = label_clock(as_of, published_definition(scores, settings.churn), known_until)

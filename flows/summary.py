@@ -98,7 +98,7 @@ def print_decision(decision: Decision) -> None:
 
 def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
     """The riskiest users of an as-of, why, what to offer them, and when it will be known whether they left."""
-    scores, lists = (_published(lake, table, as_of) for table in (t.CHURN_SCORES, t.RECOMMENDATIONS))
+    scores, lists = (lake.read_publication(table, as_of) for table in (t.CHURN_SCORES, t.RECOMMENDATIONS))
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     _CONSOLE.rule(f"Published as of {as_of:%Y-%m-%d}")
     _CONSOLE.print(
@@ -124,11 +124,6 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
             ", ".join(items),
         )
     _CONSOLE.print(table)
-
-
-def _published(lake: Lake, table: t.Table, as_of: datetime) -> pl.DataFrame:
-    rows = lake.read(table)
-    return table.empty() if rows is None else rows.filter(pl.col(t.AS_OF) == as_of)
 
 
 def _told(value: float | datetime | None, form: str) -> str:

@@ -65,6 +65,29 @@ def test_publishing_one_as_of_leaves_the_others(lake: Lake):
     assert_frame_equal(stored, pl.concat([labels(MONDAY, False, False, True), labels(TUESDAY, True)]))
 
 
+def test_a_publication_is_read_from_its_own_files_alone(lake: Lake):
+    assert (lake.as_ofs(t.CHURN_LABELS), len(lake.read_publication(t.CHURN_LABELS, MONDAY))) == ([], 0)
+    for as_of, key in ((TUESDAY, "v1"), (MONDAY, "v1"), (MONDAY, "v2")):
+        lake.publish(t.CHURN_LABELS, labels(as_of, key == "v2", False), as_of=as_of, key=key)
+    assert lake.as_ofs(t.CHURN_LABELS) == [MONDAY, TUESDAY]
+    for name in Path(lake.table_uri(t.CHURN_LABELS)).glob("*.parquet"):
+        if pl.read_parquet(name)[t.AS_OF][0] == TUESDAY:
+            name.unlink()
+    assert_frame_equal(lake.read_publication(t.CHURN_LABELS, MONDAY), labels(MONDAY, True, False))
+    chosen = lake.read_publication(t.CHURN_LABELS, MONDAY, (t.CHURNED, t.USER_ID))
+    assert chosen.rows() == [(True, "u0"), (False, "u1")]
+    nothing = lake.read_publication(t.CHURN_LABELS, TUESDAY + timedelta(days=1), (t.CHURNED, t.USER_ID))
+    assert nothing.equals(t.CHURN_LABELS.empty().select(t.CHURNED, t.USER_ID))
+
+
+def test_a_column_that_an_older_release_did_not_publish_is_null(lake: Lake):
+    older = replace(t.CHURN_LABELS, columns={k: v for k, v in t.CHURN_LABELS.columns.items() if k != t.ORDER_DAYS})
+    lake.publish(older, labels(MONDAY, True).drop(t.ORDER_DAYS), as_of=MONDAY, key="v1")
+    lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
+    told = [lake.read_publication(t.CHURN_LABELS, as_of, (t.ORDER_DAYS,)).item() for as_of in (MONDAY, TUESDAY)]
+    assert told == [None, 0]
+
+
 def test_rows_are_chosen_in_every_file(lake: Lake):
     left = pl.col(t.CHURNED)
     assert lake.read(t.CHURN_LABELS, where=left) is None

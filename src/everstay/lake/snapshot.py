@@ -172,6 +172,27 @@ def read_table(lake: Folder, table: t.Table, version: int, where: pl.Expr | None
     return _in_order(kept, table)
 
 
+def published_as_ofs(delta: DeltaTable) -> list[datetime]:
+    """The as-ofs of a table in which each publication has files of its own, by the statistics of the files."""
+    return _publications(delta)[t.AS_OF].unique().sort().to_list()
+
+
+def read_publication(
+    lake: Folder, table: t.Table, delta: DeltaTable, as_of: datetime, columns: list[str]
+) -> pl.DataFrame:
+    """Rows of one as-of, from its own files."""
+    paths = set(_publications(delta).filter(pl.col(t.AS_OF) == as_of)["path"])
+    files = [file for file in _names(table, delta.file_uris()) if file.removeprefix(f"{table.name}/") in paths]
+    rows = pl.concat((lake.read_parquet(file, columns) for file in files), how="diagonal") if files else table.empty()
+    return _in_order(rows, table).select(columns)
+
+
+def _publications(delta: DeltaTable) -> pl.DataFrame:
+    """`path` and `as_of` of each file."""
+    adds = pl.DataFrame(delta.get_add_actions(flatten=True))
+    return adds.select("path", pl.col(f"min.{t.AS_OF}").alias(t.AS_OF))
+
+
 @lru_cache(maxsize=16)
 def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
     """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""

@@ -1,5 +1,6 @@
 """The lake's Delta tables: replace, publish and append in one commit each; a snapshot names their versions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
-from everstay.lake.snapshot import Snapshot, event_files, read_table
+from everstay.lake.snapshot import Snapshot, event_files, published_as_ofs, read_publication, read_table
 from everstay.partitions import Parts
 from everstay.storage import Folder
 
@@ -141,6 +142,18 @@ class Lake:
         if current is None:
             return None
         return read_table(Folder(self.uri), table, current.version() if version is None else version, where)
+
+    def as_ofs(self, table: t.Table) -> list[datetime]:
+        """The as-ofs that are published, oldest first."""
+        current = self.open(table)
+        return [] if current is None else published_as_ofs(current)
+
+    def read_publication(self, table: t.Table, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """What is published as of a moment, without reading any other as-of; all columns when None."""
+        current, wanted = self.open(table), list(columns or table.columns)
+        if current is None:
+            return table.empty().select(wanted)
+        return read_publication(Folder(self.uri), table, current, as_of, wanted)
 
     def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
         """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-import polars as pl
 from rich.console import Console
 
 from everstay import tables as t
@@ -37,14 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def explain_user(user_id: str, settings: Settings) -> Story:
     """The story as of `score_as_of`, of the last publication, or of the last midnight that the data covers."""
     lake, registry = Lake(settings.data.folder, settings.data.buckets), Registry(settings.mlflow)
-    champion, snapshot, scores = require_champion(registry, "churn"), lake.snapshot(), lake.read(t.CHURN_SCORES)
+    champion, snapshot = require_champion(registry, "churn"), lake.snapshot()
     if settings.score_as_of is not None:
         as_of = scoring_as_of(snapshot, settings)
-    elif scores is not None and not scores.is_empty():
-        as_of = scores.select(pl.col(t.AS_OF).max()).item()
     else:
-        as_of = midnight_before(snapshot.recorded_until)
-    published = None if scores is None else scores.filter(pl.col(t.AS_OF) == as_of)
+        as_of = max(lake.as_ofs(t.CHURN_SCORES), default=midnight_before(snapshot.recorded_until))
+    published = lake.read_publication(t.CHURN_SCORES, as_of)
     work = Work(snapshot, download(registry, champion), champion.version, as_of)
     return tell_story(user_id, work, published, settings.churn)
 

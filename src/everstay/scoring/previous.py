@@ -13,20 +13,15 @@ _FILE = "previous.arrow"
 
 def previous_as_of(lake: Lake, as_of: datetime) -> datetime | None:
     """The last as-of before this one that scores are published for; None: there is none."""
-    stored = lake.read(t.CHURN_SCORES)
-    if stored is None:
-        return None
-    before: datetime | None = stored.filter(pl.col(t.AS_OF) < as_of)[t.AS_OF].max()  # type: ignore[assignment]
-    return before
+    return max((moment for moment in lake.as_ofs(t.CHURN_SCORES) if moment < as_of), default=None)
 
 
 def keep_previous(lake: Lake, before: datetime | None, folder: Folder) -> Folder | None:
     """Write the probabilities of an as-of where workers can read them; None when there is no such as-of."""
-    stored = lake.read(t.CHURN_SCORES)
-    if before is None or stored is None:
+    if before is None:
         return None
-    known = stored.filter(pl.col(t.AS_OF) == before)
-    folder.write_frame(_FILE, known.select(t.USER_ID, pl.col(t.CHURN_PROBABILITY).alias(t.PREVIOUS_PROBABILITY)))
+    known = lake.read_publication(t.CHURN_SCORES, before, (t.USER_ID, t.CHURN_PROBABILITY))
+    folder.write_frame(_FILE, known.rename({t.CHURN_PROBABILITY: t.PREVIOUS_PROBABILITY}))
     return folder
 
 
