@@ -16,7 +16,7 @@ from benchmarks.peers import run_peer
 from everstay import tables as t
 from everstay.churn import BLEND, MAX_TOKENS, ChurnRows, join_rows, load_artifact, train_candidate
 from everstay.churn.rows import outcomes
-from everstay.features import TimeSplit, compute_features, compute_labels, is_sampled
+from everstay.features import TimeSplit, compute_features, compute_labels, is_sampled, sample_share
 from everstay.features.buckets import compute_tokens
 from everstay.lake import Snapshot
 from everstay.metrics.classification import average_precision
@@ -95,8 +95,8 @@ def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: P
     with open_cluster(settings.dask) as scheduler:
         parts = compute_labels(snapshot, split.as_ofs, settings.churn, known_at, Folder(f"{work}/labels"), scheduler)
         labels = parts.read_all()
-        share = min(1.0, settings.churn.max_users / labels[t.USER_ID].n_unique())
-        parts = compute_features(snapshot, split.as_ofs, Folder(f"{work}/features"), scheduler)
+        share = sample_share(labels[t.USER_ID].n_unique(), settings.churn.max_users)
+        parts = compute_features(snapshot, split.as_ofs, Folder(f"{work}/features"), scheduler, share=share)
         features = parts.read_all().filter(is_sampled(share))
         parts = compute_tokens(snapshot, split.as_ofs, MAX_TOKENS, Folder(f"{work}/tokens"), scheduler, share)
         tokens = parts.read_all()

@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger
 from everstay import tables as t
 from everstay.code_version import code_version
 from everstay.errors import NotReady
-from everstay.features import TimeSplit, last_mature_as_of, time_split
+from everstay.features import TimeSplit, last_mature_as_of, sample_share, time_split
 from everstay.lake import Snapshot
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
@@ -19,17 +19,31 @@ from flows import runtime, tasks
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Which features and labels are stored, and what they were made from."""
+    """Which features and labels are stored, and what they were made from.
+
+    Attributes:
+        snapshot: of the events.
+        split: the as-ofs.
+        key: names what decided them.
+        is_new: whether this run made them.
+        users: with a label.
+        share: of them, whose features are stored at every as-of; all are at the last.
+    """
 
     snapshot: Snapshot
     split: TimeSplit
     key: str
     is_new: bool
+    users: int
+    share: float
 
 
 @flow(name="build-features")
 def build_features(scheduler: str | None = None) -> FeatureSet:
     """Compute `user_features` and `churn_labels` for all as-ofs of the split, once per data version and definition.
+
+    Of a large shop, features are those of a sample of the users, which is all that candidates learn from, but for the
+    last as-of.
 
     Args:
         scheduler: Dask scheduler of a calling flow.
@@ -46,14 +60,19 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
     logger.info("judged at %s; %d as-ofs before it", f"{split.test:%Y-%m-%d}", len(split.as_ofs) - 1)
     if lake.holds(t.USER_FEATURES, key) and lake.holds(t.CHURN_LABELS, key):
         logger.info("features of %s are stored already", snapshot.data_version)
-        return FeatureSet(snapshot, split, key, is_new=False)
+        stored = lake.read(t.CHURN_LABELS)
+        users = 0 if stored is None else stored[t.USER_ID].n_unique()
+        share = sample_share(users, settings.churn.max_users)
+        return FeatureSet(snapshot, split, key, is_new=False, users=users, share=share)
     work = partial(runtime.parts_folder, settings)
     known_at, suites = snapshot.recorded_until, Path(settings.expectations_folder)
     with runtime.dask_scheduler(settings, scheduler) as address:
-        features = tasks.compute_features(snapshot, split.as_ofs, work(t.USER_FEATURES.name), address)
         labels = tasks.compute_labels(
             snapshot, split.as_ofs, settings.churn, known_at, work(t.CHURN_LABELS.name), address
         )
+        users = sum(labels.read(number, (t.USER_ID,))[t.USER_ID].n_unique() for number in labels.numbers)
+        share = sample_share(users, settings.churn.max_users)
+        features = tasks.compute_features(snapshot, split.as_ofs, work(t.USER_FEATURES.name), address, share=share)
         reports = [
             tasks.validate_table(table, parts.read, parts.numbers, address, expectations=suites)
             for table, parts in ((t.USER_FEATURES, features), (t.CHURN_LABELS, labels))
@@ -61,7 +80,7 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
     runtime.show_validation(reports, settings, "build-features")
     tasks.replace_table(lake, t.USER_FEATURES, features, key=key)
     tasks.replace_table(lake, t.CHURN_LABELS, labels, key=key)
-    return FeatureSet(snapshot, split, key, is_new=True)
+    return FeatureSet(snapshot, split, key, is_new=True, users=users, share=share)
 
 
 def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
@@ -82,9 +101,9 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
 
 
 def feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
-    """Name what decides stored features and labels: data, as-ofs, definition of leaving and code; 64 hex digits."""
-    code = code_version("features")
-    parts = (snapshot.data_version, snapshot.bucket_count, split, settings.churn.definition, code)
+    """Name what decides stored features and labels: data, as-ofs, leaving, sample and code; 64 hex digits."""
+    code, churn = code_version("features"), settings.churn
+    parts = (snapshot.data_version, snapshot.bucket_count, split, churn.definition, churn.max_users, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

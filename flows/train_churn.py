@@ -56,7 +56,7 @@ def train_churn(scheduler: str | None = None) -> Training:
         example=partial(_example, rows),
         rows=rows,
         ensemble=churn.BLEND,
-        sample=_told(*churn.share_of_users(runtime.open_lake(settings), settings.churn.max_users)),
+        sample=_told(features),
     )
     return train_candidates(work, Registry(settings.mlflow), settings)
 
@@ -64,23 +64,22 @@ def train_churn(scheduler: str | None = None) -> Training:
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
     """The folder of the training rows of a feature set; they are put together when they are not there."""
     named = f"{features.key[:16]}-{code_version('churn')}"
-    lake, logger = runtime.open_lake(settings), get_run_logger()
-    share, users = churn.share_of_users(lake, settings.churn.max_users)
-    if share < 1:
-        named += f"-{settings.churn.max_users}"
-        logger.info(_told(share, users))
+    if told := _told(features):
+        get_run_logger().info(told)
     folder = runtime.work_folder(settings, "churn", named, "rows_and_unlabelled")
     if folder.exists():
         leftovers.mark_used(folder.parent)
         return folder
     tokens_folder = runtime.parts_folder(settings, "day_tokens")
-    as_ofs = features.split.as_ofs
+    as_ofs, share = features.split.as_ofs, features.share
     tokens = tasks.compute_tokens(features.snapshot, as_ofs, churn.MAX_TOKENS, tokens_folder, scheduler, share)
-    return tasks.prepare_churn_rows(lake, tokens, features.split, folder, share)
+    return tasks.prepare_churn_rows(runtime.open_lake(settings), tokens, features.split, folder, share)
 
 
-def _told(share: float, users: int) -> str | None:
-    return f"learned from and judged on about {share:.0%} of {users:,} users: a fixed sample" if share < 1 else None
+def _told(features: FeatureSet) -> str | None:
+    if features.share == 1:
+        return None
+    return f"learned from and judged on about {features.share:.0%} of {features.users:,} users: a fixed sample"
 
 
 def _example(rows: Path) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from everstay.features.churn_labels import churn_labels
 from everstay.features.ledger import code_events
 from everstay.features.population import merge_population, population_slices
 from everstay.features.ratings import latest_ratings
+from everstay.features.sample import is_sampled
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.lake import assign_bucket
 from everstay.partitions import IN_PROCESS
@@ -161,6 +162,20 @@ def test_any_number_of_buckets_gives_the_same_features(events, tmp_path_factory)
     assert one.equals(many)
     assert one.filter(pl.col(t.AS_OF) == AS_OF).equals(activity_features(events, ITEMS, AS_OF))
     assert sorted(path.name for path in folder.iterdir()) == ["1", "5"]
+
+
+@PROPERTY
+@given(events=event_frames(max_size=40))
+def test_of_a_sample_the_features_are_those_of_everybody_and_at_the_last_as_of_all_are_there(events, tmp_path_factory):
+    as_ofs = [AS_OF - timedelta(days=7), AS_OF - timedelta(days=2), AS_OF]
+    folder = tmp_path_factory.mktemp("features")
+    everybody, some = (
+        compute_features(Shop(events, 3), as_ofs, Folder(str(folder / str(share))), IN_PROCESS, share=share)
+        .read_all()
+        .sort(t.AS_OF, t.USER_ID)
+        for share in (1.0, 0.5)
+    )
+    assert some.equals(everybody.filter(is_sampled(0.5) | (pl.col(t.AS_OF) == AS_OF)))
 
 
 def test_a_large_bucket_sums_to_the_same_bits_in_any_order_and_beside_any_neighbours():

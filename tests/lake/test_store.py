@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.lake import Lake, commit_entities, content_key, stage_entities
+from everstay.partitions import IN_PROCESS, Parts, compute_parts
 from everstay.storage import Folder
 
 MONDAY = datetime(2023, 5, 1, tzinfo=UTC)
@@ -78,6 +79,23 @@ def test_a_publication_is_read_from_its_own_files_alone(lake: Lake):
     assert chosen.rows() == [(True, "u0"), (False, "u1")]
     nothing = lake.read_publication(t.CHURN_LABELS, TUESDAY + timedelta(days=1), (t.CHURNED, t.USER_ID))
     assert nothing.equals(t.CHURN_LABELS.empty().select(t.CHURNED, t.USER_ID))
+
+
+def test_what_workers_computed_is_published_part_by_part(lake: Lake, tmp_path: Path):
+    def parts(*frames: pl.DataFrame) -> Parts:
+        folder = Folder(str(tmp_path / "parts"))
+        return compute_parts(lambda number: frames[number], range(len(frames)), folder, IN_PROCESS)
+
+    monday, tuesday = labels(MONDAY, True, False, True), labels(TUESDAY, False)
+    for as_of, key, frame in ((MONDAY, "v1", monday.head(1)), (TUESDAY, "v1", tuesday), (MONDAY, "v2", monday)):
+        computed = parts(frame.head(2), frame.slice(2))
+        assert lake.publish_parts(t.CHURN_LABELS, computed, as_of=as_of, key=key)
+        assert computed.folder.files() == []
+    assert not lake.publish_parts(t.CHURN_LABELS, parts(monday), as_of=MONDAY, key="v2")
+    with pytest.raises(ValueError, match="no other as-of"):
+        lake.publish_parts(t.CHURN_LABELS, parts(monday, tuesday), as_of=MONDAY, key="v3")
+    stored = [lake.read_publication(t.CHURN_LABELS, as_of).sort(t.USER_ID) for as_of in (MONDAY, TUESDAY)]
+    assert_frame_equal(pl.concat(stored), pl.concat([monday, tuesday]))
 
 
 def test_a_column_that_an_older_release_did_not_publish_is_null(lake: Lake):

@@ -4,7 +4,7 @@ from everstay.churn.artifact import load_artifact, save_artifact
 from everstay.churn.candidates import BLEND, candidate_key, evaluate_candidate, train_candidate
 from everstay.churn.config import MAX_TOKENS
 from everstay.churn.model import CalibratedModel, ChurnModel
-from everstay.churn.prepare import compare_models, prepare_rows, share_of_users
+from everstay.churn.prepare import compare_models, prepare_rows
 from everstay.churn.rows import LABEL_COLUMNS, ChurnRows, join_rows
 
 __all__ = [
@@ -21,6 +21,5 @@ __all__ = [
     "load_artifact",
     "prepare_rows",
     "save_artifact",
-    "share_of_users",
     "train_candidate",
 ]

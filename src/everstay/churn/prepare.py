@@ -24,16 +24,6 @@ class TableReader(Protocol):
         """A stored table, or the rows of it that `where` keeps; None if there is none."""
 
 
-def share_of_users(tables: TableReader, most: int) -> tuple[float, int]:
-    """The share of the users with a label that makes `most` of them, at most 1, and how many they are.
-
-    Raises:
-        NotReady: labels are not stored yet.
-    """
-    users = _stored(tables, t.CHURN_LABELS)[t.USER_ID].n_unique()
-    return min(1.0, most / max(users, 1)), users
-
-
 def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path, share: float) -> Path:
     """Join what is stored of a share of the users into the parts of `split` and write them to `folder`.
 

@@ -6,7 +6,7 @@ from everstay.features.churn_labels import churn_labels
 from everstay.features.feature import Feature
 from everstay.features.orders import net_purchases
 from everstay.features.ratings import latest_ratings
-from everstay.features.sample import is_sampled
+from everstay.features.sample import is_sampled, sample_share
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
 from everstay.features.slices import TimeSplit, last_mature_as_of, midnight_before, time_split
 
@@ -29,5 +29,6 @@ __all__ = [
     "net_purchases",
     "next_basket",
     "purchase_history",
+    "sample_share",
     "time_split",
 ]

@@ -14,8 +14,8 @@ from everstay.features.churn_labels import churn_labels
 from everstay.features.feature import Feature
 from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
 from everstay.features.ratings import latest_ratings
-from everstay.features.sample import is_sampled
-from everstay.features.sequences import day_tokens, next_basket, purchase_history
+from everstay.features.sample import is_sampled, sampled_rows
+from everstay.features.sequences import TOKEN_COLUMNS, day_tokens, next_basket, purchase_history
 from everstay.features.slices import label_delay
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
@@ -53,11 +53,18 @@ def bucket_features(
     as_ofs: Sequence[datetime],
     features: Sequence[Feature] = FEATURES,
     population: Folder | None = None,
+    share: float = 1.0,
 ) -> pl.DataFrame:
-    """`user_features` of one bucket at several as-ofs; `population` holds that of all buckets, where needed."""
+    """`user_features` of one bucket at several as-ofs; of a share of the users (`is_sampled`), but of all at the last.
+
+    `population` holds that of all buckets, where needed.
+    """
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
-    table = None if population is None else population.read_frame(_MERGED)
-    return t.USER_FEATURES.conform(activity_slices(events, reader.read(t.ITEMS), as_ofs, features, table))
+    items, table = reader.read(t.ITEMS), None if population is None else population.read_frame(_MERGED)
+    if share == 1:
+        return t.USER_FEATURES.conform(activity_slices(events, items, as_ofs, features, table))
+    earlier = activity_slices(sampled_rows(events, share), items, as_ofs[:-1], features, table)
+    return t.USER_FEATURES.conform(pl.concat([earlier, activity_slices(events, items, as_ofs[-1:], features, table)]))
 
 
 def bucket_population(bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime]) -> pl.DataFrame:
@@ -88,9 +95,13 @@ def compute_features(
     folder: Folder,
     scheduler: str,
     features: Sequence[Feature] = FEATURES,
+    share: float = 1.0,
 ) -> Parts:
-    """`user_features` of all buckets, written to `folder`; the population's aggregates lie beside it meanwhile."""
-    function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features)
+    """`user_features` of all buckets, written to `folder`: of a share of the users, but of all at the last as-of.
+
+    The population's aggregates, of all users at every as-of, lie beside it meanwhile.
+    """
+    function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features, share=share)
     if not needs_population(features):
         return compute_parts(function, reader.buckets, folder, scheduler)
     population = compute_population(reader, as_ofs, Folder(f"{folder.uri}-population"), scheduler)
@@ -122,7 +133,7 @@ def bucket_tokens(
     bucket: int, *, reader: EventReader, as_ofs: Sequence[datetime], max_tokens: int, share: float
 ) -> pl.DataFrame:
     """Day tokens of one bucket at several as-ofs, of a share of its users."""
-    events = reader.read_events(bucket, max(as_ofs)).filter(is_sampled(share))
+    events = reader.read_events(bucket, max(as_ofs), TOKEN_COLUMNS).filter(is_sampled(share))
     return pl.concat([day_tokens(events, as_of, max_tokens) for as_of in as_ofs])
 
 

@@ -2,10 +2,20 @@
 
 import polars as pl
 import polars_hash
+import pyarrow as pa
 
 from everstay import tables as t
 
 _HASHES = 2**32
+
+
+def sample_share(users: int, most: int) -> float:
+    """The share of the users that makes `most` of them, at most 1.
+
+    >>> sample_share(40_000, 10_000), sample_share(400, 10_000)
+    (0.25, 1.0)
+    """
+    return min(1.0, most / max(users, 1))
 
 
 def is_sampled(share: float) -> pl.Expr:
@@ -18,3 +28,10 @@ def is_sampled(share: float) -> pl.Expr:
     [0, 204, 1000]
     """
     return polars_hash.col(t.USER_ID).nchash.xxh3_64() // _HASHES < round(share * _HASHES)
+
+
+def sampled_rows(events: pa.Table, share: float) -> pa.Table:
+    """Events of a share of the users; their ids are one dictionary, which alone is hashed."""
+    users = events[t.USER_ID].combine_chunks()
+    chosen = pl.DataFrame({t.USER_ID: pl.from_arrow(users.dictionary)}).select(is_sampled(share)).to_series()
+    return events.filter(chosen.to_arrow().take(users.indices))

@@ -19,6 +19,11 @@ TOKEN_AMOUNT = "token_amount"
 TOKEN_DISCOUNT = "token_discount"
 TOKEN_ITEMS = "token_items"
 TOKEN_HOUR = "token_hour"
+TOKEN_COLUMNS = (
+    t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.AMOUNT, t.DISCOUNT,
+)  # fmt: skip
+"""The columns of `tables.EVENTS` that `day_tokens` reads."""
+
 HISTORY_ITEM = "history_item"
 HISTORY_DAYS_AGO = "history_days_ago"
 HISTORY_ORDER = "history_order"

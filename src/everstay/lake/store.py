@@ -97,26 +97,30 @@ class Lake:
             ValueError: `frame` holds rows of another as-of.
         """
         frame = table.conform(frame)
-        if frame[t.AS_OF].n_unique() > 1 or (len(frame) and frame[t.AS_OF][0] != as_of):
-            raise ValueError(f"table {table.name}: a publication as of {as_of} must hold no other as-of")
+        _refuse_others(table, frame[t.AS_OF], as_of)
+        return self._publish(table, frame, as_of, key)
+
+    def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
+        """Publish what the workers computed for one `as_of`, one part in memory at a time, and remove their files."""
+        for number in parts.numbers:
+            _refuse_others(table, parts.read(number, (t.AS_OF,))[t.AS_OF], as_of)
+        changed = self._publish(table, _stream(table, parts), as_of, key)
+        parts.remove()
+        return changed
+
+    def _publish(self, table: t.Table, rows: pl.DataFrame | pa.RecordBatchReader, as_of: datetime, key: str) -> bool:
         if self.has_published(table, as_of, key):
             return False
         current = self.open(table)
         write_deltalake(
             self.table_uri(table),
-            frame,
+            rows,
             mode="overwrite",
             schema_mode="merge",  # a table of an older release gets the columns that were added since
             predicate=f"{t.AS_OF} = '{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'" if current is not None else None,
             commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: as_of.isoformat()}),
         )
         return True
-
-    def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
-        """Publish what the workers computed for one `as_of`, and remove their files."""
-        changed = self.publish(table, parts.read_all(), as_of=as_of, key=key)
-        parts.remove()
-        return changed
 
     def has_published(self, table: t.Table, as_of: datetime, key: str) -> bool:
         """Whether the last publication of this as-of had this key."""
@@ -176,6 +180,11 @@ class Lake:
             if current is not None:
                 versions.append((table.name, current.version()))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
+
+
+def _refuse_others(table: t.Table, found: pl.Series, as_of: datetime) -> None:
+    if (found != as_of).any():
+        raise ValueError(f"table {table.name}: a publication as of {as_of} must hold no other as-of")
 
 
 def _stream(table: t.Table, parts: Parts) -> pa.RecordBatchReader:
