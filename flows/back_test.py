@@ -1,5 +1,6 @@
 """What was warned and what happened: every past publication beside the labels that have matured since, as a page."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 
@@ -7,18 +8,23 @@ import polars as pl
 from prefect import flow
 
 from everstay import tables as t
+from everstay.code_version import code_version
 from everstay.errors import NotReady
 from everstay.lake import Snapshot
+from everstay.metrics.warned import Outcome
 from everstay.registry.refs import ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import known_versions
 from everstay.report import Report, Section
 from everstay.scoring.back_test import back_test as judge
+from everstay.scoring.back_test import publications
 from everstay.scoring.back_test_page import back_test_section
 from everstay.scoring.leaving import learned_definition, mature_as_ofs, with_definitions
-from everstay.settings import Churn, Settings, load_settings
-from flows import runtime, summary, tasks
+from everstay.settings import Churn, Promotion, Settings, load_settings
+from flows import leftovers, runtime, summary, tasks
+
+_AT_ONCE = 28  # as-ofs whose labels are in memory together
 
 
 @flow(name="back-test")
@@ -48,22 +54,32 @@ def back_test_part(snapshot: Snapshot, settings: Settings, scheduler: str) -> Se
     Raises:
         NotReady: nothing was published.
     """
-    scores = runtime.open_lake(settings).read(t.CHURN_SCORES)
-    if scores is None or scores.is_empty():
+    lake, registry = runtime.open_lake(settings), Registry(settings.mlflow)
+    published, known_until = publications(lake), snapshot.recorded_until
+    if published.is_empty():
         raise NotReady("no churn scores are published yet: run `make score`")
-    known_until, registry = snapshot.recorded_until, Registry(settings.mlflow)
     versions = known_versions(registry, "churn")
     judged_at = {version: datetime.fromisoformat(ref.as_of) for version, ref in versions.items()}
-    untold = set(scores.filter(pl.col(t.HORIZON_DAYS).is_null())[t.MODEL_VERSION]).intersection(versions)
+    untold = set(published.filter(pl.col(t.HORIZON_DAYS).is_null())[t.MODEL_VERSION]).intersection(versions)
     learned = {version: _learned(registry, versions[version], settings.churn) for version in untold}
-    scores, labels = with_definitions(scores, learned), [t.CHURN_LABELS.empty()]
-    folder = runtime.parts_folder(settings, "back_test_labels")
-    for churn, as_ofs in mature_as_ofs(scores, settings.churn, known_until):
-        parts = tasks.compute_labels(snapshot, as_ofs, churn, known_until, folder, scheduler)
-        labels.append(parts.read_all())
-        parts.remove()
-    past = judge(scores, pl.concat(labels), judged_at, settings.churn, settings.promotion, known_until)
-    return back_test_section(past, settings.promotion.confidence)
+    published = with_definitions(published, learned)
+    outcomes: dict[datetime, Outcome] = {}
+    policy, folder = settings.promotion, runtime.parts_folder(settings, "back_test_labels")
+    kept = runtime.work_folder(settings, "back_test", _judge_key(policy))
+    for churn, as_ofs in mature_as_ofs(published, settings.churn, known_until):
+        for start in range(0, len(as_ofs), _AT_ONCE):
+            some = as_ofs[start : start + _AT_ONCE]
+            labels = tasks.compute_labels(snapshot, some, churn, known_until, folder, scheduler)
+            outcomes |= tasks.judge_publications(lake, some, labels, policy, kept)
+    if kept.exists():
+        leftovers.mark_used(kept)
+    return back_test_section(judge(published, outcomes, judged_at, settings.churn, known_until), policy.confidence)
+
+
+def _judge_key(policy: Promotion) -> str:
+    """What decides an outcome, beside scores and labels."""
+    parts = (policy.resamples, policy.confidence, code_version("metrics"))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _learned(registry: Registry, version: ModelRef, churn: Churn) -> Churn:

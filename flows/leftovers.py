@@ -1,6 +1,7 @@
-"""Prepared rows and fitted candidates under `_work/` that no run has used for a week; all of it can be made anew.
+"""Prepared rows, fitted candidates and judged publications under `_work/` that no run has used for a week.
 
-Their names hold the data version and the code, so that every delivery and every edit of a model leaves a folder behind.
+All of it can be made anew. Folders' names hold the data version and the code, so that every delivery and every edit of
+a model leaves one behind.
 """
 
 import os
@@ -14,7 +15,7 @@ from flows import runtime
 UNUSED_DAYS = 7
 """No run lasts so long: what was not used since is used by none that is alive."""
 
-_ROOMS = ("churn", "recommender")
+_ROOMS = ("churn", "recommender", "back_test")
 _REMOVED = ".removed"
 
 
@@ -24,7 +25,7 @@ def mark_used(folder: Path) -> None:
 
 
 def remove_unused(settings: Settings) -> list[str]:
-    """Remove the folders of both models in which nothing was written or marked for `UNUSED_DAYS`; give their names.
+    """Remove the folders in which nothing was written or marked for `UNUSED_DAYS`; give their names.
 
     A folder disappears under its name at once: an end in the middle leaves none that is half there.
     """

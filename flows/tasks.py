@@ -12,7 +12,7 @@ from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
 from everstay.recommender import tune as recommender_tune
 from everstay.registry import reports, rollout, searches, tracking, versions
-from everstay.scoring import campaigns, proof
+from everstay.scoring import back_test, campaigns, proof
 from everstay.validation import validate
 
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
@@ -43,6 +43,7 @@ judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluat
 compare_churn = task(name="compare-churn")(churn.compare_models)
 compare_recommender = task(name="compare-recommender")(recommender.compare_models)
 write_futures = task(name="write-futures")(lake_futures.write_futures)
+judge_publications = task(name="judge-publications")(back_test.judge_publications)
 prove_tables = task(name="prove-tables")(proof.prove_as_of)
 find_run = task(name="find-run", retries=2)(tracking.find_run)
 log_search = task(name="log-search")(searches.log_search)

@@ -1,16 +1,25 @@
 """What was warned and what happened, by hand; nothing is told before the labels are mature."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from everstay import tables as t
+from everstay.lake import Lake
+from everstay.metrics import warned
+from everstay.metrics.proportion import share_interval
+from everstay.metrics.warned import calibration_points
+from everstay.partitions import IN_PROCESS, compute_parts
 from everstay.report import Report, render
-from everstay.scoring.back_test import back_test
+from everstay.scoring.back_test import PastPublication, back_test, judge_publications, publications
 from everstay.scoring.back_test_page import back_test_section
 from everstay.scoring.leaving import learned_definition, mature_as_ofs, with_definitions
 from everstay.settings import Churn, Promotion
+from everstay.storage import Folder
 
 EARLY, LATE = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 20, tzinfo=UTC)
 UNTIL = datetime(2024, 5, 1, tzinfo=UTC)
@@ -43,12 +52,40 @@ def labels(churned: list[int]) -> pl.DataFrame:
     return frame.with_columns(pl.lit(EARLY, t.TIME).alias(t.AS_OF))
 
 
-def test_a_mature_publication_is_judged_by_tier():
-    both = pl.concat([scores(EARLY), scores(LATE)])
-    ((meant, as_ofs),) = mature_as_ofs(both, CHURN, UNTIL)
+@dataclass(frozen=True)
+class Past:
+    """A lake with publications, and the labels of those of `EARLY`."""
+
+    folder: Path
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(str(self.folder / "lake"), 1)
+
+    def publish(self, *frames: pl.DataFrame) -> "Past":
+        for frame in frames:
+            self.lake.publish(t.CHURN_SCORES, frame, as_of=frame[t.AS_OF][0], key="v1")
+        return self
+
+    def judge(self, churned: list[int], judged_at: dict[str, datetime], churn: Churn = CHURN) -> list[PastPublication]:
+        parts = compute_parts(lambda _: labels(churned), [0], Folder(str(self.folder / "labels")), IN_PROCESS)
+        outcomes = judge_publications(self.lake, [EARLY], parts, POLICY, self.folder / "kept")
+        assert parts.folder.files() == []
+        return back_test(publications(self.lake), outcomes, judged_at, churn, UNTIL)
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Past:
+    return Past(tmp_path)
+
+
+def test_a_mature_publication_is_judged_by_tier(past: Past):
+    past.publish(scores(EARLY), scores(LATE))
+    ((meant, as_ofs),) = mature_as_ofs(publications(past.lake), CHURN, UNTIL)
     assert (meant.horizon_days, as_ofs) == (28, [EARLY])
-    late, early = back_test(both, labels([0, 2, 3, 7]), {"3": EARLY}, CHURN, POLICY, UNTIL)
-    high, upper, everybody = (early.groups[name] for name in ("high", "high and medium", "all"))
+    late, early = past.judge([0, 2, 3, 7], {"3": EARLY})
+    assert early.outcome is not None
+    high, upper, everybody = (early.outcome.groups[name] for name in ("high", "high and medium", "all"))
     assert (high.users, high.left, high.precision.value) == (2, 1, 0.5)
     assert high.expected == pytest.approx(1.7)
     assert high.recall.value == 0.25
@@ -57,33 +94,70 @@ def test_a_mature_publication_is_judged_by_tier():
     assert (everybody.users, everybody.lift, everybody.lost_value) == (10, 1.0, 1.0)
     assert high.lost_value == pytest.approx(100 / 150)  # users 0, 2, 3 and 7 left; the value of 3 is not known
     # leavers 0.9 0.5 0.4 0.1 against stayers 0.8 0.3 0.2 0.1 0.1 0.1: 6 + 5 + 5 + (3 halves) of 24 pairs
-    assert early.roc_auc.value == pytest.approx(17.5 / 24)
+    assert early.outcome.roc_auc.value == pytest.approx(17.5 / 24)
     assert early.clock.state == "mature"
     assert not early.learned_later
-    assert (late.groups, late.roc_auc, len(late.outcomes)) == ({}, None, 0)
+    assert (early.users, late.users, late.outcome) == (10, 10, None)
     assert str(late.clock) == "not knowable before 2024-05-20"
 
 
-def test_a_model_that_learned_from_later_is_marked_and_no_test():
-    (one,) = back_test(scores(EARLY), labels([0]), {"3": EARLY + timedelta(days=1)}, CHURN, POLICY, UNTIL)
+def test_what_was_judged_before_is_not_judged_again_but_where_scores_or_labels_are_others(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+):
+    judged = []
+
+    def counted(*arguments: object, **options: object) -> warned.Outcome:
+        judged.append(arguments)
+        return warned.judge_warnings(*arguments, **options)
+
+    monkeypatch.setattr("everstay.scoring.back_test.judge_warnings", counted)
+    past.publish(scores(EARLY).with_columns(pl.lit("low").alias(t.RISK_TIER)))
+    first = past.judge([0, 2], {})
+    assert repr(past.judge([0, 2], {})) == repr(first)  # NaN is not equal to itself
+    assert len(judged) == 1
+    assert past.judge([0, 3], {}) != first
+    past.lake.publish(t.CHURN_SCORES, scores(EARLY), as_of=EARLY, key="v2")
+    assert past.judge([0, 2], {}) != first
+    assert len(judged) == 3
+
+
+def test_calibration_is_drawn_from_tenths_of_all_users():
+    rng = np.random.default_rng(3)
+    probability = rng.random(2_000).round(3)
+    left = rng.random(2_000) < probability
+    tier, value = np.full(1_000, "low"), np.full(1_000, np.nan)
+    halves = [
+        warned.judge_warnings(p, y, tier, value, {}, resamples=10, confidence=0.9).cells
+        for p, y in zip(np.split(probability, 2), np.split(left, 2), strict=True)
+    ]
+    means, shares = calibration_points(halves, 0.9)
+    order = np.argsort(probability, kind="stable")
+    tenths = np.split(order, 10)
+    assert means == pytest.approx([probability[tenth].mean() for tenth in tenths], abs=0.002)
+    assert [share.value for share in shares] == pytest.approx([left[tenth].mean() for tenth in tenths], abs=0.015)
+    assert calibration_points([((10, 2.0, 3),)], 0.9) == ([0.2], [share_interval(3, 10, 0.9)])
+
+
+def test_a_model_that_learned_from_later_is_marked_and_no_test(past: Past):
+    (one,) = past.publish(scores(EARLY)).judge([0], {"3": EARLY + timedelta(days=1)})
     assert one.learned_later
     section = back_test_section([one], 0.95)
     assert section.badges == []
     assert "2024-03-01 *" in render(Report("Back-test", "", [section]))
 
 
-def test_a_model_that_the_registry_does_not_know_is_no_test_either():
-    known, unknown = (
-        back_test(scores(EARLY), labels([0]), judged, CHURN, POLICY, UNTIL)[0] for judged in ({"3": EARLY}, {})
-    )
+def test_a_model_that_the_registry_does_not_know_is_no_test_either(past: Past):
+    past.publish(scores(EARLY))
+    known, unknown = (past.judge([0], judged)[0] for judged in ({"3": EARLY}, {}))
     assert (known.learned_later, unknown.learned_later) == (False, True)
     assert "is not in the registry any more" in render(Report("", "", [back_test_section([unknown], 0.95)]))
 
 
-def test_where_nobody_left_there_is_no_recall():
-    (one,) = back_test(scores(EARLY), labels([]), {"3": EARLY}, CHURN, POLICY, UNTIL)
-    assert one.groups["high"].recall is None
-    assert one.roc_auc is None
+def test_where_nobody_left_there_is_no_recall(past: Past):
+    (one,) = past.publish(scores(EARLY)).judge([], {"3": EARLY})
+    assert one.outcome is not None
+    assert one.outcome.groups["high"].recall is None
+    assert one.outcome.roc_auc is None
     assert "<svg" in render(Report("Back-test", "", [back_test_section([one], 0.95)]))
 
 
@@ -92,19 +166,20 @@ def published(as_of: datetime, horizon_days: int, gap_days: int = 0) -> pl.DataF
     return scores(as_of).with_columns(**told)
 
 
-def test_a_publication_is_judged_by_its_own_definition_whatever_the_settings_say_now():
+def test_a_publication_is_judged_by_its_own_definition_whatever_the_settings_say_now(past: Past):
     day = timedelta(days=1)
-    log = pl.concat([published(EARLY, 28), published(EARLY + day, 14, 3), published(EARLY + 2 * day, 90)])
+    past.publish(published(EARLY, 28), published(EARLY + day, 14, 3), published(EARLY + 2 * day, 90))
+    log = publications(past.lake)
     for now in (Churn(horizon_days=7), Churn(horizon_days=28), Churn(horizon_days=300, gap_days=20)):
         mature = {(c.gap_days, c.horizon_days): as_ofs for c, as_ofs in mature_as_ofs(log, now, UNTIL)}
         assert mature == {(0, 28): [EARLY], (3, 14): [EARLY + day]}
-        past = back_test(log, labels([0]), {}, now, POLICY, UNTIL)
-        assert [str(one.clock) for one in past] == [
+        found = past.judge([0], {}, now)
+        assert [str(one.clock) for one in found] == [
             "not knowable before 2024-06-03",
             "mature since 2024-03-21",
             "mature since 2024-03-31",
         ]
-        page = render(Report("Back-test", "", [back_test_section(past, 0.95)]))
+        page = render(Report("Back-test", "", [back_test_section(found, 0.95)]))
         assert all(words in page for words in ("28 days", "14 days, 3 days later", "90 days"))
 
 

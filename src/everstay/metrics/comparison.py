@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 Statistic = Callable[[ArrayLike, ArrayLike, ArrayLike | None], FloatArray]
 """A function of outcomes, probabilities and weights like those in `classification`."""
 
-_CELLS = 4_000_000  # weights held at once: 32 MB
+_CELLS = 1_000_000  # weights held at once: 8 MB, which a processor keeps nearby
 _KEPT_CELLS = 50_000_000  # counts kept for the next figure: 100 MB
 
 

@@ -1,20 +1,21 @@
 """What was warned and what happened: every past publication beside the labels that have matured since."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from everstay import tables as t
 from everstay.features.slices import label_delay
-from everstay.metrics import classification as c
-from everstay.metrics.comparison import Interval, statistic_interval
+from everstay.lake import Lake
 from everstay.metrics.maturity import Maturity, maturity
-from everstay.metrics.proportion import share_interval
+from everstay.metrics.warned import Outcome, judge_warnings
+from everstay.partitions import Parts
+from everstay.scoring.digest import digest
 from everstay.scoring.leaving import published_definition
 from everstay.scoring.tiers import HIGH, LOW, MEDIUM
 from everstay.settings import Churn, Promotion
@@ -22,31 +23,11 @@ from everstay.settings import Churn, Promotion
 WARNED: Mapping[str, tuple[str, ...]] = {"high": (HIGH,), "high and medium": (HIGH, MEDIUM), "all": (HIGH, MEDIUM, LOW)}
 """Groups of users: the tiers from the top."""
 
-_BINS = 10
-_BOTH_CLASSES = 2
+USERS = "users"
 
-
-@dataclass(frozen=True)
-class WarnedGroup:
-    """The users of the tiers from the top down to one.
-
-    Attributes:
-        users: in these tiers.
-        left: of them.
-        expected: how many would leave, by the sum of the probabilities.
-        precision: share of them that left, with its interval.
-        recall: share of all who left that is among them, with its interval; None when nobody left.
-        lift: precision over the share of all users that left; None when nobody left.
-        lost_value: share of the value of all who left, as it was published, that is among them; None without values.
-    """
-
-    users: int
-    left: int
-    expected: float
-    precision: Interval
-    recall: Interval | None
-    lift: float | None
-    lost_value: float | None
+_TOLD = (t.AS_OF, t.MODEL_VERSION, t.GAP_DAYS, t.HORIZON_DAYS)
+_JUDGED = (t.USER_ID, t.CHURN_PROBABILITY, t.RISK_TIER, t.CUSTOMER_VALUE)
+_OUTCOME = TypeAdapter(Outcome)
 
 
 @dataclass(frozen=True)
@@ -60,10 +41,7 @@ class PastPublication:
         churn: gap and horizon are what leaving meant in it.
         clock: of its labels.
         learned_later: the model has, or may have, learned from what came after the as-of; its figures are no test.
-        groups: name in `WARNED` to figures; empty until the labels are mature.
-        roc_auc: of the probabilities; None until then, and where all or nobody left.
-        calibration_error: expected; None until then.
-        outcomes: `CHURN_PROBABILITY` and `CHURNED` of the labelled users; no rows until then.
+        outcome: None until the labels are mature.
     """
 
     as_of: datetime
@@ -72,10 +50,7 @@ class PastPublication:
     churn: Churn
     clock: Maturity
     learned_later: bool
-    groups: Mapping[str, WarnedGroup]
-    roc_auc: Interval | None
-    calibration_error: Interval | None
-    outcomes: pl.DataFrame
+    outcome: Outcome | None
 
 
 def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturity:
@@ -89,80 +64,79 @@ def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturit
     return maturity(as_of + label_delay(churn) - lateness, lateness, known_until)
 
 
-def back_test(
-    scores: pl.DataFrame,
-    labels: pl.DataFrame,
-    judged_at: Mapping[str, datetime],
-    churn: Churn,
-    policy: Promotion,
-    known_until: datetime,
-) -> list[PastPublication]:
-    """Judge every publication, newest first.
+def publications(lake: Lake) -> pl.DataFrame:
+    """One row for every as-of of `tables.CHURN_SCORES`, oldest first: model version, gap, horizon, and `USERS`."""
+    told = [lake.read_publication(t.CHURN_SCORES, as_of, _TOLD) for as_of in lake.as_ofs(t.CHURN_SCORES)]
+    rows = (one.select(pl.col(_TOLD).drop_nulls().first(), pl.len().alias(USERS)) for one in told)
+    return pl.concat([t.CHURN_SCORES.empty().select(*_TOLD, pl.lit(0, pl.UInt32).alias(USERS)), *rows])
+
+
+def judge_publications(
+    lake: Lake, as_ofs: Sequence[datetime], labels: Parts, policy: Promotion, kept: Path
+) -> dict[datetime, Outcome]:
+    """What came of the users of some publications; one at a time is in memory.
 
     Args:
-        scores: `tables.CHURN_SCORES`, all as-ofs.
-        labels: `tables.CHURN_LABELS` of those that are mature, each by its own definition of leaving.
+        lake: holds the publications.
+        as_ofs: theirs.
+        labels: `tables.CHURN_LABELS` of these as-ofs, each by its own definition of leaving; are removed.
+        policy: confidence and resamples of the intervals.
+        kept: folder of what was judged before by the same policy: the same users with the same scores and labels are
+            not judged again.
+
+    Returns:
+        As-of to outcome, of those with a labelled user.
+    """
+    columns = (t.USER_ID, t.AS_OF, t.CHURNED)
+    known = pl.concat([labels.read(number, columns) for number in labels.numbers])
+    outcomes = {}
+    for as_of in as_ofs:
+        scores = lake.read_publication(t.CHURN_SCORES, as_of, _JUDGED)
+        told = scores.join(known.filter(pl.col(t.AS_OF) == as_of).drop(t.AS_OF), on=t.USER_ID).sort(t.USER_ID)
+        if len(told):
+            outcomes[as_of] = _judge(told, policy, kept)
+    labels.remove()
+    return outcomes
+
+
+def back_test(
+    published: pl.DataFrame,
+    outcomes: Mapping[datetime, Outcome],
+    judged_at: Mapping[str, datetime],
+    churn: Churn,
+    known_until: datetime,
+) -> list[PastPublication]:
+    """Every publication and what came of it, newest first.
+
+    Args:
+        published: from `publications`.
+        outcomes: from `judge_publications`, of those that are mature.
         judged_at: model version to the as-of it was judged at: it learned from labels known then; of others nothing
             is known, and they count as if they had learned from what came later.
         churn: the allowed lateness, and the definition of leaving where a publication tells none.
-        policy: confidence and resamples of the intervals.
         known_until: up to when events have been recorded.
     """
     found = []
-    for (as_of, version), rows in scores.sort(t.AS_OF, t.USER_ID).group_by(
-        t.AS_OF, t.MODEL_VERSION, maintain_order=True
-    ):
-        meant = published_definition(rows, churn)
-        clock = label_clock(as_of, meant, known_until)
-        told = rows.join(labels.select(t.USER_ID, t.AS_OF, t.CHURNED), on=[t.USER_ID, t.AS_OF])
-        later = version not in judged_at or judged_at[version] > as_of
-        found.append(_judge(as_of, version, rows, told, meant, clock, later, policy))
-    return found[::-1]
+    for row in published.sort(t.AS_OF, descending=True).iter_slices(1):
+        as_of, version, users = row.select(t.AS_OF, t.MODEL_VERSION, USERS).row(0)
+        meant = published_definition(row, churn)
+        clock, later = label_clock(as_of, meant, known_until), version not in judged_at or judged_at[version] > as_of
+        found.append(PastPublication(as_of, version, users, meant, clock, later, outcomes.get(as_of)))
+    return found
 
 
-def calibration_points(outcomes: pl.DataFrame, confidence: float) -> tuple[NDArray[np.float64], list[Interval]]:
-    """Mean probability of tenths of users of equal size, and the share of each that left."""
-    probability, churned = outcomes[t.CHURN_PROBABILITY].to_numpy(), outcomes[t.CHURNED].to_numpy()
-    tenths = np.array_split(np.argsort(probability, kind="stable"), min(_BINS, len(probability)))
-    means = np.array([probability[tenth].mean() for tenth in tenths])
-    return means, [share_interval(int(churned[tenth].sum()), len(tenth), confidence) for tenth in tenths]
-
-
-def _judge(
-    as_of: datetime,
-    version: str,
-    rows: pl.DataFrame,
-    told: pl.DataFrame,
-    meant: Churn,
-    clock: Maturity,
-    learned_later: bool,
-    policy: Promotion,
-) -> PastPublication:
-    groups: dict[str, WarnedGroup] = {}
-    auc = error = None
-    if len(told):
-        groups = {name: _group(told, tiers, policy.confidence) for name, tiers in WARNED.items()}
-        churned, probability = told[t.CHURNED].to_numpy().astype(float), told[t.CHURN_PROBABILITY].to_numpy()
-        options: dict[str, Any] = {"resamples": policy.resamples, "confidence": policy.confidence, "seed": 0}
-        error = statistic_interval(c.expected_calibration_error, churned, probability, **options)
-        if len(np.unique(churned)) == _BOTH_CLASSES:
-            auc = statistic_interval(c.roc_auc, churned, probability, **options)
-    outcomes = told.select(t.CHURN_PROBABILITY, t.CHURNED)
-    return PastPublication(as_of, version, len(rows), meant, clock, learned_later, groups, auc, error, outcomes)
-
-
-def _group(told: pl.DataFrame, tiers: tuple[str, ...], confidence: float) -> WarnedGroup:
-    members = told.filter(pl.col(t.RISK_TIER).is_in(tiers))
-    left, all_left = int(members[t.CHURNED].sum()), int(told[t.CHURNED].sum())
-    expected = float(members[t.CHURN_PROBABILITY].sum())
-    if members.is_empty():
-        return WarnedGroup(0, 0, expected, Interval(float("nan"), float("nan"), float("nan")), None, None, None)
-    precision = share_interval(left, len(members), confidence)
-    recall = share_interval(left, all_left, confidence) if all_left else None
-    lift = precision.value / (all_left / len(told)) if all_left else None
-    return WarnedGroup(len(members), left, expected, precision, recall, lift, _lost_value(members, told))
-
-
-def _lost_value(members: pl.DataFrame, told: pl.DataFrame) -> float | None:
-    lost, all_lost = (float(rows.filter(t.CHURNED)[t.CUSTOMER_VALUE].sum()) for rows in (members, told))
-    return lost / all_lost if all_lost else None
+def _judge(told: pl.DataFrame, policy: Promotion, kept: Path) -> Outcome:
+    file = kept / f"{digest(told)}.json"
+    if file.exists():
+        return _OUTCOME.validate_json(file.read_text(encoding="utf-8"))
+    probability, left, tier, value = (
+        told[name].to_numpy() for name in (t.CHURN_PROBABILITY, t.CHURNED, t.RISK_TIER, t.CUSTOMER_VALUE)
+    )
+    outcome = judge_warnings(
+        probability, left, tier, value, WARNED, resamples=policy.resamples, confidence=policy.confidence
+    )
+    kept.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    partial.rename(file)  # a file that exists is complete
+    return outcome

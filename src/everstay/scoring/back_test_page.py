@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-import polars as pl
-
+from everstay.metrics.warned import Outcome, calibration_points
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
 from everstay.report.charts import draw_calibration
 from everstay.report.document import Cell
-from everstay.scoring.back_test import PastPublication, calibration_points
+from everstay.scoring.back_test import PastPublication
 from everstay.settings import Churn
+
+Judged = tuple[PastPublication, Outcome]
+"""A publication whose labels are mature."""
 
 
 def back_test_section(past: Sequence[PastPublication], confidence: float) -> Section:
@@ -18,8 +20,8 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
         past: from `back_test`, newest first.
         confidence: of the intervals.
     """
-    mature = [one for one in past if one.groups]
-    honest = [one for one in mature if not one.learned_later]
+    mature = [(one, one.outcome) for one in past if one.outcome]
+    honest = [(one, outcome) for one, outcome in mature if not one.learned_later]
     words = [
         "Every publication of churn_scores beside what happened since, by the definition of leaving that it was made "
         "with. Precision: share of the warned that left; "
@@ -39,20 +41,18 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
     return Section("Back-test of the warnings", words, badges, (_publications(past), _tiers(mature)), pictures)
 
 
-def _badges(honest: Sequence[PastPublication]) -> Iterator[Badge]:
-    if honest:
-        latest = honest[0].groups
-        yield Badge(
-            f"of {latest['high'].users:,} warned (high) on {honest[0].as_of:%Y-%m-%d}, left", f"{latest['high'].left:,}"
-        )
-        yield Badge("expected to leave, of all", f"{latest['all'].expected:,.0f}")
-        yield Badge("left, of all", f"{latest['all'].left:,}")
+def _badges(honest: Sequence[Judged]) -> Iterator[Badge]:
+    for one, outcome in honest[:1]:
+        high, everybody = outcome.groups["high"], outcome.groups["all"]
+        yield Badge(f"of {high.users:,} warned (high) on {one.as_of:%Y-%m-%d}, left", f"{high.left:,}")
+        yield Badge("expected to leave, of all", f"{everybody.expected:,.0f}")
+        yield Badge("left, of all", f"{everybody.left:,}")
 
 
 def _publications(past: Sequence[PastPublication]) -> Table:
     rows: list[list[Cell]] = []
     for one in past:
-        everybody = one.groups.get("all")
+        everybody = one.outcome.groups["all"] if one.outcome else None
         rows.append(
             [
                 f"{one.as_of:%Y-%m-%d}{' *' if one.learned_later else ''}",
@@ -61,8 +61,8 @@ def _publications(past: Sequence[PastPublication]) -> Table:
                 _meaning(one.churn),
                 everybody.expected if everybody else None,
                 everybody.left if everybody else None,
-                with_bounds(one.roc_auc),
-                with_bounds(one.calibration_error),
+                with_bounds(one.outcome.roc_auc if one.outcome else None),
+                with_bounds(one.outcome.calibration_error if one.outcome else None),
                 str(one.clock),
             ]
         )
@@ -79,10 +79,10 @@ def _meaning(churn: Churn) -> str:
     return f"{churn.horizon_days} days" + (f", {churn.gap_days} days later" if churn.gap_days else "")
 
 
-def _tiers(mature: Sequence[PastPublication]) -> Table:
+def _tiers(mature: Sequence[Judged]) -> Table:
     rows: list[list[Cell]] = []
-    for one in mature:
-        for name, group in one.groups.items():
+    for one, outcome in mature:
+        for name, group in outcome.groups.items():
             rows.append(
                 [
                     f"{one.as_of:%Y-%m-%d}{' *' if one.learned_later else ''}",
@@ -103,12 +103,9 @@ def _tiers(mature: Sequence[PastPublication]) -> Table:
     return Table("What was warned and what happened", columns, rows)
 
 
-def _pictures(honest: Sequence[PastPublication], confidence: float) -> Iterator[Picture]:
+def _pictures(honest: Sequence[Judged], confidence: float) -> Iterator[Picture]:
     if honest:
-        outcomes = pl.concat([one.outcomes for one in honest])
-        means, shares = calibration_points(outcomes, confidence)
-        chart = draw_calibration(
-            means.tolist(), [s.value for s in shares], [s.low for s in shares], [s.high for s in shares]
-        )
+        means, shares = calibration_points((outcome.cells for _, outcome in honest), confidence)
+        chart = draw_calibration(means, [s.value for s in shares], [s.low for s in shares], [s.high for s in shares])
         count = f"{len(honest)} mature publication{'s' if len(honest) > 1 else ''}"
         yield Picture(f"Calibration of {count}: share that left, tenths of users", chart)

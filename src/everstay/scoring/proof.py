@@ -1,7 +1,5 @@
 """Proof that nothing leaks: everything as of a moment, computed in several futures of the same past, bit by bit."""
 
-import hashlib
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +15,7 @@ from everstay.lake.futures import AS_IT_IS
 from everstay.partitions import IN_PROCESS
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.scoring.churn_scores import compute_churn_scores
+from everstay.scoring.digest import digest
 from everstay.scoring.recommendations import compute_recommendations
 from everstay.scoring.rows import MAX_TOKENS, history_rows
 from everstay.scoring.work import Work
@@ -71,15 +70,6 @@ def prove_as_of(
         rows[name] = len(tables[AS_IT_IS])
         digests[name] = {future: digest(table) for future, table in tables.items()}
     return Proof(as_of, rows, digests)
-
-
-def digest(table: pl.DataFrame) -> str:
-    """SHA-256 of a table's columns and rows, sorted by its keys; versions of data are left out, for lakes differ."""
-    keys = [name for name in (t.USER_ID, t.ITEM_ID, t.RANK) if name in table.columns]
-    buffer = io.BytesIO()
-    plain = pl.CompatLevel.oldest()
-    table.drop(t.DATA_VERSION, strict=False).sort(keys).rechunk().write_ipc(buffer, compat_level=plain)
-    return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 
 def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, work: Path) -> dict[str, TableOf]:
