@@ -8,8 +8,8 @@ from prefect import flow, get_run_logger
 
 from everstay import tables as t
 from everstay.errors import SettingsError
+from everstay.registry.rollout import require_champion
 from everstay.registry.store import Registry
-from everstay.registry.versions import require_champion
 from everstay.scoring import Work, scoring_as_of
 from everstay.scoring.campaigns import items_of
 from everstay.settings import load_settings
@@ -38,8 +38,9 @@ def find_users(items: Sequence[str] = (), category: str = "", users: int = 100, 
     if users < 1:
         raise SettingsError(f"{users} users are no campaign: USERS=100 is usual")
     settings = load_settings()
-    snapshot, registry = runtime.open_lake(settings).snapshot(), Registry(settings.mlflow)
-    as_of, champion = scoring_as_of(snapshot, settings), require_champion(registry, "recommender")
+    lake, registry = runtime.open_lake(settings), Registry(settings.mlflow)
+    snapshot, champion = lake.snapshot(), require_champion(registry, lake, "recommender")
+    as_of = scoring_as_of(snapshot, settings)
     wanted = list(items) or items_of(snapshot.read(t.ITEMS), category)
     work = Work(snapshot, tasks.download_artifact(registry, champion), champion.version, as_of)
     folder = runtime.parts_folder(settings, "campaign")

@@ -9,12 +9,12 @@ from prefect import flow, get_run_logger
 
 from everstay import tables as t
 from everstay.errors import NotReady
-from everstay.lake import Lake, Snapshot
+from everstay.lake import Snapshot
 from everstay.registry import rollout
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
-from everstay.registry.versions import champion, usable_champion, why_lost
+from everstay.registry.versions import usable_champion
 from everstay.scoring import Work, keep_previous, previous_as_of, scoring_as_of
 from everstay.scoring.leaving import learned_definition
 from everstay.settings import Churn, Settings, load_settings
@@ -87,7 +87,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     snapshot = lake.snapshot()
     as_of = scoring_as_of(snapshot, settings)
     champions = {model: ref for model in TABLE_OF if (ref := usable_champion(registry, model))}
-    lacking = tuple(_why_none(registry, lake, model) for model in TABLE_OF if model not in champions)
+    lacking = tuple(rollout.why_no_champion(registry, lake, model) for model in TABLE_OF if model not in champions)
     if churn := champions.get("churn"):
         logged = logged_settings(registry, churn.run_id).get("churn", {})
         if learned := learned_otherwise(logged, settings.churn):
@@ -123,20 +123,6 @@ def _publication_key(model: ModelName, ref: ModelRef, snapshot: Snapshot, settin
         tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
         rules = (settings.churn.look_back_days, *tiers, settings.value.model_dump_json())
     return f"{ref.version} {ref.model_id} {snapshot.data_version} {rules}"
-
-
-def _why_none(registry: Registry, lake: Lake, model: ModelName) -> str:
-    """Why a model has no champion that can be loaded, and what to do."""
-    if current := champion(registry, model):
-        return f"the {model} champion, version {current.version}, cannot be loaded: {why_lost(registry, current)}"
-    decisions = rollout.history(registry, lake, model)
-    if decisions.is_empty() or decisions[t.IS_PROMOTED][-1]:
-        return f"there is no {model} champion yet: run `make train`"
-    reasons = "; ".join(decisions[t.REASONS][-1])
-    return (
-        f"there is no {model} champion, so nothing of it is published; the last decision: {reasons}; bring more "
-        f"history, or change [promotion] or [{model}] in everstay.toml, and run `make train`"
-    )
 
 
 def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:

@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from everstay.registry import ledger
 from everstay.registry.__main__ import main
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelRef
-from everstay.registry.rollout import ChampionChanged, apply_decision, history, roll_back
+from everstay.registry.rollout import ChampionChanged, apply_decision, history, require_champion, roll_back
 from everstay.registry.store import Registry
 from everstay.registry.versions import CHAMPION, champion, download, get_version, registered_at
 from everstay.settings import Mlflow, Promotion
@@ -50,6 +51,17 @@ def test_the_first_model_is_promoted_only_when_it_beats_the_baseline(
     assert champion(registry, "churn") is None
     apply_decision(registry, lake, judge(registry, versions[0], BETTER))
     assert champion(registry, "churn") == versions[0]
+
+
+def test_without_a_champion_the_last_decision_tells_why(registry: Registry, lake: Lake, versions: list[ModelRef]):
+    with pytest.raises(NotReady, match="there is no churn champion yet: run `make train`"):
+        require_champion(registry, lake, "churn")
+    refused = judge(registry, versions[0], TIED)
+    apply_decision(registry, lake, refused)
+    with pytest.raises(NotReady, match=re.escape(f"; the last decision: {'; '.join(refused.reasons)}; bring more")):
+        require_champion(registry, lake, "churn")
+    apply_decision(registry, lake, judge(registry, versions[0], BETTER))
+    assert require_champion(registry, lake, "churn") == versions[0]
 
 
 def test_every_decision_is_recorded_with_its_reasons(registry: Registry, lake: Lake, versions: list[ModelRef]):

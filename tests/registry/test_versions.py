@@ -4,13 +4,12 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from everstay.errors import NotReady
 from everstay.metrics.report import CandidateReport
 from everstay.registry.artifact import ArtifactRefused, artifact_digest, load_artifact
 from everstay.registry.refs import RunRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import discard_run, find_run, log_candidate
-from everstay.registry.versions import challenger, champion, download, register_challenger, require_champion, why_lost
+from everstay.registry.versions import challenger, champion, download, register_challenger, why_lost
 
 Make = Callable[..., CandidateReport]
 
@@ -35,8 +34,6 @@ def test_without_a_champion_there_is_none(registry: Registry, run: RunRef):
     assert champion(registry, "churn") is None
     register_challenger(registry, "churn", run, metric="test_metric")
     assert champion(registry, "churn") is None
-    with pytest.raises(NotReady, match="make train"):
-        require_champion(registry, "churn")
 
 
 def test_the_downloaded_folder_is_the_one_that_was_logged(registry: Registry, run: RunRef, churn_rows: pl.DataFrame):

@@ -22,7 +22,6 @@ from everstay.registry.versions import (
     get_version,
     known_versions,
     registered_at,
-    require_champion,
     why_lost,
 )
 
@@ -56,6 +55,32 @@ def history(registry: Registry, lake: Lake, model: ModelName) -> pl.DataFrame:
     return ledger.history(lake, model, registered_at(registry, model))
 
 
+def require_champion(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
+    """The version in use.
+
+    Raises:
+        NotReady: there is none; the message is that of `why_no_champion`.
+    """
+    found = champion(registry, model)
+    if found is None:
+        raise NotReady(why_no_champion(registry, lake, model))
+    return found
+
+
+def why_no_champion(registry: Registry, lake: Lake, model: ModelName) -> str:
+    """Why a model has no champion that can be loaded, and what to do."""
+    if current := champion(registry, model):
+        return f"the {model} champion, version {current.version}, cannot be loaded: {why_lost(registry, current)}"
+    decisions = history(registry, lake, model)
+    if decisions.is_empty() or decisions[t.IS_PROMOTED][-1]:
+        return f"there is no {model} champion yet: run `make train`"
+    reasons = "; ".join(decisions[t.REASONS][-1])
+    return (
+        f"there is no {model} champion, so nothing of it is published; the last decision: {reasons}; bring more "
+        f"history, or change [promotion] or [{model}] in everstay.toml, and run `make train`"
+    )
+
+
 def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
     """Make the champion before the present one that can still be loaded champion again, and record it.
 
@@ -67,7 +92,7 @@ def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
     Raises:
         NotReady: there is no champion, or none before it that can be loaded.
     """
-    current = require_champion(registry, model)
+    current = require_champion(registry, lake, model)
     rows = history(registry, lake, model)
     versions = ledger.champions(rows)
     if versions and current.version not in versions and current.version in ledger.rolled_back(rows):

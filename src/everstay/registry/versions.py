@@ -10,7 +10,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from everstay.errors import NotReady
 from everstay.registry import tracking
 from everstay.registry.artifact import ArtifactRefused, artifact_digest, load_artifact
 from everstay.registry.refs import ModelName, ModelRef, RunRef
@@ -55,18 +54,6 @@ def champion(registry: Registry, model: ModelName) -> ModelRef | None:
 def challenger(registry: Registry, model: ModelName) -> ModelRef | None:
     """The version put forward last, or None; after its promotion it is the champion too."""
     return _by_alias(registry, model, CHALLENGER)
-
-
-def require_champion(registry: Registry, model: ModelName) -> ModelRef:
-    """The version in use.
-
-    Raises:
-        NotReady: there is none.
-    """
-    found = champion(registry, model)
-    if found is None:
-        raise NotReady(f"there is no {model} champion yet: run `make train`")
-    return found
 
 
 def usable_champion(registry: Registry, model: ModelName) -> ModelRef | None:

@@ -9,8 +9,9 @@ from everstay import tables as t
 from everstay.errors import EverstayError, NotReady
 from everstay.features import midnight_before
 from everstay.lake import Lake
+from everstay.registry.rollout import require_champion
 from everstay.registry.store import Registry
-from everstay.registry.versions import download, require_champion
+from everstay.registry.versions import download
 from everstay.scoring.as_of import scoring_as_of
 from everstay.scoring.story import Outlook, Story, tell_story
 from everstay.scoring.work import Work
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def explain_user(user_id: str, settings: Settings) -> Story:
     """The story as of `score_as_of`, of the last publication, or of the last midnight that the data covers."""
     lake, registry = Lake(settings.data.folder, settings.data.buckets), Registry(settings.mlflow)
-    champion, snapshot = require_champion(registry, "churn"), lake.snapshot()
+    champion, snapshot = require_champion(registry, lake, "churn"), lake.snapshot()
     if settings.score_as_of is not None:
         as_of = scoring_as_of(snapshot, settings)
     else:
