@@ -15,7 +15,7 @@ from everstay.features.feature import Feature
 from everstay.features.population import POPULATION_COLUMNS, merge_population, population_slices
 from everstay.features.ratings import latest_ratings
 from everstay.features.sample import is_sampled, sampled_rows
-from everstay.features.sequences import TOKEN_COLUMNS, day_tokens, next_basket, purchase_history
+from everstay.features.sequences import TOKEN_COLUMNS, day_tokens, history_columns, next_basket, purchase_history
 from everstay.features.slices import label_delay
 from everstay.partitions import Parts, compute_parts
 from everstay.settings import Churn
@@ -158,8 +158,8 @@ def bucket_baskets(
 
     And beside what they rated, if that is wanted.
     """
-    events = reader.read_events(bucket, as_of, with_anonymous=True)
-    baskets = next_basket(reader.read_events(bucket, known_at), as_of, horizon_days, known_at)
+    events = reader.read_events(bucket, as_of, history_columns(with_ratings=with_ratings), with_anonymous=True)
+    baskets = next_basket(reader.read_events(bucket, known_at, history_columns()), as_of, horizon_days, known_at)
     beside = [latest_ratings(events, as_of), baskets] if with_ratings else [baskets]
     rows = purchase_history(events, as_of)
     for table in beside:

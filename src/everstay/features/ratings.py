@@ -7,6 +7,9 @@ import polars as pl
 from everstay import tables as t
 from everstay.features.slices import known_before
 
+RATING_COLUMNS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.OCCURRED_AT, t.RECORDED_AT, t.RATING)
+"""The columns of `tables.EVENTS` that `latest_ratings` reads."""
+
 RATED_ITEM = "rated_item"
 RATED_VALUE = "rated_value"
 

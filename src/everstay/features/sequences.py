@@ -10,6 +10,7 @@ from everstay.features.feature import divide
 from everstay.features.kernels import DAY
 from everstay.features.ledger import HOUR, MONEY
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
+from everstay.features.ratings import RATING_COLUMNS
 from everstay.features.slices import known_before
 
 TOKEN_TYPE = "token_type"
@@ -23,6 +24,10 @@ TOKEN_COLUMNS = (
     t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.AMOUNT, t.DISCOUNT,
 )  # fmt: skip
 """The columns of `tables.EVENTS` that `day_tokens` reads."""
+
+_HISTORY_COLUMNS = (
+    t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY,
+)  # fmt: skip
 
 HISTORY_ITEM = "history_item"
 HISTORY_DAYS_AGO = "history_days_ago"
@@ -66,6 +71,11 @@ def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.Dat
     columns = (TOKEN_TYPE, TOKEN_DAYS_AGO, TOKEN_COUNT, TOKEN_AMOUNT, TOKEN_ITEMS, TOKEN_DISCOUNT, TOKEN_HOUR)
     lists = (pl.col(name).tail(max_tokens) for name in columns)
     return _listed(tokens.group_by(t.USER_ID, maintain_order=True).agg(*lists), columns, as_of).collect()
+
+
+def history_columns(*, with_ratings: bool = False) -> tuple[str, ...]:
+    """The columns of `tables.EVENTS` that `purchase_history` and `next_basket` read, and `latest_ratings` if wanted."""
+    return tuple(dict.fromkeys((*_HISTORY_COLUMNS, *RATING_COLUMNS))) if with_ratings else _HISTORY_COLUMNS
 
 
 def purchase_history(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.features import latest_ratings
+from everstay.features.sequences import history_columns
 from everstay.partitions import Parts, compute_parts
 from everstay.recommender import ListRules, with_attribute
 from everstay.scoring.rows import history_rows
@@ -57,7 +58,8 @@ def recommend_bucket(bucket: int, *, work: Work, recommender: Recommender) -> pl
 
 def list_rows(bucket: int, work: Work) -> pl.DataFrame:
     """`history_rows` of one bucket's users, with their ratings and declared attribute where the champion reads them."""
-    model, events = work.load_model(), work.reader.read_events(bucket, work.as_of)
+    model = work.load_model()
+    events = work.reader.read_events(bucket, work.as_of, history_columns(with_ratings=model.reads_ratings))
     rows = history_rows(events, work.as_of)
     if model.reads_ratings:
         ratings = latest_ratings(events, work.as_of)
