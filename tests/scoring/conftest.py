@@ -10,9 +10,11 @@ from types import ModuleType
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from everstay import tables as t
+from everstay.features.ledger import code_events
 from everstay.lake import assign_bucket
 from everstay.recommender import ListRules
 from everstay.scoring import Work
@@ -41,6 +43,9 @@ class ShopReader:
         known = self.events.filter(pl.col(t.OCCURRED_AT) < as_of, pl.col(t.RECORDED_AT) < as_of)
         inside = assign_bucket(known, self.bucket_count).filter(pl.col(t.USER_BUCKET) == bucket)
         return inside.sort(t.USER_ID, t.OCCURRED_AT, t.EVENT_ID).select(*(columns or t.EVENTS.columns))
+
+    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+        return code_events(self.read_events(bucket, as_of)).select(list(columns))
 
     def read(self, table: t.Table) -> pl.DataFrame:
         return self.items if table is t.ITEMS else USERS

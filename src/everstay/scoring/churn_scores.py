@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.features import net_purchases
+from everstay.features.sequences import TOKEN_COLUMNS
 from everstay.partitions import Parts, compute_parts
 from everstay.scoring.even_tiers import assign_group_tiers, group_bounds
 from everstay.scoring.next_order import RHYTHM_COLUMNS, GapModel, fit_gaps, order_rhythm, with_dates
 from everstay.scoring.previous import with_change
-from everstay.scoring.rows import active_users, churn_rows
+from everstay.scoring.rows import CODED_COLUMNS, active_users, churn_rows
 from everstay.scoring.tiers import TierBounds
 from everstay.scoring.work import Work
 from everstay.settings import Churn, Settings, Value
 from everstay.storage import Folder
 from everstay.value import EVENT_COLUMNS, SUMMARY_COLUMNS, ValueModel, fit_value, purchase_summary, with_value
 
+_READ = tuple(dict.fromkeys((*TOKEN_COLUMNS, *EVENT_COLUMNS)))
 _SCORED = [t.USER_ID, t.AS_OF, t.CHURN_PROBABILITY, t.REASONS, t.MODEL_VERSION, t.DATA_VERSION]
 """What a bucket says of its users by itself; tiers and values need all users."""
 
@@ -78,10 +80,11 @@ def churn_scores(model: ChurnModel, rows: pl.DataFrame, stamp: list[pl.Expr]) ->
 
 def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int) -> pl.DataFrame:
     """Score the active users of one bucket; sorted by user, without tier, with the summary that values are made of."""
-    events = work.reader.read_events(bucket, work.as_of)
+    events = work.reader.read_events(bucket, work.as_of, _READ)
     population = active_users(events, work.as_of, look_back_days)
-    known = events.join(population, on=t.USER_ID, how="semi")
-    rows = churn_rows(known, work.reader.read(t.ITEMS), work.as_of)
+    known = events.join(population, on=t.USER_ID, how="semi", maintain_order="left")
+    coded = work.reader.read_coded(bucket, work.as_of, CODED_COLUMNS)
+    rows = churn_rows(known, work.reader.read(t.ITEMS), work.as_of, coded)
     scores = t.CHURN_SCORES.empty().select(_SCORED)
     if not rows.is_empty():
         scores = churn_scores(work.load_model(), rows, work.stamp())

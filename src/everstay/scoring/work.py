@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
+import pyarrow as pa
 
 from everstay import tables as t
 from everstay.registry.artifact import load_artifact
@@ -26,6 +27,9 @@ class EventReader(Protocol):
 
     def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
+
+    def read_coded(self, bucket: int, as_of: datetime, columns: Sequence[str]) -> pa.Table:
+        """The same with ids and types as dictionaries, users' codes ascending."""
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table."""
