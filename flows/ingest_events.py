@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.lake import ENTITY_TABLES, IngestResult, Staged, StagedEntities, discard_staged
+from everstay.lake import ENTITY_TABLES, IngestResult, Staged, StagedEntities, discard_staged, known_deliveries
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from everstay.validation import ValidationReport
@@ -45,10 +45,10 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
     """
     settings, logger = load_settings(), get_run_logger()
     lake = runtime.open_lake(settings)
-    source = open_source(settings.source, runtime.recorded_until(lake))
+    source = open_source(settings.source, runtime.recorded_until(lake), known_deliveries(lake))
     logger.info("reading %s", settings.source.kind)
     with runtime.dask_scheduler(settings, scheduler) as address:
-        chunks = source.event_chunks()
+        chunks, deliveries = source.event_chunks(), source.deliveries()
         share = settings.source.max_quarantined_share
         staged = tasks.stage_events(lake, chunks, address, max_quarantined_share=share)
         logger.info("%s rows read, %s of them new", f"{staged.rows_read:,}", f"{staged.rows_new:,}")
@@ -61,6 +61,7 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
             raise
         tasks.commit_entities(entities)
         result = tasks.commit_events(staged)
+        tasks.note_deliveries(lake, deliveries)
         if result.rows_added:
             compacted = tasks.compact_events(lake, address)
             logger.info("%d of %d buckets compacted", compacted, lake.bucket_count)

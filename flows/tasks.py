@@ -18,6 +18,7 @@ from everstay.validation import validate
 stage_entities = task(name="stage-entities", retries=2)(lake.stage_entities)
 stage_events = task(name="stage-events")(lake.stage_events)
 commit_entities = task(name="commit-entities", retries=2)(lake.commit_entities)
+note_deliveries = task(name="note-deliveries", retries=2)(lake.note_deliveries)
 commit_events = task(name="commit-events")(lake.commit_staged)
 compact_events = task(name="compact-events", retries=2)(lake.compact_events)
 vacuum = task(name="vacuum", retries=2)(lake.vacuum)

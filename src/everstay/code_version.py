@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOMS = {
     "features": ("features", "lake", "tables"),
+    "sources": ("blanks", "lake", "sources", "tables"),
     "metrics": ("metrics",),
     "churn": ("churn", "features", "lake", "metrics", "tables", "training"),
     "recommender": ("recommender", "features", "lake", "metrics", "tables", "training"),

@@ -78,6 +78,8 @@ REASON = "reason"
 MODEL_VERSION = "model_version"
 DATA_VERSION = "data_version"
 
+DELIVERY = "delivery"  # names a file, its content and how it is read
+DELIVERED_AT = "delivered_at"
 SOURCE_FILE = "source_file"
 SOURCE_ROW = "source_row"  # 1 = first row of data in the file
 PROBLEM = "problem"  # null for a row that can be stored
@@ -248,6 +250,7 @@ QUARANTINE = _table(
     (SOURCE_FILE, SOURCE_ROW),
     {SOURCE_FILE: pl.String, SOURCE_ROW: pl.Int64, PROBLEM: pl.String, CONTENT: pl.String},
 )
+DELIVERIES = _table("deliveries", (DELIVERY,), {DELIVERY: pl.String, SOURCE_FILE: pl.String, DELIVERED_AT: TIME})
 USER_FEATURES = _table("user_features", (USER_ID, AS_OF), {USER_ID: pl.String, AS_OF: TIME}, is_open=True)
 CHURN_LABELS = _table(
     "churn_labels",
@@ -330,7 +333,7 @@ PROMOTIONS = _table(
     (CHAMPION_VERSION, DIFFERENCE, DIFFERENCE_LOW, DIFFERENCE_HIGH),
 )
 TABLES = (
-    EVENTS, ITEMS, USERS, TREATMENTS, QUARANTINE,
+    EVENTS, ITEMS, USERS, TREATMENTS, QUARANTINE, DELIVERIES,
     USER_FEATURES, CHURN_LABELS, CHURN_SCORES, RECOMMENDATIONS, PROMOTIONS,
 )  # fmt: skip
 """All of them."""

@@ -1,5 +1,7 @@
 """The ingestion flow: once is as good as twice, and bad data stops before anything is stored."""
 
+import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -52,6 +54,39 @@ def test_files_give_the_same_events_as_the_source_they_were_written_from(shop: P
     files_shop(shop, monkeypatch)
     added = ingest_events().result.rows_added
     assert added == lake_of(shop).snapshot().event_count > 10_000
+
+
+def test_a_night_reads_the_night_s_files(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    file = files_shop(shop, monkeypatch)
+    rows = pl.read_parquet(file)
+    is_late = pl.col(t.RECORDED_AT) >= pl.col(t.RECORDED_AT).max() - timedelta(days=3)
+    rows.filter(~is_late).write_parquet(file)
+    first = ingest_events().result
+    assert ingest_events().result.rows_read == 0
+    rows.filter(is_late).write_parquet(file.with_name("events-9999.parquet"))
+    night = ingest_events().result
+    assert night.rows_read == night.rows_added == rows.select(is_late.sum()).item() > 0
+    rows.write_parquet(file)  # the export of all days is made anew
+    again = ingest_events().result
+    assert (again.rows_added, again.rows_duplicate) == (0, len(rows))
+    assert lake_of(shop).snapshot().event_count == first.rows_added + night.rows_added
+
+
+def test_what_was_rejected_is_read_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    files_shop(shop, monkeypatch, pl.lit(-1, pl.Int32).alias(t.QUANTITY))
+    with pytest.raises(DataRejected):
+        ingest_events()
+    monkeypatch.setenv("EVERSTAY_SOURCE__MAX_QUARANTINED_SHARE", "1")
+    result = ingest_events().result
+    assert result.rows_quarantined > 0
+    assert result.rows_read == result.rows_added + result.rows_quarantined
+
+
+def test_a_lake_that_lost_its_events_reads_everything_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    files_shop(shop, monkeypatch)
+    added = ingest_events().result.rows_added
+    shutil.rmtree(shop / "lake" / t.EVENTS.name)
+    assert ingest_events().result.rows_added == added
 
 
 @pytest.mark.parametrize(

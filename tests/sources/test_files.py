@@ -1,6 +1,7 @@
 """A shop's own files: the same events from CSV and Parquet, and clear words for every way a file can be wrong."""
 
 import gzip
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,6 +31,46 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return write
+
+
+# ---- what was stored before ----------------------------------------------------------------------------------------
+def _origins(settings: FilesSource, delivered: frozenset[str]) -> list[str]:
+    source = open_source(Source(kind="files", files=settings), delivered=delivered)
+    return [Path(chunk.origin).stem for chunk in source.event_chunks()]
+
+
+def _delivered(settings: FilesSource) -> frozenset[str]:
+    return frozenset(open_source(Source(kind="files", files=settings)).deliveries()[t.DELIVERY])
+
+
+def test_a_file_is_read_again_when_its_content_or_the_reading_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.csv").write_text(HEADER + ROWS)
+    settings = files_settings(tmp_path / "*.csv")
+    known = _delivered(settings)
+    assert len(known) == 3
+    assert _origins(settings, frozenset()) == ["a", "b", "c"]
+    assert _origins(settings, known) == []
+    assert _origins(settings.model_copy(update={"chunk_rows": 7, "items": "other"}), known) == []
+    assert _origins(settings.model_copy(update={"time_zone": "Europe/Berlin"}), known) == ["a", "b", "c"]
+    times = (tmp_path / "b.csv").stat()
+    (tmp_path / "b.csv").write_text(HEADER + ROWS.replace("ann", "eve"))  # as long as before
+    os.utime(tmp_path / "b.csv", ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times does
+    (tmp_path / "d.csv").write_text(HEADER + ROWS)
+    assert _origins(settings, known) == ["b", "d"]
+    monkeypatch.setattr("everstay.sources.files.code_version", lambda room: f"another {room}")
+    assert _origins(settings, known) == ["a", "b", "c", "d"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(write: Write) -> None:
+    settings = files_settings(write(HEADER + ROWS))
+    source = open_source(Source(kind="files", files=settings))
+    chunks = source.event_chunks()
+    write(HEADER + ROWS + ROWS)
+    assert [list(chunk.read()) for chunk in chunks]
+    assert _origins(settings, frozenset(source.deliveries()[t.DELIVERY])) == ["events"]
 
 
 # ---- what works ----------------------------------------------------------------------------------------------------

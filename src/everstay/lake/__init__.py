@@ -2,6 +2,7 @@
 
 from everstay.lake.buckets import assign_bucket
 from everstay.lake.compaction import compact_events, vacuum
+from everstay.lake.deliveries import known_deliveries, note_deliveries
 from everstay.lake.entities import ENTITY_TABLES, StagedEntities, commit_entities, content_key, stage_entities
 from everstay.lake.ingest import IngestResult, Staged, commit_staged, discard_staged, stage_events
 from everstay.lake.snapshot import Snapshot
@@ -20,6 +21,8 @@ __all__ = [
     "compact_events",
     "content_key",
     "discard_staged",
+    "known_deliveries",
+    "note_deliveries",
     "stage_entities",
     "stage_events",
     "vacuum",

@@ -1,5 +1,6 @@
 """A shop's data in canonical tables: the Complete Journey, the shop's own files or database, or the store twin."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from everstay import settings
@@ -10,19 +11,23 @@ from everstay.sources.files import Files
 __all__ = ["Chunk", "Source", "open_source"]
 
 
-def open_source(settings: settings.Source, recorded_until: datetime | None = None) -> Source:
+def open_source(
+    settings: settings.Source, recorded_until: datetime | None = None, delivered: Collection[str] = ()
+) -> Source:
     """Open the source that the settings name.
 
     Args:
         settings: which, and how to read it.
         recorded_until: when the newest event that is stored was recorded, so that a source that can asks for newer ones
             only; None when nothing is stored, or everything is wanted.
+        delivered: names of what was read and stored before (`Source.deliveries`), so that a source that can leaves it
+            out.
 
     Raises:
         SourceError: the source's settings cannot be used.
     """
     if settings.kind == "files":
-        return Files(settings.files)
+        return Files(settings.files, delivered)
     if settings.kind == "database":
         from everstay.sources.database import DatabaseTables  # drivers nobody else should pay for at import
 

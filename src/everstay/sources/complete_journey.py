@@ -28,6 +28,10 @@ class CompleteJourney:
         purchases = [PurchaseChunk(first, _ROWS_PER_CHUNK) for first in range(0, rows, _ROWS_PER_CHUNK)]
         return [*purchases, RedemptionChunk()]
 
+    def deliveries(self) -> pl.DataFrame:
+        """None: whether it has changed is told by reading it."""
+        return t.DELIVERIES.empty()
+
     def items(self) -> pl.DataFrame:
         """Give every product; its title is its type and package size, for the data has no names."""
         department = pl.col("department")

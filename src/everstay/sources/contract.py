@@ -57,6 +57,13 @@ class Source(Protocol):
         """
         ...
 
+    def deliveries(self) -> pl.DataFrame:
+        """Name what `event_chunks` reads, to be noted once it is stored; conforms to `tables.DELIVERIES`.
+
+        No rows where the source cannot tell whether it has changed: then it is read anew every time.
+        """
+        ...
+
     def items(self) -> pl.DataFrame:
         """Return the catalogue; conforms to `tables.ITEMS`, no rows when the shop gives none."""
         ...

@@ -1,11 +1,16 @@
 """A shop's own Parquet, CSV or JSON-lines files, on disk or in object storage, with columns mapped in the settings."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
 
 import polars as pl
 
 from everstay import tables as t
+from everstay.code_version import code_version
 from everstay.settings import FilesSource
 from everstay.sources.blocks import Part
 from everstay.sources.columns import check_mapping, match_columns, required_event_columns
@@ -14,27 +19,55 @@ from everstay.sources.entities import entity_table
 from everstay.sources.rows import staged_rows, typed_rows
 from everstay.sources.tabular import find_files, read_header, read_part, split
 
+log = logging.getLogger(__name__)
+
+_NO_READING = {"events", "items", "users", "treatments", "chunk_rows"}
+"""Settings that do not decide what a file's rows mean."""
+
 
 class Files:
     """Events, and where there are any items, users and treatments, from files.
+
+    Args:
+        settings: where they lie, and what their rows mean.
+        delivered: `DELIVERY` of event files that were stored before, which are not read again.
 
     Raises:
         SourceError: the settings name a column, event type or time zone that does not exist, or no event files.
     """
 
-    def __init__(self, settings: FilesSource) -> None:
+    def __init__(self, settings: FilesSource, delivered: Collection[str] = ()) -> None:
         check_mapping(settings)
         self._settings = settings
+        self._delivered = delivered
 
     def event_chunks(self) -> Sequence[Chunk]:
         """Split the event files; each file's columns are checked here, before any row is read."""
         required = required_event_columns(self._settings)
         chunks: list[Chunk] = []
-        for file in find_files(self._settings.events, "source.files.events"):
+        for file in self._new.values():
             columns = match_columns(t.EVENTS, read_header(file), self._settings, required, file)
             parts = split(file, self._settings.chunk_rows)
             chunks.extend(FileChunk(part, columns, self._settings) for part in parts)
+        if known := len(self._files) - len(self._new):
+            log.info("%d of %d event files were stored before and are not read again", known, len(self._files))
         return chunks
+
+    def deliveries(self) -> pl.DataFrame:
+        """The files that `event_chunks` reads, as they were when they were looked for."""
+        told = pl.DataFrame({t.DELIVERY: list(self._new), t.SOURCE_FILE: list(self._new.values())})
+        return t.DELIVERIES.conform(told.with_columns(pl.lit(datetime.now(UTC), t.TIME).alias(t.DELIVERED_AT)))
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        """Delivery of every event file to its name."""
+        files = find_files(self._settings.events, "source.files.events")
+        reading = self._settings.model_dump_json(exclude=_NO_READING) + code_version("sources")
+        return {sha256(f"{file.name} {file.stamp} {reading}".encode()).hexdigest(): file.name for file in files}
+
+    @property
+    def _new(self) -> dict[str, str]:
+        return {delivery: name for delivery, name in self._files.items() if delivery not in self._delivered}
 
     def items(self) -> pl.DataFrame:
         """Read the catalogue."""
@@ -52,7 +85,7 @@ class Files:
         if not pattern:
             return table.empty()
         files = find_files(pattern, key)
-        return entity_table([frame for file in files for frame in self._typed(file, table)], table)
+        return entity_table([frame for file in files for frame in self._typed(file.name, table)], table)
 
     def _typed(self, file: str, table: t.Table) -> Iterator[pl.DataFrame]:
         columns = match_columns(table, read_header(file), self._settings, table.required, file)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +22,20 @@ _WILD = re.compile(r"[*?\[]")
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 
-def find_files(pattern: str, key: str) -> list[str]:
+@dataclass(frozen=True)
+class FoundFile:
+    """A file that a pattern names.
+
+    Attributes:
+        name: path or URI.
+        stamp: size and times of change; where the content has changed this has, too.
+    """
+
+    name: str
+    stamp: str
+
+
+def find_files(pattern: str, key: str) -> list[FoundFile]:
     """Find the files that a path or glob names, sorted by name.
 
     Args:
@@ -36,7 +50,7 @@ def find_files(pattern: str, key: str) -> list[str]:
     if not found:
         place = "" if is_remote(pattern) else f" (from {Path.cwd()})"
         raise SourceError(f"no file matches '{pattern}'{place}: correct {key} in everstay.toml")
-    return sorted(found)
+    return sorted(found, key=lambda file: file.name)
 
 
 def is_remote(name: str) -> bool:
@@ -94,13 +108,18 @@ def explained(name: str) -> Iterator[None]:
 
 
 # ---- on disk -------------------------------------------------------------------------------------------------------
-def _local_files(pattern: str, key: str) -> list[str]:
+def _local_files(pattern: str, key: str) -> list[FoundFile]:
     path = Path(pattern)
     root = Path(path.anchor)
     if path.is_dir():
         raise SourceError(f"{pattern} is a folder: set {key} in everstay.toml to {pattern}/*.parquet or /*.csv")
     found = [path] if path.is_file() else root.glob(str(path.relative_to(root)))
-    return [str(file) for file in found if file.is_file()]
+    return [FoundFile(str(file), _stamp(file.stat())) for file in found if file.is_file()]
+
+
+def _stamp(told: os.stat_result) -> str:
+    """With the time at which the inode changed, which a copy that keeps the other one does not keep."""
+    return f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
 
 
 # ---- in object storage ---------------------------------------------------------------------------------------------
@@ -118,7 +137,7 @@ def _object(name: str) -> str:
     return name[len(_S3) :]
 
 
-def _objects(pattern: str, key: str) -> list[str]:
+def _objects(pattern: str, key: str) -> list[FoundFile]:
     """Objects that match; a pattern without `*` names one."""
     if "@" in _object(pattern).partition("/")[0]:
         raise SourceError(f"{key} in everstay.toml holds a key: keys are AWS_* variables, the path is s3://bucket/...")
@@ -138,7 +157,11 @@ def _objects(pattern: str, key: str) -> list[str]:
     if any(info.path == wanted and info.type == pa.fs.FileType.Directory for info in found):
         raise SourceError(f"{pattern} is a folder: set {key} in everstay.toml to {pattern}/*.parquet or /*.csv")
     matches = re.compile(_glob_expression(wanted)).fullmatch
-    return [_S3 + info.path for info in found if info.is_file and matches(info.path)]
+    return [
+        FoundFile(_S3 + info.path, f"{info.size} {info.mtime_ns}")
+        for info in found
+        if info.is_file and matches(info.path)
+    ]
 
 
 def _glob_expression(pattern: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from everstay.errors import SourceError
 from everstay.sources import csv_text, json_lines, parquet, storage
 from everstay.sources.blocks import Block, Header, Part
-from everstay.sources.storage import EXPORT_AGAIN, explained, format_of
+from everstay.sources.storage import EXPORT_AGAIN, FoundFile, explained, format_of
 
 _READERS = {
     ".parquet": parquet,
@@ -17,7 +17,7 @@ _READERS = {
 _PARQUET = ".parquet"
 
 
-def find_files(pattern: str, key: str) -> list[str]:
+def find_files(pattern: str, key: str) -> list[FoundFile]:
     """Find the files that a path or glob names, sorted by name.
 
     Args:
@@ -29,11 +29,11 @@ def find_files(pattern: str, key: str) -> list[str]:
     """
     files = storage.find_files(pattern, key)
     for file in files:
-        kind = format_of(file)
-        if kind not in _READERS or (kind == _PARQUET and not file.lower().endswith(_PARQUET)):
+        kind = format_of(file.name)
+        if kind not in _READERS or (kind == _PARQUET and not file.name.lower().endswith(_PARQUET)):
             raise SourceError(
-                f"{file} is neither .parquet nor .csv or .jsonl, plain, .gz or .zst: narrow {key} in everstay.toml or "
-                "convert the file"
+                f"{file.name} is neither .parquet nor .csv or .jsonl, plain, .gz or .zst: narrow {key} in "
+                "everstay.toml or convert the file"
             )
     return files
 

@@ -33,6 +33,10 @@ class StoreTwin:
         """One chunk per block of users."""
         return open_chunks(self.settings)
 
+    def deliveries(self) -> pl.DataFrame:
+        """None: whether it has changed is told by reading it."""
+        return t.DELIVERIES.empty()
+
     def items(self) -> pl.DataFrame:
         """The catalogue; conforms to `tables.ITEMS`."""
         return draw_catalogue(self.settings).frame()
