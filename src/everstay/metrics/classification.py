@@ -88,10 +88,10 @@ def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | 
     0.25
     """
     outcome, probability, weight = _arrays(y, p, weights)
-    rows = np.atleast_2d(weight)
-    _, group = np.unique(probability, return_inverse=True)
-    bins = _equal_mass_bins(_group_sums(rows, group))
-    error = _group_sums(rows * (outcome - probability), group)
+    order = np.argsort(probability, kind="stable")
+    starts, rows = _starts(probability[order]), np.atleast_2d(weight)[:, order]
+    bins = _equal_mass_bins(_run_sums(rows, starts))
+    error = _run_sums(rows * (outcome - probability)[order], starts)
     cell = bins + _BINS * np.arange(len(rows))[:, None]
     sums = np.bincount(cell.ravel(), weights=error.ravel(), minlength=_BINS * len(rows)).reshape(-1, _BINS)
     return _divide(np.abs(sums).sum(axis=-1), rows.sum(axis=-1)).reshape(weight.shape[:-1])
@@ -195,12 +195,6 @@ def _by_score(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[Fl
     ordered = weight[..., order]
     positive = ordered * outcome[order]
     return _run_sums(positive, starts), _run_sums(ordered - positive, starts)
-
-
-def _group_sums(values: FloatArray, group: NDArray[np.intp]) -> FloatArray:
-    """Sum the last axis (n,) within groups numbered 0, 1, ... without a hole."""
-    order = np.argsort(group, kind="stable")
-    return _run_sums(values[..., order], _starts(group[order]))
 
 
 def _starts(ascending: NDArray[np.generic]) -> NDArray[np.intp]:

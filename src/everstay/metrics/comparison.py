@@ -78,8 +78,12 @@ def statistic_interval(
 
     Resamples where it is undefined (a class is missing) are left out; when it is undefined everywhere, all is NaN.
     """
-    outcome, probability = np.asarray(y), _finite(p)
-    names, row_user = np.unique(np.arange(len(outcome)) if users is None else np.asarray(users), return_inverse=True)
+    probability = _finite(p)
+    names, row_user = np.unique(
+        np.arange(len(probability)) if users is None else np.asarray(users), return_inverse=True
+    )
+    order = np.argsort(probability, kind="stable")  # which statistics ask for; of what is in order that takes no time
+    outcome, probability, row_user = np.asarray(y)[order], probability[order], row_user[order]
     draws = (weights[:, row_user] for weights in _resamples(len(names), resamples, seed))
     drawn = [statistic(outcome, probability, weights) for weights in draws]
     return _interval(float(statistic(outcome, probability, None)), np.concatenate(drawn), confidence)
