@@ -17,8 +17,8 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import known_versions
 from everstay.report import Report, Section
+from everstay.scoring.back_test import WARNED, publications
 from everstay.scoring.back_test import back_test as judge
-from everstay.scoring.back_test import publications
 from everstay.scoring.back_test_page import back_test_section
 from everstay.scoring.leaving import learned_definition, mature_as_ofs, with_definitions
 from everstay.settings import Churn, Promotion, Settings, load_settings
@@ -78,7 +78,7 @@ def back_test_part(snapshot: Snapshot, settings: Settings, scheduler: str) -> Se
 
 def _judge_key(policy: Promotion) -> str:
     """What decides an outcome, beside scores and labels."""
-    parts = (policy.resamples, policy.confidence, code_version("metrics"))
+    parts = (policy.resamples, policy.confidence, WARNED, code_version("metrics"))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
