@@ -45,7 +45,8 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
     """
     settings, logger = load_settings(), get_run_logger()
     lake = runtime.open_lake(settings)
-    source = open_source(settings.source, runtime.recorded_until(lake), known_deliveries(lake))
+    known = known_deliveries(lake)
+    source = open_source(settings.source, runtime.recorded_until(lake), known)
     logger.info("reading %s", settings.source.kind)
     with runtime.dask_scheduler(settings, scheduler) as address:
         chunks, deliveries = source.event_chunks(), source.deliveries()
@@ -61,7 +62,8 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
             raise
         tasks.commit_entities(entities)
         result = tasks.commit_events(staged)
-        tasks.note_deliveries(lake, deliveries)
+        settled = {delivery: file for delivery, file in deliveries.items() if file not in staged.unsettled}
+        tasks.note_deliveries(lake, known, settled)
         if result.rows_added:
             compacted = tasks.compact_events(lake, address)
             logger.info("%d of %d buckets compacted", compacted, lake.bucket_count)

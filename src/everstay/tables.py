@@ -80,6 +80,8 @@ DATA_VERSION = "data_version"
 
 DELIVERY = "delivery"  # names a file, its content and how it is read
 DELIVERED_AT = "delivered_at"
+EVENTS_TABLE = "events_table"  # id of the Delta table that holds its events
+EVENT_COUNT = "event_count"  # of that table, with these
 SOURCE_FILE = "source_file"
 SOURCE_ROW = "source_row"  # 1 = first row of data in the file
 PROBLEM = "problem"  # null for a row that can be stored
@@ -250,7 +252,11 @@ QUARANTINE = _table(
     (SOURCE_FILE, SOURCE_ROW),
     {SOURCE_FILE: pl.String, SOURCE_ROW: pl.Int64, PROBLEM: pl.String, CONTENT: pl.String},
 )
-DELIVERIES = _table("deliveries", (DELIVERY,), {DELIVERY: pl.String, SOURCE_FILE: pl.String, DELIVERED_AT: TIME})
+DELIVERIES = _table(
+    "deliveries",
+    (DELIVERY,),
+    {DELIVERY: pl.String, SOURCE_FILE: pl.String, DELIVERED_AT: TIME, EVENTS_TABLE: pl.String, EVENT_COUNT: pl.Int64},
+)
 USER_FEATURES = _table("user_features", (USER_ID, AS_OF), {USER_ID: pl.String, AS_OF: TIME}, is_open=True)
 CHURN_LABELS = _table(
     "churn_labels",

@@ -1,7 +1,7 @@
 """The ingestion flow: once is as good as twice, and bad data stops before anything is stored."""
 
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -83,10 +83,46 @@ def test_what_was_rejected_is_read_again(shop: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_lake_that_lost_its_events_reads_everything_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
-    files_shop(shop, monkeypatch)
+    file = files_shop(shop, monkeypatch)
     added = ingest_events().result.rows_added
     shutil.rmtree(shop / "lake" / t.EVENTS.name)
-    assert ingest_events().result.rows_added == added
+    everywhere = load_settings().source.files.events
+    monkeypatch.setenv("EVERSTAY_SOURCE__FILES__EVENTS", str(file))
+    some = ingest_events().result.rows_added
+    assert 0 < some < added
+    monkeypatch.setenv("EVERSTAY_SOURCE__FILES__EVENTS", everywhere)
+    assert ingest_events().result.rows_added == added - some
+
+
+def test_of_an_older_version_of_the_lake_everything_is_read_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    file = files_shop(shop, monkeypatch)
+    rows = pl.read_parquet(file)
+    is_late = pl.col(t.RECORDED_AT) >= pl.col(t.RECORDED_AT).max() - timedelta(days=3)
+    rows.filter(~is_late).write_parquet(file)
+    ingest_events()
+    rows.filter(is_late).write_parquet(file.with_name("events-9999.parquet"))
+    added = ingest_events().result.rows_added
+    assert added > 0
+    lake_of(shop).open(t.EVENTS).restore(0)
+    assert [ingest_events().result.rows_added for _ in range(2)] == [added, 0]
+    assert ingest_events().result.rows_read == 0
+
+
+def test_a_row_whose_time_has_not_come_is_read_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    file = files_shop(shop, monkeypatch)
+    first = ingest_events().result
+    late = pl.lit(datetime.now(UTC) + timedelta(days=2)).cast(t.TIME)
+    row = pl.read_parquet(file).filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).tail(1)
+    ahead = row.with_columns(pl.lit("ahead").alias(t.EVENT_ID), late.alias(t.OCCURRED_AT), late.alias(t.RECORDED_AT))
+    pl.concat([row.with_columns(pl.lit("now").alias(t.EVENT_ID)), ahead]).write_parquet(
+        file.with_name("events-9999.parquet")
+    )
+    monkeypatch.setenv("EVERSTAY_SOURCE__MAX_QUARANTINED_SHARE", "1")
+    night = ingest_events().result
+    assert (night.rows_read, night.rows_added, night.rows_quarantined) == (2, 1, 1)
+    again = ingest_events().result
+    assert (again.rows_read, again.rows_duplicate, again.rows_quarantined) == (2, 1, 1)
+    assert lake_of(shop).snapshot().event_count == first.rows_added + 1
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,31 @@ def test_a_publication_is_read_from_its_own_files_alone(lake: Lake):
     assert nothing.equals(t.CHURN_LABELS.empty().select(t.CHURNED, t.USER_ID))
 
 
+def test_as_ofs_that_share_a_file_after_a_deletion_are_told_apart(lake: Lake):
+    wednesday = TUESDAY + timedelta(days=1)
+    for as_of in (MONDAY, TUESDAY, wednesday):
+        lake.publish(t.CHURN_LABELS, labels(as_of, True, as_of == TUESDAY, False), as_of=as_of, key="v1")
+    lake.open(t.CHURN_LABELS).delete("user_id = 'u0'")  # asked for by a user; it writes what is left into one file
+    lake.open(t.CHURN_LABELS).optimize.compact()
+    assert len(lake.open(t.CHURN_LABELS).file_uris()) == 1
+    assert lake.as_ofs(t.CHURN_LABELS) == [MONDAY, TUESDAY, wednesday]
+    told = {
+        as_of: rows[t.CHURNED].to_list()
+        for as_of, rows in lake.read_publications(t.CHURN_LABELS, lake.as_ofs(t.CHURN_LABELS))
+    }
+    assert told == {MONDAY: [False, False], TUESDAY: [True, False], wednesday: [False, False]}
+    lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v2")
+    assert lake.read_publication(t.CHURN_LABELS, TUESDAY, [t.CHURNED]).rows() == [(True,)]
+    assert len(lake.read_publication(t.CHURN_LABELS, MONDAY)) == 2
+
+
+def test_where_nothing_is_left_there_is_no_publication(lake: Lake):
+    lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
+    lake.open(t.CHURN_LABELS).delete("churned")
+    assert lake.as_ofs(t.CHURN_LABELS) == []
+    assert lake.read_publication(t.CHURN_LABELS, MONDAY).equals(t.CHURN_LABELS.empty())
+
+
 def test_what_workers_computed_is_published_part_by_part(lake: Lake, tmp_path: Path):
     def parts(*frames: pl.DataFrame) -> Parts:
         folder = Folder(str(tmp_path / "parts"))

@@ -101,6 +101,12 @@ def test_a_mature_publication_is_judged_by_tier(past: Past):
     assert str(late.clock) == "not knowable before 2024-05-20"
 
 
+def _left(found: list[PastPublication]) -> dict[str, int]:
+    (outcome,) = (one.outcome for one in found)
+    assert outcome is not None
+    return {name: group.left for name, group in outcome.groups.items() if group.left}
+
+
 def test_what_was_judged_before_is_not_judged_again_but_where_scores_or_labels_are_others(
     past: Past, monkeypatch: pytest.MonkeyPatch
 ):
@@ -115,10 +121,14 @@ def test_what_was_judged_before_is_not_judged_again_but_where_scores_or_labels_a
     first = past.judge([0, 2], {})
     assert repr(past.judge([0, 2], {})) == repr(first)  # NaN is not equal to itself
     assert len(judged) == 1
-    assert past.judge([0, 3], {}) != first
+    assert [_left(past.judge(churned, {})) for churned in ([0, 2], [0, 3, 4])] == [{"all": 2}, {"all": 3}]
     past.lake.publish(t.CHURN_SCORES, scores(EARLY), as_of=EARLY, key="v2")
-    assert past.judge([0, 2], {}) != first
+    assert _left(past.judge([0, 2], {})) == {"high": 1, "high and medium": 2, "all": 2}
     assert len(judged) == 3
+    (cut, *_) = (past.folder / "kept").iterdir()
+    cut.write_text(cut.read_text()[:50])
+    assert [_left(past.judge(churned, {}))["all"] for churned in ([0, 2], [0, 3])] == [2, 2]
+    assert len(list((past.folder / "kept").iterdir())) == 4
 
 
 def test_calibration_is_drawn_from_tenths_of_all_users():

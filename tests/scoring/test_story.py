@@ -47,23 +47,23 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
 
 
 def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.DataFrame) -> None:
-    story = tell_story("u1", make_work("churn"), None, Churn())
+    story = tell_story("u1", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
     work = make_work("churn")
     earlier = story.curve[t.AS_OF][-3]
-    then = tell_story("u1", Work(work.reader, work.artifact, "7", earlier), None, Churn())
+    then = tell_story("u1", Work(work.reader, work.artifact, "7", earlier), t.CHURN_SCORES.empty(), Churn())
     assert then.now.probability == story.curve[t.CHURN_PROBABILITY][-3]
     assert {outlook.tier for outlook in story.outlooks} == {None}
 
 
 def test_who_never_bought_can_only_be_silent(make_work: Make) -> None:
-    story = tell_story("u55", make_work("churn"), None, Churn())
+    story = tell_story("u55", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
     assert "no order that was kept" in story.summary
     assert len(story.outlooks) == 3
 
 
 def test_nobody_known_is_a_message(make_work: Make, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NotReady, match="there is no user 'nobody'"):
-        tell_story("nobody", make_work("churn"), None, Churn())
+        tell_story("nobody", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
     assert main([""]) == 1
     assert "make explain USER=1234" in capsys.readouterr().err
 

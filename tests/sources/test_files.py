@@ -40,7 +40,7 @@ def _origins(settings: FilesSource, delivered: frozenset[str]) -> list[str]:
 
 
 def _delivered(settings: FilesSource) -> frozenset[str]:
-    return frozenset(open_source(Source(kind="files", files=settings)).deliveries()[t.DELIVERY])
+    return frozenset(open_source(Source(kind="files", files=settings)).deliveries())
 
 
 def test_a_file_is_read_again_when_its_content_or_the_reading_has_changed(
@@ -70,7 +70,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(write: Write) -> Non
     chunks = source.event_chunks()
     write(HEADER + ROWS + ROWS)
     assert [list(chunk.read()) for chunk in chunks]
-    assert _origins(settings, frozenset(source.deliveries()[t.DELIVERY])) == ["events"]
+    assert _origins(settings, frozenset(source.deliveries())) == ["events"]
 
 
 # ---- what works ----------------------------------------------------------------------------------------------------

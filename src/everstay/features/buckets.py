@@ -55,13 +55,13 @@ def bucket_features(
     population: Folder | None = None,
     share: float = 1.0,
 ) -> pl.DataFrame:
-    """`user_features` of one bucket at several as-ofs; of a share of the users (`is_sampled`), but of all at the last.
+    """`user_features` of one bucket at as-ofs that ascend: of a share of the users (`is_sampled`), of all at the last.
 
     `population` holds that of all buckets, where needed.
     """
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
     items, table = reader.read(t.ITEMS), None if population is None else population.read_frame(_MERGED)
-    if share == 1:
+    if share == 1 or len(as_ofs) == 1:
         return t.USER_FEATURES.conform(activity_slices(events, items, as_ofs, features, table))
     earlier = activity_slices(sampled_rows(events, share), items, as_ofs[:-1], features, table)
     return t.USER_FEATURES.conform(pl.concat([earlier, activity_slices(events, items, as_ofs[-1:], features, table)]))

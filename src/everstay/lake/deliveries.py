@@ -1,5 +1,8 @@
 """Which files were stored before, so that a night reads the night's files and not those of all nights before it."""
 
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
 import polars as pl
 
 from everstay import tables as t
@@ -8,21 +11,37 @@ from everstay.lake.store import Lake
 
 
 def known_deliveries(lake: Lake) -> frozenset[str]:
-    """What `note_deliveries` was told; nothing where there are no events, whatever it was told."""
-    stored = None if lake.open(t.EVENTS) is None else lake.read(t.DELIVERIES)
-    return frozenset() if stored is None else frozenset(stored[t.DELIVERY])
+    """What `note_deliveries` was told of the events that the lake holds now.
+
+    Nothing where the events are another table than those it was told of, or fewer: an older version was restored.
+    """
+    events, stored = lake.open(t.EVENTS), lake.read(t.DELIVERIES)
+    if events is None or stored is None:
+        return frozenset()
+    told = stored.filter(pl.col(t.EVENTS_TABLE) == str(events.metadata().id))
+    is_older = (told[t.EVENT_COUNT] > lake.snapshot().event_count).any()
+    return frozenset() if is_older else frozenset(told[t.DELIVERY])
 
 
-def note_deliveries(lake: Lake, deliveries: pl.DataFrame) -> None:
+def note_deliveries(lake: Lake, known: Collection[str], new: Mapping[str, str]) -> None:
     """Remember files whose events are committed; one file of the lake holds them all.
 
     Args:
         lake: that holds the events.
-        deliveries: `tables.DELIVERIES`; those that are known already are left as they are.
+        known: from `known_deliveries`, before the events were committed; others are forgotten.
+        new: `tables.DELIVERY` to the name of the file.
     """
-    stored = lake.read(t.DELIVERIES)
-    known = t.DELIVERIES.empty() if stored is None else stored
-    new = deliveries.join(known, on=t.DELIVERY, how="anti")
-    if len(new):
-        every = pl.concat([known, new]).sort(t.SOURCE_FILE, t.DELIVERED_AT)
-        lake.replace(t.DELIVERIES, every, key=content_key(every))
+    events, stored = lake.open(t.EVENTS), lake.read(t.DELIVERIES)
+    if events is None or not new:
+        return
+    rows = t.DELIVERIES.conform(
+        pl.DataFrame({t.DELIVERY: list(new), t.SOURCE_FILE: list(new.values())}).with_columns(
+            pl.lit(datetime.now(UTC), t.TIME).alias(t.DELIVERED_AT),
+            pl.lit(str(events.metadata().id)).alias(t.EVENTS_TABLE),
+            pl.lit(lake.snapshot().event_count).alias(t.EVENT_COUNT),
+        )
+    )
+    if stored is not None:
+        rows = pl.concat([stored.filter(pl.col(t.DELIVERY).is_in(list(known))), rows])
+    every = rows.unique(t.DELIVERY, keep="first").sort(t.DELIVERED_AT, t.SOURCE_FILE, t.DELIVERY)
+    lake.replace(t.DELIVERIES, every, key=content_key(every))

@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
 from everstay.lake.bucket_files import StagedFile, resolve_bucket
+from everstay.lake.refusal import NOT_YET
 from everstay.lake.snapshot import read_file
 from everstay.lake.staging import Chunk, group_by_bucket, stage_chunk
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
@@ -45,6 +46,7 @@ class Staged:
         rows_duplicate: rows that are stored already or stand twice in the delivery.
         quarantine_files: Arrow files of refused rows, in the staging's folder.
         rows_quarantined: number of refused rows.
+        unsettled: names of the delivery's files with rows that may be stored later: their time has not come yet.
     """
 
     lake: Lake
@@ -55,6 +57,7 @@ class Staged:
     rows_duplicate: int
     quarantine_files: tuple[str, ...]
     rows_quarantined: int
+    unsettled: frozenset[str]
 
     @property
     def rows_new(self) -> int:
@@ -115,6 +118,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         raise
     for frame in frames:
         folder.remove(frame.name)
+    quarantined = pl.concat([t.QUARANTINE.empty(), *(folder.read_frame(name) for name in refused)])
     return Staged(
         lake=lake,
         token=token,
@@ -123,7 +127,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         rows_read=rows_read,
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
         quarantine_files=refused,
-        rows_quarantined=sum(len(folder.read_frame(name)) for name in refused),
+        rows_quarantined=len(quarantined),
+        unsettled=frozenset(quarantined.filter(pl.col(t.PROBLEM).str.contains(NOT_YET, literal=True))[t.SOURCE_FILE]),
     )
 
 

@@ -15,6 +15,9 @@ _NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
 
+NOT_YET = "has not come yet"
+"""What is said of a time that lies ahead: the same row may be stored later."""
+
 Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and words
 
 
@@ -96,6 +99,6 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
         (pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
         (pl.col(t.RECORDED_AT) > tomorrow,
-         pl.format("{}: {} has not come yet; look at the time zone and at the order of day and month", which,
+         pl.format(f"{{}}: {{}} {NOT_YET}; look at the time zone and at the order of day and month", which,
                    t.RECORDED_AT)),
     ]  # fmt: skip

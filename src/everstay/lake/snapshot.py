@@ -143,7 +143,7 @@ def event_files(events: DeltaTable, bucket: int, times: tuple[datetime, datetime
         bucket: number of the user bucket.
         times: the first and the last moment that a file must overlap; None: all files.
     """
-    files = _names(t.EVENTS, events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]))
+    files = names_below(t.EVENTS, events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]))
     if times is None or not files:
         return files
     adds = pl.DataFrame(events.get_add_actions(flatten=True))
@@ -163,34 +163,13 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
 def read_table(lake: Folder, table: t.Table, version: int, where: pl.Expr | None = None) -> pl.DataFrame:
     """All rows of a table at a version, or those that `where` keeps: then one file after the other is in memory."""
     delta = DeltaTable(lake.path(table.name), version=version)
-    files = tuple(_names(table, delta.file_uris()))
+    files = tuple(names_below(table, delta.file_uris()))
     if not files:
         return table.empty()
     if where is None:
-        return _in_order(_read_rows(lake, files), table)
+        return in_declared_order(_read_rows(lake, files), table)
     kept = pl.concat((lake.read_parquet(file).filter(where) for file in files), how="diagonal")
-    return _in_order(kept, table)
-
-
-def published_as_ofs(delta: DeltaTable) -> list[datetime]:
-    """The as-ofs of a table in which each publication has files of its own, by the statistics of the files."""
-    return _publications(delta)[t.AS_OF].unique().sort().to_list()
-
-
-def read_publication(
-    lake: Folder, table: t.Table, delta: DeltaTable, as_of: datetime, columns: list[str]
-) -> pl.DataFrame:
-    """Rows of one as-of, from its own files."""
-    paths = set(_publications(delta).filter(pl.col(t.AS_OF) == as_of)["path"])
-    files = [file for file in _names(table, delta.file_uris()) if file.removeprefix(f"{table.name}/") in paths]
-    rows = pl.concat((lake.read_parquet(file, columns) for file in files), how="diagonal") if files else table.empty()
-    return _in_order(rows, table).select(columns)
-
-
-def _publications(delta: DeltaTable) -> pl.DataFrame:
-    """`path` and `as_of` of each file."""
-    adds = pl.DataFrame(delta.get_add_actions(flatten=True))
-    return adds.select("path", pl.col(f"min.{t.AS_OF}").alias(t.AS_OF))
+    return in_declared_order(kept, table)
 
 
 @lru_cache(maxsize=16)
@@ -204,13 +183,13 @@ def _in_order_of_events(events: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(ordered)).cast({t.USER_ID: pl.String})
 
 
-def _in_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
+def in_declared_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
     """The declared columns first, in their order; those that no file of an older release has are null."""
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in rows.columns]
     return rows.with_columns(absent).select(*table.columns, pl.exclude(*table.columns))
 
 
-def _names(table: t.Table, uris: Sequence[str]) -> list[str]:
+def names_below(table: t.Table, uris: Sequence[str]) -> list[str]:
     """Names below the lake's folder of files of a table."""
     return sorted(uri[uri.rindex(f"/{table.name}/") + 1 :] for uri in uris)
 

@@ -1,6 +1,6 @@
 """The lake's Delta tables: replace, publish and append in one commit each; a snapshot names their versions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +10,8 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
-from everstay.lake.snapshot import Snapshot, event_files, published_as_ofs, read_publication, read_table
+from everstay.lake.publications import Publications
+from everstay.lake.snapshot import Snapshot, event_files, read_table
 from everstay.partitions import Parts
 from everstay.storage import Folder
 
@@ -150,14 +151,23 @@ class Lake:
     def as_ofs(self, table: t.Table) -> list[datetime]:
         """The as-ofs that are published, oldest first."""
         current = self.open(table)
-        return [] if current is None else published_as_ofs(current)
+        return [] if current is None else Publications(Folder(self.uri), table, current).as_ofs()
 
     def read_publication(self, table: t.Table, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """What is published as of a moment, without reading any other as-of; all columns when None."""
+        ((_, rows),) = self.read_publications(table, [as_of], columns)
+        return rows
+
+    def read_publications(
+        self, table: t.Table, as_ofs: Sequence[datetime], columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[datetime, pl.DataFrame]]:
+        """Each of several as-ofs with what is published, one after the other."""
         current, wanted = self.open(table), list(columns or table.columns)
         if current is None:
-            return table.empty().select(wanted)
-        return read_publication(Folder(self.uri), table, current, as_of, wanted)
+            yield from ((as_of, table.empty().select(wanted)) for as_of in as_ofs)
+        else:
+            published = Publications(Folder(self.uri), table, current)
+            yield from ((as_of, published.read(as_of, wanted)) for as_of in as_ofs)
 
     def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
         """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""

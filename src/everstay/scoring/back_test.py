@@ -1,13 +1,15 @@
 """What was warned and what happened: every past publication beside the labels that have matured since."""
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from everstay import tables as t
 from everstay.features.slices import label_delay
@@ -66,8 +68,8 @@ def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturit
 
 def publications(lake: Lake) -> pl.DataFrame:
     """One row for every as-of of `tables.CHURN_SCORES`, oldest first: model version, gap, horizon, and `USERS`."""
-    told = [lake.read_publication(t.CHURN_SCORES, as_of, _TOLD) for as_of in lake.as_ofs(t.CHURN_SCORES)]
-    rows = (one.select(pl.col(_TOLD).drop_nulls().first(), pl.len().alias(USERS)) for one in told)
+    told = lake.read_publications(t.CHURN_SCORES, lake.as_ofs(t.CHURN_SCORES), _TOLD)
+    rows = (one.select(pl.col(_TOLD).drop_nulls().first(), pl.len().alias(USERS)) for _, one in told)
     return pl.concat([t.CHURN_SCORES.empty().select(*_TOLD, pl.lit(0, pl.UInt32).alias(USERS)), *rows])
 
 
@@ -90,8 +92,7 @@ def judge_publications(
     columns = (t.USER_ID, t.AS_OF, t.CHURNED)
     known = pl.concat([labels.read(number, columns) for number in labels.numbers])
     outcomes = {}
-    for as_of in as_ofs:
-        scores = lake.read_publication(t.CHURN_SCORES, as_of, _JUDGED)
+    for as_of, scores in lake.read_publications(t.CHURN_SCORES, as_ofs, _JUDGED):
         told = scores.join(known.filter(pl.col(t.AS_OF) == as_of).drop(t.AS_OF), on=t.USER_ID).sort(t.USER_ID)
         if len(told):
             outcomes[as_of] = _judge(told, policy, kept)
@@ -127,7 +128,7 @@ def back_test(
 
 def _judge(told: pl.DataFrame, policy: Promotion, kept: Path) -> Outcome:
     file = kept / f"{digest(told)}.json"
-    if file.exists():
+    with suppress(FileNotFoundError, ValidationError):  # cut off by a loss of power: it is judged again
         return _OUTCOME.validate_json(file.read_text(encoding="utf-8"))
     probability, left, tier, value = (
         told[name].to_numpy() for name in (t.CHURN_PROBABILITY, t.CHURNED, t.RISK_TIER, t.CUSTOMER_VALUE)
@@ -136,7 +137,7 @@ def _judge(told: pl.DataFrame, policy: Promotion, kept: Path) -> Outcome:
         probability, left, tier, value, WARNED, resamples=policy.resamples, confidence=policy.confidence
     )
     kept.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{uuid.uuid4().hex}")  # another run may judge the same
     partial.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     partial.rename(file)  # a file that exists is complete
     return outcome

@@ -65,13 +65,13 @@ class Story:
     outlooks: Sequence[Outlook]
 
 
-def tell_story(user_id: str, work: Work, published: pl.DataFrame | None, churn: Churn) -> Story:
+def tell_story(user_id: str, work: Work, published: pl.DataFrame, churn: Churn) -> Story:
     """Score one user as of now, in the past and in what may come, with the champion.
 
     Args:
         user_id: of the shop.
         work: lake, champion and the as-of.
-        published: `tables.CHURN_SCORES` of the same as-of; tiers and values are read from it.
+        published: `tables.CHURN_SCORES` of the same as-of, or no rows; tiers and values are read from it.
         churn: gap and horizon of what is foretold.
 
     Raises:
@@ -180,14 +180,14 @@ def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
     return [*lines, f"last order {latest}, {silence} days ago{usual}"]
 
 
-def _published_row(user_id: str, published: pl.DataFrame | None) -> dict[str, Any] | None:
-    mine = None if published is None else published.filter(pl.col(t.USER_ID) == user_id)
-    return None if mine is None or mine.is_empty() else mine.row(0, named=True)
+def _published_row(user_id: str, published: pl.DataFrame) -> dict[str, Any] | None:
+    mine = published.filter(pl.col(t.USER_ID) == user_id)
+    return None if mine.is_empty() else mine.row(0, named=True)
 
 
-def _tier(probability: float, own: dict[str, Any] | None, published: pl.DataFrame | None) -> str | None:
+def _tier(probability: float, own: dict[str, Any] | None, published: pl.DataFrame) -> str | None:
     """Where the user would stand among the published ones, in the order that the published tiers keep."""
-    if published is None or own is None:
+    if own is None:
         return None
     value = own[t.CUSTOMER_VALUE]
     key, mine = t.CHURN_PROBABILITY, probability

@@ -57,10 +57,10 @@ class Source(Protocol):
         """
         ...
 
-    def deliveries(self) -> pl.DataFrame:
-        """Name what `event_chunks` reads, to be noted once it is stored; conforms to `tables.DELIVERIES`.
+    def deliveries(self) -> Mapping[str, str]:
+        """Name what `event_chunks` reads, to be noted once it is stored: `tables.DELIVERY` to `tables.SOURCE_FILE`.
 
-        No rows where the source cannot tell whether it has changed: then it is read anew every time.
+        Empty where the source cannot tell whether it has changed: then it is read anew every time.
         """
         ...
 

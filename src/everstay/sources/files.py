@@ -1,9 +1,8 @@
 """A shop's own Parquet, CSV or JSON-lines files, on disk or in object storage, with columns mapped in the settings."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 
@@ -53,10 +52,9 @@ class Files:
             log.info("%d of %d event files were stored before and are not read again", known, len(self._files))
         return chunks
 
-    def deliveries(self) -> pl.DataFrame:
+    def deliveries(self) -> Mapping[str, str]:
         """The files that `event_chunks` reads, as they were when they were looked for."""
-        told = pl.DataFrame({t.DELIVERY: list(self._new), t.SOURCE_FILE: list(self._new.values())})
-        return t.DELIVERIES.conform(told.with_columns(pl.lit(datetime.now(UTC), t.TIME).alias(t.DELIVERED_AT)))
+        return self._new
 
     @cached_property
     def _files(self) -> dict[str, str]:

@@ -28,7 +28,8 @@ class FoundFile:
 
     Attributes:
         name: path or URI.
-        stamp: size and times of change; where the content has changed this has, too.
+        stamp: size and times of change. Another content has another one, but in S3 not always where it came within a
+            second, for it tells times in seconds.
     """
 
     name: str
