@@ -102,7 +102,10 @@ class Lake:
         return self._publish(table, frame, as_of, key)
 
     def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
-        """Publish what the workers computed for one `as_of`, one part in memory at a time, and remove their files."""
+        """Publish what the workers computed for one `as_of`, one part in memory at a time, and remove their files.
+
+        Rows are stored in any order.
+        """
         for number in parts.numbers:
             _refuse_others(table, parts.read(number, (t.AS_OF,))[t.AS_OF], as_of)
         changed = self._publish(table, _stream(table, parts), as_of, key)
