@@ -17,6 +17,7 @@ from everstay.settings import Churn
 from flows.candidates import Training
 from flows.summary import print_published, print_section, print_training
 from tests.lake.test_ingest import FrameChunk, purchases
+from tests.publishing import publish
 
 AS_OF = datetime(2023, 1, 9, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ def test_users_items_and_reasons_with_brackets(tmp_path: Path, capsys: pytest.Ca
     lists = {**row, t.RANK: 1, t.ITEM_ID: "[red]", t.SCORE: 1.0, t.REASON: "popular"}
     for table, told in ((t.CHURN_SCORES, scores), (t.RECOMMENDATIONS, lists)):
         absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in told]
-        lake.publish(table, table.conform(pl.DataFrame(told).with_columns(absent)), as_of=AS_OF, key="k")
+        publish(lake, table, table.conform(pl.DataFrame(told).with_columns(absent)), as_of=AS_OF, key="k")
     print_published(lake, AS_OF, Churn())
     page = capsys.readouterr().out
     for words in ("[/ann]", "[red]", "from [outlet]"):

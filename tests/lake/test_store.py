@@ -13,6 +13,7 @@ from everstay.errors import NotReady
 from everstay.lake import Lake, commit_entities, content_key, stage_entities
 from everstay.partitions import IN_PROCESS, Parts, compute_parts
 from everstay.storage import Folder
+from tests.publishing import publish
 
 MONDAY = datetime(2023, 5, 1, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -59,9 +60,9 @@ def test_replace_is_once_per_key(lake: Lake):
 
 
 def test_publishing_one_as_of_leaves_the_others(lake: Lake):
-    assert lake.publish(t.CHURN_LABELS, labels(MONDAY, True, False), as_of=MONDAY, key="v1")
-    assert lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
-    assert lake.publish(t.CHURN_LABELS, labels(MONDAY, False, False, True), as_of=MONDAY, key="v2")
+    assert publish(lake, t.CHURN_LABELS, labels(MONDAY, True, False), as_of=MONDAY, key="v1")
+    assert publish(lake, t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
+    assert publish(lake, t.CHURN_LABELS, labels(MONDAY, False, False, True), as_of=MONDAY, key="v2")
     stored = lake.read(t.CHURN_LABELS).sort(t.AS_OF, t.USER_ID)
     assert_frame_equal(stored, pl.concat([labels(MONDAY, False, False, True), labels(TUESDAY, True)]))
 
@@ -69,7 +70,7 @@ def test_publishing_one_as_of_leaves_the_others(lake: Lake):
 def test_a_publication_is_read_from_its_own_files_alone(lake: Lake):
     assert (lake.as_ofs(t.CHURN_LABELS), len(lake.read_publication(t.CHURN_LABELS, MONDAY))) == ([], 0)
     for as_of, key in ((TUESDAY, "v1"), (MONDAY, "v1"), (MONDAY, "v2")):
-        lake.publish(t.CHURN_LABELS, labels(as_of, key == "v2", False), as_of=as_of, key=key)
+        publish(lake, t.CHURN_LABELS, labels(as_of, key == "v2", False), as_of=as_of, key=key)
     assert lake.as_ofs(t.CHURN_LABELS) == [MONDAY, TUESDAY]
     for name in Path(lake.table_uri(t.CHURN_LABELS)).glob("*.parquet"):
         if pl.read_parquet(name)[t.AS_OF][0] == TUESDAY:
@@ -84,7 +85,7 @@ def test_a_publication_is_read_from_its_own_files_alone(lake: Lake):
 def test_as_ofs_that_share_a_file_after_a_deletion_are_told_apart(lake: Lake):
     wednesday = TUESDAY + timedelta(days=1)
     for as_of in (MONDAY, TUESDAY, wednesday):
-        lake.publish(t.CHURN_LABELS, labels(as_of, True, as_of == TUESDAY, False), as_of=as_of, key="v1")
+        publish(lake, t.CHURN_LABELS, labels(as_of, True, as_of == TUESDAY, False), as_of=as_of, key="v1")
     lake.open(t.CHURN_LABELS).delete("user_id = 'u0'")  # asked for by a user; it writes what is left into one file
     lake.open(t.CHURN_LABELS).optimize.compact()
     assert len(lake.open(t.CHURN_LABELS).file_uris()) == 1
@@ -94,13 +95,13 @@ def test_as_ofs_that_share_a_file_after_a_deletion_are_told_apart(lake: Lake):
         for as_of, rows in lake.read_publications(t.CHURN_LABELS, lake.as_ofs(t.CHURN_LABELS))
     }
     assert told == {MONDAY: [False, False], TUESDAY: [True, False], wednesday: [False, False]}
-    lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v2")
+    publish(lake, t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v2")
     assert lake.read_publication(t.CHURN_LABELS, TUESDAY, [t.CHURNED]).rows() == [(True,)]
     assert len(lake.read_publication(t.CHURN_LABELS, MONDAY)) == 2
 
 
 def test_where_nothing_is_left_there_is_no_publication(lake: Lake):
-    lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
+    publish(lake, t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
     lake.open(t.CHURN_LABELS).delete("churned")
     assert lake.as_ofs(t.CHURN_LABELS) == []
     assert lake.read_publication(t.CHURN_LABELS, MONDAY).equals(t.CHURN_LABELS.empty())
@@ -125,8 +126,8 @@ def test_what_workers_computed_is_published_part_by_part(lake: Lake, tmp_path: P
 
 def test_a_column_that_an_older_release_did_not_publish_is_null(lake: Lake):
     older = replace(t.CHURN_LABELS, columns={k: v for k, v in t.CHURN_LABELS.columns.items() if k != t.ORDER_DAYS})
-    lake.publish(older, labels(MONDAY, True).drop(t.ORDER_DAYS), as_of=MONDAY, key="v1")
-    lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
+    publish(lake, older, labels(MONDAY, True).drop(t.ORDER_DAYS), as_of=MONDAY, key="v1")
+    publish(lake, t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
     told = [lake.read_publication(t.CHURN_LABELS, as_of, (t.ORDER_DAYS,)).item() for as_of in (MONDAY, TUESDAY)]
     assert told == [None, 0]
 
@@ -135,7 +136,7 @@ def test_rows_are_chosen_in_every_file(lake: Lake):
     left = pl.col(t.CHURNED)
     assert lake.read(t.CHURN_LABELS, where=left) is None
     for as_of in (MONDAY, TUESDAY):
-        lake.publish(t.CHURN_LABELS, labels(as_of, True, False, True), as_of=as_of, key="v1")
+        publish(lake, t.CHURN_LABELS, labels(as_of, True, False, True), as_of=as_of, key="v1")
     assert len(lake.open(t.CHURN_LABELS).file_uris()) == 2
     assert_frame_equal(lake.read(t.CHURN_LABELS, where=left), lake.read(t.CHURN_LABELS).filter(left))
     assert lake.read(t.CHURN_LABELS, where=left)[t.USER_ID].to_list() == ["u0", "u2"] * 2
@@ -143,10 +144,10 @@ def test_rows_are_chosen_in_every_file(lake: Lake):
 
 
 def test_publishing_again_changes_nothing(lake: Lake):
-    lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
-    lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
+    publish(lake, t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
+    publish(lake, t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v1")
     version = lake.open(t.CHURN_LABELS).version()
-    assert not lake.publish(t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
+    assert not publish(lake, t.CHURN_LABELS, labels(MONDAY, True), as_of=MONDAY, key="v1")
     assert lake.open(t.CHURN_LABELS).version() == version
 
 
@@ -154,8 +155,8 @@ def test_a_table_of_an_older_release_gets_the_new_columns(lake: Lake):
     new = (t.RETURN_DAYS, t.ORDER_DAYS)
     columns = {name: dtype for name, dtype in t.CHURN_LABELS.columns.items() if name not in new}
     older = replace(t.CHURN_LABELS, columns=columns, required=t.CHURN_LABELS.required.difference(new))
-    lake.publish(older, labels(MONDAY, True, False).drop(new), as_of=MONDAY, key="v1")
-    assert lake.publish(t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v2")
+    publish(lake, older, labels(MONDAY, True, False).drop(new), as_of=MONDAY, key="v1")
+    assert publish(lake, t.CHURN_LABELS, labels(TUESDAY, True), as_of=TUESDAY, key="v2")
     stored = lake.read(t.CHURN_LABELS).sort(t.CHURN_LABELS.key)
     assert stored.schema == t.CHURN_LABELS.empty().schema
     assert stored[t.ORDER_DAYS].to_list() == [None, 0, None]
@@ -165,7 +166,7 @@ def test_a_table_of_an_older_release_gets_the_new_columns(lake: Lake):
 def test_a_publication_holds_one_as_of(lake: Lake):
     mixed = pl.concat([labels(MONDAY, True), labels(TUESDAY, True)])
     with pytest.raises(ValueError, match="must hold no other as-of"):
-        lake.publish(t.CHURN_LABELS, mixed, as_of=MONDAY, key="v1")
+        publish(lake, t.CHURN_LABELS, mixed, as_of=MONDAY, key="v1")
     assert lake.read(t.CHURN_LABELS) is None
 
 

@@ -17,6 +17,7 @@ from everstay.scoring import Work, active_users, compute_churn_scores, keep_prev
 from everstay.scoring.churn_scores import score_churn_bucket
 from everstay.settings import Churn, Fairness, Settings
 from everstay.storage import Folder
+from tests.publishing import publish
 
 Make = Callable[..., Work]
 CHURN, SETTINGS = Churn(), Settings()
@@ -58,7 +59,7 @@ def test_the_change_is_told_beside_what_was_published_before(make_work: Make, tm
         row = score(work, tmp_path).head(2).with_columns(
             pl.lit(as_of, t.TIME).alias(t.AS_OF), pl.lit(probability).alias(t.CHURN_PROBABILITY)
         )  # fmt: skip
-        lake.publish(t.CHURN_SCORES, row, as_of=as_of, key=str(as_of))
+        publish(lake, t.CHURN_SCORES, row, as_of=as_of, key=str(as_of))
     before = previous_as_of(lake, work.as_of)
     assert before == earlier[1]
     assert previous_as_of(lake, earlier[0]) is None

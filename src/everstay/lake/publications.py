@@ -13,7 +13,9 @@ _FILES = {"path": pl.String, "low": t.TIME, "high": t.TIME}
 
 
 class Publications:
-    """A table in which each publication has files of its own, as `Lake.publish` writes them; its log is read once.
+    """A table in which each publication has files of its own, as `Lake.publish_parts` writes them.
+
+    Its log is read once.
 
     A file that holds several as-ofs, as a deletion of some rows leaves it, is read where it is needed.
 

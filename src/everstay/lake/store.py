@@ -82,12 +82,15 @@ class Lake:
         current = self.open(table)
         return current is not None and next((x[_KEY] for x in current.history() if _KEY in x), None) == key
 
-    def publish(self, table: t.Table, frame: pl.DataFrame, *, as_of: datetime, key: str) -> bool:
+    def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
         """Replace the rows of one `as_of` in one commit; readers see the old rows or the new ones, never a mixture.
+
+        Rows are stored in any order.
 
         Args:
             table: a table with an `as_of` column.
-            frame: all rows of that as-of.
+            parts: all rows of that as-of, as the workers computed them; one part at a time is in memory, and they are
+                removed.
             as_of: the only value in the column.
             key: names the content (model and data version); a repeated publication writes nothing.
 
@@ -95,36 +98,23 @@ class Lake:
             Whether a commit was made.
 
         Raises:
-            ValueError: `frame` holds rows of another as-of.
+            ValueError: there are rows of another as-of.
         """
-        frame = table.conform(frame)
-        _refuse_others(table, frame[t.AS_OF], as_of)
-        return self._publish(table, frame, as_of, key)
-
-    def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
-        """Publish what the workers computed for one `as_of`, one part in memory at a time, and remove their files.
-
-        Rows are stored in any order.
-        """
-        for number in parts.numbers:
-            _refuse_others(table, parts.read(number, (t.AS_OF,))[t.AS_OF], as_of)
-        changed = self._publish(table, _stream(table, parts), as_of, key)
+        if any((parts.read(number, (t.AS_OF,))[t.AS_OF] != as_of).any() for number in parts.numbers):
+            raise ValueError(f"table {table.name}: a publication as of {as_of} must hold no other as-of")
+        changed = not self.has_published(table, as_of, key)
+        if changed:
+            is_new = self.open(table) is None
+            write_deltalake(
+                self.table_uri(table),
+                _stream(table, parts),
+                mode="overwrite",
+                schema_mode="merge",  # a table of an older release gets the columns that were added since
+                predicate=None if is_new else f"{t.AS_OF} = '{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'",
+                commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: as_of.isoformat()}),
+            )
         parts.remove()
         return changed
-
-    def _publish(self, table: t.Table, rows: pl.DataFrame | pa.RecordBatchReader, as_of: datetime, key: str) -> bool:
-        if self.has_published(table, as_of, key):
-            return False
-        current = self.open(table)
-        write_deltalake(
-            self.table_uri(table),
-            rows,
-            mode="overwrite",
-            schema_mode="merge",  # a table of an older release gets the columns that were added since
-            predicate=f"{t.AS_OF} = '{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'" if current is not None else None,
-            commit_properties=CommitProperties(custom_metadata={_KEY: key, _AS_OF: as_of.isoformat()}),
-        )
-        return True
 
     def has_published(self, table: t.Table, as_of: datetime, key: str) -> bool:
         """Whether the last publication of this as-of had this key."""
@@ -193,11 +183,6 @@ class Lake:
             if current is not None:
                 versions.append((table.name, current.version()))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
-
-
-def _refuse_others(table: t.Table, found: pl.Series, as_of: datetime) -> None:
-    if (found != as_of).any():
-        raise ValueError(f"table {table.name}: a publication as of {as_of} must hold no other as-of")
 
 
 def _stream(table: t.Table, parts: Parts) -> pa.RecordBatchReader:

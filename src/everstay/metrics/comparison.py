@@ -82,7 +82,7 @@ def statistic_interval(
     names, row_user = np.unique(
         np.arange(len(probability)) if users is None else np.asarray(users), return_inverse=True
     )
-    order = np.argsort(probability, kind="stable")  # which statistics ask for; of what is in order that takes no time
+    order = np.argsort(probability, kind="stable")  # statistics sort rows by it, which takes no time once they are
     outcome, probability, row_user = np.asarray(y)[order], probability[order], row_user[order]
     draws = (weights[:, row_user] for weights in _resamples(len(names), resamples, seed))
     drawn = [statistic(outcome, probability, weights) for weights in draws]
