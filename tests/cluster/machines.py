@@ -1,12 +1,14 @@
 """A Dask cluster and an object store as processes of their own, on one address or in network namespaces."""
 
+import ipaddress
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,8 +17,11 @@ from botocore.exceptions import BotoCoreError
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "shop"
-BRIDGE = "everstay0"
-NETWORK = "10.77.0"
+
+# Whoever is killed leaves its network behind, and two may run at once: names and addresses are of this process.
+NAME = f"shop{os.getpid()}"  # a link's has 15 characters at most
+_NETWORKS = list(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=29))  # for tests: RFC 2544, section C.2.2
+NETWORK = [str(address) for address in _NETWORKS[os.getpid() % len(_NETWORKS)].hosts()]  # this machine's comes first
 
 _START_SECONDS = 60
 
@@ -48,13 +53,13 @@ def object_store(host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
 @contextmanager
 def dask_cluster(variables: dict[str, str], namespaces: Sequence[str] = ("", "")) -> Iterator[str]:
     """Run a scheduler and one worker a namespace ("" is this one); gives the scheduler's address."""
-    host = f"{NETWORK}.1" if any(namespaces) else "127.0.0.1"
+    host = NETWORK[0] if any(namespaces) else "127.0.0.1"
     port = free_port(host)
     scheduler = [*_dask("scheduler"), "--host", host, "--port", str(port), "--no-dashboard"]
     with ExitStack() as stack:
         stack.enter_context(_process(scheduler, variables))
         for number, namespace in enumerate(namespaces):
-            own = f"{NETWORK}.{number + 2}" if namespace else host
+            own = NETWORK[number + 1] if namespace else host
             inside = ["ip", "netns", "exec", namespace] if namespace else []
             worker = [*_dask("worker"), f"tcp://{host}:{port}", "--host", own, "--nthreads", "1", "--no-dashboard"]
             stack.enter_context(_process([*inside, *worker], {**variables, "POLARS_MAX_THREADS": "1"}))
@@ -64,20 +69,21 @@ def dask_cluster(variables: dict[str, str], namespaces: Sequence[str] = ("", "")
 @contextmanager
 def network_namespaces(count: int) -> Iterator[list[str]]:
     """Make namespaces with an address of their own, joined by a bridge that this machine is on, too."""
-    names = [f"everstay{number + 1}" for number in range(count)]
+    own = os.getpid()
+    _remove_networks(lambda owner: owner == own or not _is_alive(owner))
+    names = [f"{NAME}-{number}" for number in range(count)]
     with ExitStack() as stack:
-        _ip("link", "add", BRIDGE, "type", "bridge")
-        stack.callback(_ip, "link", "del", BRIDGE)
-        _ip("addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
-        _ip("link", "set", BRIDGE, "up")
+        stack.callback(_remove_networks, lambda owner: owner == own)
+        _ip("link", "add", NAME, "type", "bridge")
+        _ip("addr", "add", f"{NETWORK[0]}/29", "dev", NAME)
+        _ip("link", "set", NAME, "up")
         for number, name in enumerate(names):
             _ip("netns", "add", name)
-            stack.callback(_ip, "netns", "del", name)
-            outside, inside = f"everstayv{number}", f"everstayp{number}"
+            outside, inside = f"{NAME}o{number}", f"{NAME}i{number}"
             _ip("link", "add", outside, "type", "veth", "peer", "name", inside)
-            _ip("link", "set", outside, "master", BRIDGE, "up")
+            _ip("link", "set", outside, "master", NAME, "up")
             _ip("link", "set", inside, "netns", name)
-            _ip("-n", name, "addr", "add", f"{NETWORK}.{number + 2}/24", "dev", inside)
+            _ip("-n", name, "addr", "add", f"{NETWORK[number + 1]}/29", "dev", inside)
             _ip("-n", name, "link", "set", inside, "up")
             _ip("-n", name, "link", "set", "lo", "up")
         yield names
@@ -135,5 +141,20 @@ def _dask(command: str) -> list[str]:
     return [sys.executable, "-m", "dask", command]
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def _remove_networks(is_meant: Callable[[int], bool]) -> None:
+    """Remove links and namespaces of these processes; a link's other end goes with it."""
+    for kind in ("netns", "link"):
+        names = re.findall(r"\b(shop(\d+)(?:-\d|o\d)?)\b", _ip(kind, "show"))
+        for name in {name for name, owner in names if is_meant(int(owner))}:
+            _ip(kind, "del", name)
+
+
+def _is_alive(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+def _ip(*words: str) -> str:
+    try:
+        return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+    except subprocess.CalledProcessError as error:
+        raise AssertionError(f"ip {' '.join(words)}: {error.stderr}") from error

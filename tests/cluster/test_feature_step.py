@@ -15,7 +15,14 @@ from everstay import tables as t
 from everstay.lake import Lake
 from flows.build_features import build_features
 from flows.ingest_events import ingest_events
-from tests.cluster.machines import BUCKET, can_make_namespaces, dask_cluster, network_namespaces, object_store
+from tests.cluster.machines import (
+    BUCKET,
+    NETWORK,
+    can_make_namespaces,
+    dask_cluster,
+    network_namespaces,
+    object_store,
+)
 from tests.flows.conftest import prefect_api, write_settings
 
 __all__ = ["prefect_api"]
@@ -65,14 +72,14 @@ def test_workers_on_machines_of_their_own_give_the_same_table(
     here = build(tmp_path / "here", monkeypatch, str(tmp_path / "lake"))
     with (
         network_namespaces(2) as names,
-        object_store("10.77.0.1") as variables,
+        object_store(NETWORK[0]) as variables,
         dask_cluster(variables, names) as scheduler,
     ):
         set_all(monkeypatch, variables)
         with Client(scheduler, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
             addresses = {worker.split("//")[1].split(":")[0] for worker in client.scheduler_info()["workers"]}
-        assert addresses == {"10.77.0.2", "10.77.0.3"}
+        assert addresses == set(NETWORK[1:3])
         there = build(tmp_path / "there", monkeypatch, f"s3://{BUCKET}/lake", scheduler)
     for mine, theirs in zip(here, there, strict=True):
         assert_frame_equal(theirs, mine, check_exact=True)
