@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 
+_RADIX_BITS = 16
+
 
 def sort_events(events: pa.Table) -> pa.Table:
     """Sort a table with `USER_ID`, `OCCURRED_AT` and `EVENT_ID`; its user ids become a dictionary in their order.
@@ -30,8 +32,8 @@ def sort_events(events: pa.Table) -> pa.Table:
 def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Series) -> NDArray[np.int64]:
     """Row numbers in the order of user, time and id.
 
-    One integer holds user and time, which sorts several times faster than two columns; ids are looked at where
-    both are equal.
+    A log comes in the order of time, or in a few pieces that do, which a merge sort notices; users are then put in
+    order 16 bits at a time, for NumPy sorts these by radix and stably. Ids are looked at where both are equal.
 
     Args:
         user: (n,) rank of the user's id.
@@ -40,18 +42,15 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Se
     """
     if not len(user):
         return np.empty(0, np.int64)
-    since = (moment - moment.min()).astype(np.uint64)
-    width = int(since.max()).bit_length()
-    if width + int(user.max()).bit_length() > 64:
-        return np.lexsort((ids.rank("dense").to_numpy(), moment, user))
-    key = (user.astype(np.uint64) << np.uint64(width)) | since
-    order = np.argsort(key)
-    sorted_key = key[order]
-    is_same = sorted_key[1:] == sorted_key[:-1]
+    order = np.argsort(moment, kind="stable")
+    for shift in range(0, int(user.max()).bit_length(), _RADIX_BITS):
+        order = order[np.argsort((user[order] >> shift).astype(np.uint16), kind="stable")]
+    is_same = (np.diff(user[order]) == 0) & (np.diff(moment[order]) == 0)
     place = np.flatnonzero(np.append(is_same, False) | np.insert(is_same, 0, False))
     if len(place):
-        rows = pl.DataFrame({"row": order[place], "key": sorted_key[place], "id": ids[order[place]]})
-        order[place] = rows.sort("key", "id")["row"].to_numpy()
+        row = order[place]
+        rows = pl.DataFrame({"row": row, "user": user[row], "moment": moment[row], "id": ids[row]})
+        order[place] = rows.sort("user", "moment", "id")["row"].to_numpy()
     return order
 
 

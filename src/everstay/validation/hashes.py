@@ -19,7 +19,7 @@ def hash_rows(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
 
 def find_doubles(hashes: pl.Series) -> pl.Series:
     """The hashes that occur more than once."""
-    ordered = np.sort(hashes.to_numpy())
+    ordered = hashes.sort().to_numpy()
     return pl.Series(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]), dtype=pl.UInt64)
 
 
@@ -39,6 +39,6 @@ def smallest(hashes: pl.Series, count: int) -> Hashes:
 
 
 def _distinct(hashes: pl.Series) -> Hashes:
-    ordered: Hashes = np.sort(hashes.to_numpy())
+    ordered: Hashes = hashes.sort().to_numpy()
     is_first = np.concatenate(([True], ordered[1:] != ordered[:-1])) if len(ordered) else np.empty(0, bool)
     return ordered[is_first]
