@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError, NotReady, SettingsError, SourceError
+from everstay.event_ids import with_ids
 from everstay.lake import (
     Lake,
     assign_bucket,
@@ -105,6 +106,50 @@ def test_frames_with_more_text_than_short_offsets_reach_lie_beside_others(lake: 
     monkeypatch.setattr(staging, "_SHORT_BYTES", 100_000)
     ingest(lake, *staged)
     assert_frame_equal(everything(lake), pl.concat(staged).select(*t.EVENTS.columns).sort(t.EVENT_ID))
+
+
+_SMALL = pl.int_range(pl.len()) % 3
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {t.DISCOUNT: pl.lit(0.25)},
+        {t.DISCOUNT: _SMALL * 0.1, t.QUANTITY: _SMALL},
+        {t.QUANTITY: _SMALL + 0.5},
+        {t.QUANTITY: _SMALL * 300},
+        {t.EVENT_TYPE: pl.lit(t.VIEW)},
+        {t.RECORDED_AT: pl.col(t.OCCURRED_AT) + pl.duration(hours=_SMALL)},
+        {t.RATING: pl.when(_SMALL > 0).then(_SMALL + 2)},
+        {t.RATING: pl.lit(4.5)},
+        {t.ORDER_ID: pl.format("o{}", _SMALL)},
+    ],
+    ids=lambda columns: ", ".join(columns),
+)
+def test_what_is_not_written_while_rows_wait_comes_back(lake: Lake, columns: dict[str, pl.Expr]):
+    """Constants, times of recording and bytes of whole numbers are left out; a neighbour's rows are not told alike."""
+    staged = [purchases(0, 40), purchases(40, 40, **columns), purchases(80, 40)]
+    ingest(lake, *staged)
+    assert_frame_equal(everything(lake), pl.concat(staged).select(*t.EVENTS.columns).sort(t.EVENT_ID))
+
+
+def test_ids_are_made_where_a_file_has_none(lake: Lake):
+    with_own, without = purchases(0, 40), purchases(40, 40).drop(t.EVENT_ID)
+    ingest(lake, with_own, without)
+    want = pl.concat([with_own, with_ids(without).select(with_own.columns)])
+    assert_frame_equal(everything(lake), want.select(*t.EVENTS.columns).sort(t.EVENT_ID))
+    again = ingest(lake, without, with_ids(without).select(with_own.columns))
+    assert (again.rows_added, again.rows_duplicate) == (0, 80)
+
+
+def test_events_of_one_moment_are_in_the_order_of_their_made_ids(lake: Lake):
+    """As text, for so they are stored and so other files' rows are merged; as bytes the order would be another."""
+    rows = purchases(0, 200, **{t.USER_ID: pl.lit("u1"), t.OCCURRED_AT: pl.lit(START), t.RECORDED_AT: pl.lit(START)})
+    ingest(lake, rows.with_columns(pl.int_range(pl.len()).cast(pl.Float64).alias(t.AMOUNT)).drop(t.EVENT_ID))
+    snapshot = lake.snapshot()
+    stored = pl.concat([snapshot.read_events(bucket, LATER) for bucket in snapshot.buckets])[t.EVENT_ID]
+    assert len(stored) == 200
+    assert stored.to_list() == sorted(stored)
 
 
 def test_ingesting_twice_equals_once(lake: Lake):

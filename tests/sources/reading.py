@@ -8,6 +8,7 @@ import pytest
 
 from everstay import tables as t
 from everstay.errors import SourceError
+from everstay.event_ids import with_ids
 from everstay.settings import FilesSource, Source
 from everstay.sources import open_source
 from everstay.sources.contract import STAGED
@@ -30,9 +31,10 @@ def files_settings(file: object, **others: Any) -> FilesSource:
 
 
 def read_files(settings: FilesSource) -> pl.DataFrame:
-    """All staged events."""
+    """All staged events, with the ids that they would be stored under."""
     chunks = open_source(Source(kind="files", files=settings)).event_chunks()
-    frames = [frame for chunk in pickle.loads(pickle.dumps(chunks)) for frame in chunk.read()]  # noqa: S301  as Dask
+    read = [frame for chunk in pickle.loads(pickle.dumps(chunks)) for frame in chunk.read()]  # noqa: S301  as Dask
+    frames = [with_ids(frame).select(list(STAGED)) for frame in read]
     assert all(frame.schema == pl.Schema(STAGED) for frame in frames)
     return pl.concat(frames)
 

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from everstay import tables as t
+from everstay.event_ids import DIGEST
 from everstay.lake.order import one_chunk, sort_events
 from everstay.lake.refusal import to_quarantine
-from everstay.lake.staging import StagedRows, read_bucket
+from everstay.lake.staging import StagedRows, read_bucket, with_text_ids
 from everstay.lake.store import Lake
 from everstay.storage import Folder
 
@@ -83,7 +83,7 @@ def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, version: int) -> 
     """
     if version < 0:
         return delivered
-    known = pl.DataFrame(pl.from_arrow(delivered.select([t.EVENT_ID, t.OCCURRED_AT])))
+    known = pl.DataFrame(pl.from_arrow(with_text_ids(delivered.select([t.EVENT_ID, t.OCCURRED_AT]))))
     are_made = bool(known[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
     span = known.select(first=pl.col(t.OCCURRED_AT).min(), last=pl.col(t.OCCURRED_AT).max()).row(0)
     times: tuple[datetime, datetime] | None = span if are_made else None
@@ -104,9 +104,10 @@ def _in_order(rows: pa.Table) -> pa.Table:
 
 def _may_repeat(events: pa.Table) -> bool:
     """Whether an id may stand twice in sorted events: made of content, only where user and time are the same too."""
-    ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])), dtype=pl.String)
-    if not ids.str.starts_with(t.MADE_ID).all():
-        return ids.hash().n_unique() < len(ids)
+    if events.schema.field(t.EVENT_ID).type != DIGEST:
+        ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])), dtype=pl.String)
+        if not ids.str.starts_with(t.MADE_ID).all():
+            return ids.hash().n_unique() < len(ids)
     user = one_chunk(events[t.USER_ID]).indices.to_numpy()
     moment = one_chunk(events[t.OCCURRED_AT]).view(pa.int64()).to_numpy()
     return bool(((user[1:] == user[:-1]) & (moment[1:] == moment[:-1])).any())
@@ -114,6 +115,7 @@ def _may_repeat(events: pa.Table) -> bool:
 
 def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
     """The first row of each id, and those that use its id for something else; repetitions are in neither."""
+    fresh = with_text_ids(fresh)
     rows = pl.DataFrame(pl.from_arrow(fresh)).with_row_index("row")
     columns = [name for name in t.EVENTS.columns if name in fresh.column_names]
     distinct = rows.unique(columns, keep="first", maintain_order=True)
@@ -157,6 +159,7 @@ def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> Staged
 def _complete(rows: pa.Table) -> pa.Table:
     """All columns of `EVENTS` in their order and type; codes stay codes."""
     columns, fields = [], []
+    rows = with_text_ids(rows)
     for field in _SCHEMA:
         column = rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type)
         is_coded = pa.types.is_dictionary(column.type)

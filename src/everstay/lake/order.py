@@ -6,6 +6,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from everstay import tables as t
+from everstay.event_ids import as_text
 
 _RADIX_BITS = 16
 
@@ -24,12 +25,11 @@ def sort_events(events: pa.Table) -> pa.Table:
     codes = rank[coded.indices.to_numpy()]
     ranked = pa.DictionaryArray.from_arrays(pa.array(codes), coded.dictionary.take(pa.array(order)))
     moments = one_chunk(events[t.OCCURRED_AT]).cast(pa.timestamp("us", "UTC")).view(pa.int64()).to_numpy()
-    ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])), dtype=pl.String)
     ranked_events = events.set_column(events.column_names.index(t.USER_ID), t.USER_ID, ranked)
-    return ranked_events.take(pa.array(event_order(codes, moments, ids)))
+    return ranked_events.take(pa.array(event_order(codes, moments, one_chunk(events[t.EVENT_ID]))))
 
 
-def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Series) -> NDArray[np.int64]:
+def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Array) -> NDArray[np.int64]:
     """Row numbers in the order of user, time and id.
 
     A log comes in the order of time, or in a few pieces that do, which a merge sort notices; users are then put in
@@ -38,7 +38,7 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Se
     Args:
         user: (n,) rank of the user's id.
         moment: (n,) microseconds.
-        ids: (n,) event ids.
+        ids: (n,) event ids, text or digests.
     """
     if not len(user):
         return np.empty(0, np.int64)
@@ -49,7 +49,8 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pl.Se
     place = np.flatnonzero(np.append(is_same, False) | np.insert(is_same, 0, False))
     if len(place):
         row = order[place]
-        rows = pl.DataFrame({"row": row, "user": user[row], "moment": moment[row], "id": ids[row]})
+        texts = pl.from_arrow(as_text(ids.take(pa.array(row))))
+        rows = pl.DataFrame({"row": row, "user": user[row], "moment": moment[row], "id": texts})
         order[place] = rows.sort("user", "moment", "id")["row"].to_numpy()
     return order
 

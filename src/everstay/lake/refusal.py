@@ -26,7 +26,7 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     Args:
         staged: columns of `events` plus `source_file`, `source_row`, `problem` (what the source could not parse)
-            and `content` (the raw row, may be null).
+            and `content` (the raw row, may be null). An absent `event_id` is no fault: it will be made.
 
     Returns:
         The good rows (columns of `events`, `source_file`, `source_row`), and the refused ones as `quarantine`.
@@ -62,13 +62,14 @@ def _has_problem(staged: pl.DataFrame) -> pl.Expr:
 def _rules(staged: pl.DataFrame) -> list[Rule]:
     tomorrow = pl.lit(datetime.now(UTC) + timedelta(days=1), t.TIME)
     which = pl.when(pl.col(t.OCCURRED_AT) > tomorrow).then(pl.lit(t.OCCURRED_AT)).otherwise(pl.lit(t.RECORDED_AT))
+    ids = [name for name in _IDS if name in staged.columns]
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
         (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
         for name in sorted(t.EVENTS.required)
-        if staged[name].null_count()
+        if name in staged.columns and staged[name].null_count()
     ]
-    blank = [(pl.lit(is_blank(staged[name])), pl.lit(f"{name}: is empty")) for name in _IDS]
+    blank = [(pl.lit(is_blank(staged[name])), pl.lit(f"{name}: is empty")) for name in ids]
     money = [
         (~pl.col(name).is_between(0, float("inf"), closed="left"), pl.format(f"{name}: {{}} is not zero or more", name))
         for name in _MONEY
@@ -82,7 +83,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
     ]
     no_id = [
         (pl.col(name).is_in(_NO_IDS), pl.format(f"{name}: '{{}}' is no id; leave it empty where there is none", name))
-        for name in (*_IDS, t.ITEM_ID)
+        for name in (*ids, t.ITEM_ID)
     ]
     return [
         *missing,

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from everstay import tables as t
+from everstay.event_ids import as_text, content_digests
 from everstay.lake.buckets import assign_bucket
 from everstay.lake.order import one_chunk
 from everstay.lake.refusal import split_refused
@@ -111,6 +112,8 @@ def _write_frame(
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
     kept, constants = _lean(good)
     table = kept[order].to_arrow(compat_level=_PLAIN)
+    if t.EVENT_ID not in good.columns:
+        table = table.append_column(t.EVENT_ID, content_digests(good).take(pa.array(order)))
     if table.nbytes < _SHORT_BYTES:
         table = table.cast(_with_short_offsets(table.schema))
     (rows,) = table.combine_chunks().to_batches()
@@ -120,7 +123,9 @@ def _write_frame(
     extents = {}
     with folder.writing(name) as file, pa.ipc.new_stream(file, rows.schema) as writer:
         writer.write_batch(rows.slice(0, 0))  # the schema comes with it
-        for number, first, count in zip(numbers.tolist(), starts[numbers].tolist(), counts[numbers].tolist(), strict=True):
+        for number, first, count in zip(
+            numbers.tolist(), starts[numbers].tolist(), counts[numbers].tolist(), strict=True
+        ):
             start = file.tell()
             writer.write_batch(rows.slice(first, count))
             extents[number] = Extent(start, file.tell() - start)
@@ -136,9 +141,7 @@ def _lean(good: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
     coded = good.with_columns(pl.col(t.EVENT_TYPE).cast(_KIND).to_physical())
     constants, kept = {}, []
     for column in coded:
-        if column.null_count() == len(column) or (
-            column.name == t.RECORDED_AT and column.equals(good[t.OCCURRED_AT])
-        ):
+        if column.null_count() == len(column) or (column.name == t.RECORDED_AT and column.equals(good[t.OCCURRED_AT])):
             continue
         if column.dtype.is_numeric() and not column.null_count() and bool((column == column[0]).all()):
             constants[column.name] = column[0]
@@ -184,6 +187,8 @@ def read_bucket(staged: Sequence[StagedRows], folder: Folder) -> pa.Table:
     tables = [
         _whole(pa.Table.from_batches([piece for _, piece in alike]), constants) for (_, constants), alike in groups
     ]
+    if len({table.schema.field(t.EVENT_ID).type for table in tables}) > 1:  # some of the files have ids of their own
+        tables = [with_text_ids(table) for table in tables]
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
     kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
     coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
@@ -200,6 +205,12 @@ def _whole(table: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
     if t.RECORDED_AT not in table.column_names:
         table = table.append_column(t.RECORDED_AT, table[t.OCCURRED_AT])
     return table
+
+
+def with_text_ids(events: pa.Table) -> pa.Table:
+    """Rows whose ids are text, as they are stored."""
+    place = events.column_names.index(t.EVENT_ID)
+    return events.set_column(place, t.EVENT_ID, as_text(one_chunk(events[t.EVENT_ID])))
 
 
 def _read_rows(rows: StagedRows, folder: Folder) -> pa.RecordBatch:

@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from everstay import tables as t
+from everstay.event_ids import with_ids
 from everstay.lake.refusal import split_refused
 from everstay.preview.sample import Distinct, UserSample
 from everstay.sources import Chunk, Source
@@ -109,7 +110,8 @@ def survey_events(chunks: Iterable[Chunk], entities: dict[str, int]) -> Survey:
     first_rows, times, problems, paid = t.EVENTS.empty(), list[dict[str, datetime]](), dict[str, Problem](), 0.0
     for chunk in chunks:
         for staged in chunk.read():
-            events, refused = split_refused(staged)
+            good, refused = split_refused(staged)
+            events = with_ids(good)
             counts.update(_counts(staged, events, refused))
             types.update(dict(events.group_by(t.EVENT_TYPE).len().iter_rows()))
             filled.update(events.select(pl.col(*t.EVENTS.columns).count()).row(0, named=True))

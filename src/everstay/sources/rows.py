@@ -3,9 +3,10 @@
 import polars as pl
 
 from everstay import tables as t
+from everstay.event_ids import content_ids
 from everstay.settings import MappedSource
 from everstay.sources.blocks import Block
-from everstay.sources.contract import content_ids, stage
+from everstay.sources.contract import stage
 from everstay.sources.values import read_column
 
 _IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID)

@@ -83,7 +83,7 @@ def merge_aggregates(table: t.Table, parts: Sequence[PartAggregates]) -> pl.Data
 def shared_keys(parts: Sequence[PartAggregates]) -> Hashes:
     """The sampled key hashes that more than one part holds, ascending."""
     bounds = [part.key_hashes[-1] for part in parts if part.are_cut_off]
-    hashes = np.sort(np.concatenate([part.key_hashes for part in parts]))
+    hashes = pl.Series(np.concatenate([part.key_hashes for part in parts])).sort().to_numpy()
     if bounds:
         hashes = hashes[hashes <= min(bounds)]
     return np.unique(hashes[1:][np.diff(hashes) == 0])
