@@ -20,6 +20,7 @@ from everstay.lake.order import one_chunk, sort_events
 from everstay.lake.refusal import to_quarantine
 from everstay.lake.staging import StagedRows, read_bucket, with_text_ids
 from everstay.lake.store import Lake
+from everstay.lake.table_version import TableVersion
 from everstay.storage import Folder
 
 _ROW_GROUP = 1 << 20
@@ -57,12 +58,12 @@ class BucketOutcome:
 
 
 def resolve_bucket(
-    numbered: tuple[int, Sequence[StagedRows]], *, lake: Lake, folder: Folder, token: str, version: int
+    numbered: tuple[int, Sequence[StagedRows]], *, lake: Lake, folder: Folder, token: str, stored: TableVersion | None
 ) -> BucketOutcome:
     """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
     bucket, staged = numbered
     delivered = read_bucket(staged, folder)
-    fresh = _drop_stored(delivered, lake, bucket, version)
+    fresh = delivered if stored is None else _drop_stored(delivered, lake, bucket, stored)
     events, conflicts = _in_order(fresh), pl.DataFrame()
     if _may_repeat(events):
         distinct, conflicts = _distinct(fresh)
@@ -76,25 +77,23 @@ def resolve_bucket(
     return BucketOutcome(file, rows_duplicate, refused)
 
 
-def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, version: int) -> pa.Table:
-    """Rows whose id is not in the lake's `version`.
+def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVersion) -> pa.Table:
+    """Rows whose id is not in the lake.
 
     An id made from content can only be stored at the same time, so files of other times are not read for it.
     """
-    if version < 0:
-        return delivered
     known = pl.DataFrame(pl.from_arrow(with_text_ids(delivered.select([t.EVENT_ID, t.OCCURRED_AT]))))
     are_made = bool(known[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
     span = known.select(first=pl.col(t.OCCURRED_AT).min(), last=pl.col(t.OCCURRED_AT).max()).row(0)
     times: tuple[datetime, datetime] | None = span if are_made else None
-    files = lake.event_files(bucket, version, times)
+    files = stored.files_of_bucket(bucket, times)
     if not files:
         return delivered
     lake_folder = Folder(lake.uri)
-    stored = pl.concat(lake_folder.read_parquet(file, (t.EVENT_ID, t.OCCURRED_AT)) for file in files)
+    others = pl.concat(lake_folder.read_parquet(file, (t.EVENT_ID, t.OCCURRED_AT)) for file in files)
     if times is not None:
-        stored = stored.filter(pl.col(t.OCCURRED_AT).is_between(*times))
-    fresh = known.with_row_index("row").join(stored, on=t.EVENT_ID, how="anti", maintain_order="left")
+        others = others.filter(pl.col(t.OCCURRED_AT).is_between(*times))
+    fresh = known.with_row_index("row").join(others, on=t.EVENT_ID, how="anti", maintain_order="left")
     return delivered if len(fresh) == len(known) else delivered.take(fresh["row"].to_arrow())
 
 

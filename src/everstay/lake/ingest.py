@@ -109,7 +109,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         refused = tuple(name for outcome in outcomes for name in outcome.refused)
         _check_share(folder, refused, rows_read, max_quarantined_share)
         frames = [frame for outcome in outcomes for frame in outcome.frames]
-        resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, version=base_version)
+        stored = None if current is None else lake.version_of(t.EVENTS, current)
+        resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, stored=stored)
         resolved = map_parts(resolve, list(group_by_bucket(frames).items()), scheduler)
         refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events
         _check_share(folder, refused, rows_read, max_quarantined_share)

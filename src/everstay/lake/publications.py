@@ -6,7 +6,8 @@ import polars as pl
 from deltalake import DeltaTable
 
 from everstay import tables as t
-from everstay.lake.snapshot import in_declared_order, names_below
+from everstay.lake.snapshot import in_declared_order
+from everstay.lake.table_version import names_below
 from everstay.storage import Folder
 
 _FILES = {"path": pl.String, "low": t.TIME, "high": t.TIME}
@@ -32,7 +33,7 @@ class Publications:
         self._files = adds.select(
             "path", low.alias("low"), high.alias("high"), (low != high).fill_null(True).alias("mixed")
         )
-        self._names = {name.removeprefix(f"{table.name}/"): name for name in names_below(table, delta.file_uris())}
+        self._names = {name.removeprefix(f"{table.name}/"): name for name in names_below(table.name, delta.file_uris())}
 
     def as_ofs(self) -> list[datetime]:
         """Which there are, oldest first."""

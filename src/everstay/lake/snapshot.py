@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
+from datetime import datetime
+from functools import lru_cache
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 
 from everstay import tables as t
 from everstay.lake.merge import SameMoment, merge_coded
 from everstay.lake.order import sort_events
+from everstay.lake.table_version import STATISTICS_PRECISION, TableVersion
 from everstay.storage import Folder
 
-_STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
 _CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID)
 _ORDER = (t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
 
@@ -28,17 +27,17 @@ class Snapshot:
     Attributes:
         uri: the lake's.
         bucket_count: the lake's.
-        versions: pairs of table name and Delta version.
+        versions: of the tables that there are.
     """
 
     uri: str
     bucket_count: int
-    versions: tuple[tuple[str, int], ...]
+    versions: tuple[TableVersion, ...]
 
     @property
     def data_version(self) -> str:
         """Names all versions in one word, for runs, models and published rows."""
-        return ".".join(f"{name}-{version}" for name, version in self.versions)
+        return ".".join(f"{version.name}-{version.number}" for version in self.versions)
 
     @property
     def buckets(self) -> range:
@@ -48,19 +47,19 @@ class Snapshot:
     @property
     def recorded_until(self) -> datetime:
         """When the newest event was recorded, rounded up to a millisecond."""
-        newest: datetime = max(self._statistics["max.recorded_at"])
-        return newest + _STATISTICS_PRECISION
+        newest: datetime = max(self._version(t.EVENTS).statistics()["max.recorded_at"])
+        return newest + STATISTICS_PRECISION
 
     @property
     def first_event_at(self) -> datetime:
         """When the oldest event occurred, rounded down to a millisecond."""
-        oldest: datetime = min(self._statistics["min.occurred_at"])
+        oldest: datetime = min(self._version(t.EVENTS).statistics()["min.occurred_at"])
         return oldest
 
     @property
     def event_count(self) -> int:
         """Number of stored events."""
-        return int(self._statistics["num_records"].sum())
+        return int(self._version(t.EVENTS).statistics()["num_records"].sum())
 
     def read_events(
         self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None, *, with_anonymous: bool = False
@@ -77,7 +76,7 @@ class Snapshot:
             Events sorted by user, time and event id.
         """
         wanted = list(columns or t.EVENTS.columns)
-        files = event_files(self._events, bucket)
+        files = self._version(t.EVENTS).files_of_bucket(bucket)
         if not files:
             return t.EVENTS.empty().select(wanted)
         needed = wanted if len(files) == 1 else list(dict.fromkeys((*wanted, *_ORDER)))
@@ -96,7 +95,7 @@ class Snapshot:
         Several times as fast, for no text is made of it. Users' codes ascend from row to row.
         """
         wanted = list(dict.fromkeys((*columns, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
-        files = event_files(self._events, bucket)
+        files = self._version(t.EVENTS).files_of_bucket(bucket)
         if not files:
             return _coded(t.EVENTS.empty().select(wanted).to_arrow())
 
@@ -111,45 +110,16 @@ class Snapshot:
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table (items, users, treatments) as it was; no rows when it was never written."""
-        if table.name not in dict(self.versions):
+        if all(version.name != table.name for version in self.versions):
             return table.empty()
-        return read_table(self._folder, table, self._version(table))
+        return read_table(self._folder, table, self._version(table).files())
 
-    def _version(self, table: t.Table) -> int:
-        return dict(self.versions)[table.name]
+    def _version(self, table: t.Table) -> TableVersion:
+        return next(version for version in self.versions if version.name == table.name)
 
     @property
     def _folder(self) -> Folder:
         return Folder(self.uri)
-
-    @cached_property
-    def _events(self) -> DeltaTable:
-        return DeltaTable(self._folder.path(t.EVENTS.name), version=self._version(t.EVENTS))
-
-    @cached_property
-    def _statistics(self) -> pl.DataFrame:
-        return pl.DataFrame(self._events.get_add_actions(flatten=True))
-
-    def __getstate__(self) -> dict[str, object]:
-        """What a worker gets: the fields; what is cached here it opens for itself."""
-        return {name: getattr(self, name) for name in ("uri", "bucket_count", "versions")}
-
-
-def event_files(events: DeltaTable, bucket: int, times: tuple[datetime, datetime] | None = None) -> list[str]:
-    """Names of one bucket's files below the lake's folder.
-
-    Args:
-        events: at the version wanted.
-        bucket: number of the user bucket.
-        times: the first and the last moment that a file must overlap; None: all files.
-    """
-    files = names_below(t.EVENTS, events.file_uris(file_pruning_predicate=[(t.USER_BUCKET, "=", str(bucket))]))
-    if times is None or not files:
-        return files
-    adds = pl.DataFrame(events.get_add_actions(flatten=True))
-    first, last = adds[f"min.{t.OCCURRED_AT}"], adds[f"max.{t.OCCURRED_AT}"] + _STATISTICS_PRECISION
-    touched = set(adds.filter((last >= times[0]) & (first <= times[1]))["path"])
-    return [file for file in files if any(file.endswith(path) for path in touched)]
 
 
 def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
@@ -160,10 +130,8 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
         return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
 
 
-def read_table(lake: Folder, table: t.Table, version: int, where: pl.Expr | None = None) -> pl.DataFrame:
-    """All rows of a table at a version, or those that `where` keeps: then one file after the other is in memory."""
-    delta = DeltaTable(lake.path(table.name), version=version)
-    files = tuple(names_below(table, delta.file_uris()))
+def read_table(lake: Folder, table: t.Table, files: tuple[str, ...], where: pl.Expr | None = None) -> pl.DataFrame:
+    """All rows in files of a table, or those that `where` keeps: then one file after the other is in memory."""
     if not files:
         return table.empty()
     if where is None:
@@ -187,11 +155,6 @@ def in_declared_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
     """The declared columns first, in their order; those that no file of an older release has are null."""
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in rows.columns]
     return rows.with_columns(absent).select(*table.columns, pl.exclude(*table.columns))
-
-
-def names_below(table: t.Table, uris: Sequence[str]) -> list[str]:
-    """Names below the lake's folder of files of a table."""
-    return sorted(uri[uri.rindex(f"/{table.name}/") + 1 :] for uri in uris)
 
 
 def _known(events: pa.Table, as_of: datetime) -> pa.Table:

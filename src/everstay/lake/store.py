@@ -11,7 +11,8 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from everstay import tables as t
 from everstay.errors import NotReady, SettingsError
 from everstay.lake.publications import Publications
-from everstay.lake.snapshot import Snapshot, event_files, read_table
+from everstay.lake.snapshot import Snapshot, read_table
+from everstay.lake.table_version import TableVersion, names_below
 from everstay.partitions import Parts
 from everstay.storage import Folder
 
@@ -139,7 +140,9 @@ class Lake:
         current = self.open(table)
         if current is None:
             return None
-        return read_table(Folder(self.uri), table, current.version() if version is None else version, where)
+        if version is not None:
+            current.load_as_version(version)
+        return read_table(Folder(self.uri), table, tuple(names_below(table.name, current.file_uris())), where)
 
     def as_ofs(self, table: t.Table) -> list[datetime]:
         """The as-ofs that are published, oldest first."""
@@ -162,9 +165,9 @@ class Lake:
             published = Publications(Folder(self.uri), table, current)
             yield from ((as_of, published.read(as_of, wanted)) for as_of in as_ofs)
 
-    def event_files(self, bucket: int, version: int, times: tuple[datetime, datetime] | None) -> list[str]:
-        """Files of one bucket's events at a version; with `times` (first, last), those that overlap them."""
-        return event_files(DeltaTable(self.table_uri(t.EVENTS), version=version), bucket, times)
+    def version_of(self, table: t.Table, opened: DeltaTable) -> TableVersion:
+        """Name the version that a table was opened at."""
+        return TableVersion.of(opened, table, self.table_uri(table))
 
     def snapshot(self) -> Snapshot:
         """Name the versions that are stored now.
@@ -179,9 +182,9 @@ class Lake:
         check_bucket_count(events, self.bucket_count)
         versions = []
         for table in _VERSIONED:
-            current = self.open(table)
+            current = events if table is t.EVENTS else self.open(table)
             if current is not None:
-                versions.append((table.name, current.version()))
+                versions.append(self.version_of(table, current))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
 
 
