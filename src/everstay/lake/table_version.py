@@ -1,7 +1,7 @@
 """A version of a table and its files: the table's log is read once a process, not once a bucket.
 
-Opening a Delta table reads what was committed since its last checkpoint: of `events` up to a hundred nights, with a file a
-bucket each. It is the same for all buckets, and a version never changes.
+Opening a Delta table reads what was committed since its last checkpoint: of `events` up to a hundred nights, with a
+file a bucket each. It is the same for all buckets, and a version never changes.
 """
 
 from collections.abc import Sequence
