@@ -108,31 +108,6 @@ def test_frames_with_more_text_than_short_offsets_reach_lie_beside_others(lake: 
     assert_frame_equal(everything(lake), pl.concat(staged).select(*t.EVENTS.columns).sort(t.EVENT_ID))
 
 
-_SMALL = pl.int_range(pl.len()) % 3
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {t.DISCOUNT: pl.lit(0.25)},
-        {t.DISCOUNT: _SMALL * 0.1, t.QUANTITY: _SMALL},
-        {t.QUANTITY: _SMALL + 0.5},
-        {t.QUANTITY: _SMALL * 300},
-        {t.EVENT_TYPE: pl.lit(t.VIEW)},
-        {t.RECORDED_AT: pl.col(t.OCCURRED_AT) + pl.duration(hours=_SMALL)},
-        {t.RATING: pl.when(_SMALL > 0).then(_SMALL + 2)},
-        {t.RATING: pl.lit(4.5)},
-        {t.ORDER_ID: pl.format("o{}", _SMALL)},
-    ],
-    ids=lambda columns: ", ".join(columns),
-)
-def test_what_is_not_written_while_rows_wait_comes_back(lake: Lake, columns: dict[str, pl.Expr]):
-    """Constants, times of recording and bytes of whole numbers are left out; a neighbour's rows are not told alike."""
-    staged = [purchases(0, 40), purchases(40, 40, **columns), purchases(80, 40)]
-    ingest(lake, *staged)
-    assert_frame_equal(everything(lake), pl.concat(staged).select(*t.EVENTS.columns).sort(t.EVENT_ID))
-
-
 def test_ids_are_made_where_a_file_has_none(lake: Lake):
     with_own, without = purchases(0, 40), purchases(40, 40).drop(t.EVENT_ID)
     ingest(lake, with_own, without)

@@ -7,7 +7,7 @@ worker that resolves a bucket reads just its own rows, and the number of files d
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -24,11 +24,6 @@ from everstay.storage import Folder
 _KIND = pl.Enum(t.EVENT_TYPES)
 _SHORT_BYTES = 1 << 31  # of text that offsets of 32 bits reach; nearly every frame's is shorter
 _PLAIN = pl.CompatLevel.oldest()  # offsets instead of views: a slice then holds its own text only
-_NUMBERS = {
-    field.name: field.type
-    for field in t.EVENTS.empty().to_arrow().schema
-    if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-}
 
 
 class Chunk(Protocol):
@@ -57,14 +52,12 @@ class StagedFrame:
         name: of the file.
         origin: the chunk's; of each row only its number is written.
         schema: of the rows.
-        constants: columns whose rows all have one value, which is not written.
         buckets: where the record batch of each bucket lies.
     """
 
     name: str
     origin: str
     schema: pa.Schema
-    constants: Mapping[str, Any]
     buckets: Mapping[int, Extent]
 
 
@@ -74,7 +67,6 @@ class StagedRows(NamedTuple):
     name: str
     origin: str
     schema: pa.Schema
-    constants: Mapping[str, Any]
     extent: Extent
 
 
@@ -106,12 +98,13 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
 
 def _write_frame(
     good: pl.DataFrame, bucket_count: int, folder: Folder, name: str
-) -> tuple[pa.Schema, dict[str, Any], dict[int, Extent]]:
-    """Write rows in the order of their buckets; return what they are written as and where each bucket's are."""
+) -> tuple[pa.Schema, dict[int, Extent]]:
+    """Write rows in the order of their buckets, without the columns in which there is nothing; return where each is."""
     bucket = assign_bucket(good.select(t.USER_ID), bucket_count)[t.USER_BUCKET].to_numpy()
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
-    kept, constants = _lean(good)
-    table = kept[order].to_arrow(compat_level=_PLAIN)
+    kept = [column.name for column in good if column.null_count() < len(good)]
+    coded = pl.col(t.EVENT_TYPE).cast(_KIND).to_physical()
+    table = good.select(kept).with_columns(coded)[order].to_arrow(compat_level=_PLAIN)
     if t.EVENT_ID not in good.columns:
         table = table.append_column(t.EVENT_ID, content_digests(good).take(pa.array(order)))
     if table.nbytes < _SHORT_BYTES:
@@ -129,36 +122,7 @@ def _write_frame(
             start = file.tell()
             writer.write_batch(rows.slice(first, count))
             extents[number] = Extent(start, file.tell() - start)
-    return rows.schema, constants, extents
-
-
-def _lean(good: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """What must be written of rows, for each byte is written, read and deleted; and the columns of one value.
-
-    A column without a value, and a time of recording that is the event's own, are left out. Whole numbers get as many
-    bytes as they need.
-    """
-    coded = good.with_columns(pl.col(t.EVENT_TYPE).cast(_KIND).to_physical())
-    constants, kept = {}, []
-    for column in coded:
-        if column.null_count() == len(column) or (column.name == t.RECORDED_AT and column.equals(good[t.OCCURRED_AT])):
-            continue
-        if column.dtype.is_numeric() and not column.null_count() and bool((column == column[0]).all()):
-            constants[column.name] = column[0]
-        else:
-            kept.append(_narrow(column))
-    return pl.DataFrame(kept), constants
-
-
-def _narrow(column: pl.Series) -> pl.Series:
-    """The same numbers in fewer bytes where they are whole."""
-    if column.dtype.is_integer():
-        return column.shrink_dtype()
-    if column.dtype == pl.Float64 and not column.null_count():
-        small = column.cast(pl.UInt8, strict=False)
-        if not small.null_count() and bool((small == column).all()):
-            return small
-    return column
+    return rows.schema, extents
 
 
 def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
@@ -174,37 +138,20 @@ def group_by_bucket(frames: Sequence[StagedFrame]) -> dict[int, list[StagedRows]
     for frame in frames:
         schema = schemas.setdefault(frame.schema, frame.schema)
         for bucket, extent in frame.buckets.items():
-            staged = StagedRows(frame.name, frame.origin, schema, frame.constants, extent)
-            rows.setdefault(bucket, []).append(staged)
+            rows.setdefault(bucket, []).append(StagedRows(frame.name, frame.origin, schema, extent))
     return dict(sorted(rows.items()))
 
 
 def read_bucket(staged: Sequence[StagedRows], folder: Folder) -> pa.Table:
     """All staged rows of a bucket in one piece, in the order of the delivery; a column without a value is absent."""
     pieces = [_read_rows(rows, folder) for rows in staged]
-    read = zip(staged, pieces, strict=True)
-    groups = groupby(read, key=lambda one: (one[0].schema, one[0].constants))
-    tables = [
-        _whole(pa.Table.from_batches([piece for _, piece in alike]), constants) for (_, constants), alike in groups
-    ]
+    tables = [pa.Table.from_batches(alike) for _, alike in groupby(pieces, key=lambda piece: piece.schema)]
     if len({table.schema.field(t.EVENT_ID).type for table in tables}) > 1:  # some of the files have ids of their own
         tables = [with_text_ids(table) for table in tables]
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
     kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
     coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
     return coded.append_column(t.SOURCE_FILE, _origins([rows.origin for rows in staged], pieces))
-
-
-def _whole(table: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
-    """Rows with the columns that were not written or written in fewer bytes."""
-    for name, value in constants.items():
-        table = table.append_column(name, pa.repeat(value, len(table)))
-    for place, name in enumerate(table.column_names):
-        if name in _NUMBERS:
-            table = table.set_column(place, name, table[name].cast(_NUMBERS[name]))
-    if t.RECORDED_AT not in table.column_names:
-        table = table.append_column(t.RECORDED_AT, table[t.OCCURRED_AT])
-    return table
 
 
 def with_text_ids(events: pa.Table) -> pa.Table:
