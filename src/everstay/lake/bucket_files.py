@@ -5,7 +5,6 @@ count on it: whatever is summed up per user is one pass over neighbouring rows.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +17,7 @@ from everstay import tables as t
 from everstay.event_ids import DIGEST
 from everstay.lake.order import one_chunk, sort_events
 from everstay.lake.refusal import to_quarantine
-from everstay.lake.staging import StagedRows, read_bucket, with_text_ids
+from everstay.lake.staging import Extent, read_bucket, with_text_ids
 from everstay.lake.store import Lake
 from everstay.lake.table_version import TableVersion
 from everstay.storage import Folder
@@ -58,11 +57,11 @@ class BucketOutcome:
 
 
 def resolve_bucket(
-    numbered: tuple[int, Sequence[StagedRows]], *, lake: Lake, folder: Folder, token: str, stored: TableVersion | None
+    numbered: tuple[int, Extent], *, lake: Lake, folder: Folder, token: str, stored: TableVersion | None
 ) -> BucketOutcome:
     """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
-    bucket, staged = numbered
-    delivered = read_bucket(staged, folder)
+    bucket, place = numbered
+    delivered = read_bucket(place, folder)
     fresh = delivered if stored is None else _drop_stored(delivered, lake, bucket, stored)
     events, conflicts = _in_order(fresh), pl.DataFrame()
     if _may_repeat(events):
@@ -128,6 +127,11 @@ def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
     return fresh.take(distinct["row"].filter(is_first).to_arrow()), conflicts
 
 
+def bucket_path(bucket: int, name: str) -> str:
+    """Where a bucket's file lies in the events table."""
+    return f"{t.USER_BUCKET}={bucket}/{name}"
+
+
 def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> StagedFile:
     """Write sorted events as one file of the events table that no version names yet.
 
@@ -137,7 +141,7 @@ def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> Staged
         bucket: whose folder it goes to.
         events: from `sort_events`; columns of `EVENTS`, one that is absent is null everywhere.
     """
-    relative = f"{t.USER_BUCKET}={bucket}/{name}"
+    relative = bucket_path(bucket, name)
     table = Folder(lake.table_uri(t.EVENTS))
     rows = _complete(events)
     with table.writing(relative) as file:

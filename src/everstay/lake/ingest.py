@@ -5,7 +5,7 @@ version names, which a later staging removes. Running the same delivery again st
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,10 +17,10 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
-from everstay.lake.bucket_files import StagedFile, resolve_bucket
+from everstay.lake.bucket_files import StagedFile, bucket_path, resolve_bucket
 from everstay.lake.refusal import NOT_YET
 from everstay.lake.snapshot import read_file
-from everstay.lake.staging import Chunk, group_by_bucket, stage_chunk
+from everstay.lake.staging import Chunk, stage_chunk, write_index
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
 from everstay.partitions import map_parts
 from everstay.storage import Folder
@@ -69,12 +69,16 @@ class Staged:
         """The buckets that get new events."""
         return tuple(file.bucket for file in self.files)
 
-    def read(self, bucket: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The new events of one bucket, as they would be stored, ids as categories; all columns when None."""
-        wanted = list(columns or t.EVENTS.columns)
-        events = Folder(self.lake.table_uri(t.EVENTS))
-        frames = [pl.DataFrame(read_file(events, file.path, wanted)) for file in self.files if file.bucket == bucket]
-        return pl.concat(frames) if frames else t.EVENTS.empty().select(wanted)
+    @property
+    def read(self) -> Callable[..., pl.DataFrame]:
+        """Reads the new events of one bucket, as they would be stored; small, for every task of a worker gets it."""
+        return partial(_read_staged, lake=self.lake, token=self.token)
+
+
+def _read_staged(bucket: int, columns: Sequence[str] | None = None, *, lake: Lake, token: str) -> pl.DataFrame:
+    """New events of one bucket, ids as categories; all columns when None."""
+    events, wanted = Folder(lake.table_uri(t.EVENTS)), list(columns or t.EVENTS.columns)
+    return pl.DataFrame(read_file(events, bucket_path(bucket, f"{token}.parquet"), wanted))
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         frames = [frame for outcome in outcomes for frame in outcome.frames]
         stored = None if current is None else lake.version_of(t.EVENTS, current)
         resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, stored=stored)
-        resolved = map_parts(resolve, list(group_by_bucket(frames).items()), scheduler)
+        resolved = map_parts(resolve, write_index(frames, folder), scheduler)
         refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events
         _check_share(folder, refused, rows_read, max_quarantined_share)
     except BaseException:
@@ -212,7 +216,7 @@ def _remove(lake: Lake, token: str) -> None:
     """Remove all that one staging wrote and no version names."""
     events = Folder(lake.table_uri(t.EVENTS))
     for bucket in range(lake.bucket_count):
-        events.remove(f"{t.USER_BUCKET}={bucket}/{token}.parquet")
+        events.remove(bucket_path(bucket, f"{token}.parquet"))
     (_staging(lake) / token).clear()
 
 

@@ -1,17 +1,20 @@
 """What workers do with a delivery's chunks: read, refuse, and lay the rows of every bucket side by side. Invisible.
 
-A frame of a chunk becomes one file, an Arrow stream of a record batch per bucket, whose extents are told, so that a
-worker that resolves a bucket reads just its own rows, and the number of files does not grow with the number of buckets.
+A frame of a chunk becomes one file, an Arrow stream of a record batch per bucket, so that a worker that resolves a
+bucket reads just its own rows, and the number of files does not grow with the number of buckets. Where they lie is
+written the same way, once: a worker is told of one place in the index, however many frames there are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.event_ids import as_text, content_digests
@@ -23,6 +26,8 @@ from everstay.storage import Folder
 
 _KIND = pl.Enum(t.EVENT_TYPES)
 _SHORT_BYTES = 1 << 31  # of text that offsets of 32 bits reach; nearly every frame's is shorter
+_FRAMES, _INDEX = "frames.arrow", "index.arrow"
+_PLACES = pa.schema([("frame", pa.int64()), ("start", pa.int64()), ("size", pa.int64())])
 _PLAIN = pl.CompatLevel.oldest()  # offsets instead of views: a slice then holds its own text only
 
 
@@ -44,6 +49,20 @@ class Extent(NamedTuple):
     size: int
 
 
+class Batches(NamedTuple):
+    """Record batches of a file, one after the other.
+
+    Attributes:
+        bucket: (m,) whose rows each holds, ascending.
+        start: (m,) where it begins.
+        size: (m,) bytes.
+    """
+
+    bucket: NDArray[np.int64]
+    start: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class StagedFrame:
     """A frame's good rows, bucket by bucket, in a file of the staging's folder.
@@ -52,22 +71,13 @@ class StagedFrame:
         name: of the file.
         origin: the chunk's; of each row only its number is written.
         schema: of the rows.
-        buckets: where the record batch of each bucket lies.
+        batches: where the rows of each bucket lie.
     """
 
     name: str
     origin: str
     schema: pa.Schema
-    buckets: Mapping[int, Extent]
-
-
-class StagedRows(NamedTuple):
-    """The rows of one bucket in one frame's file."""
-
-    name: str
-    origin: str
-    schema: pa.Schema
-    extent: Extent
+    batches: Batches
 
 
 @dataclass(frozen=True)
@@ -96,9 +106,7 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
     return ChunkOutcome(rows_read, tuple(frames), tuple(refused))
 
 
-def _write_frame(
-    good: pl.DataFrame, bucket_count: int, folder: Folder, name: str
-) -> tuple[pa.Schema, dict[int, Extent]]:
+def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: str) -> tuple[pa.Schema, Batches]:
     """Write rows in the order of their buckets, without the columns in which there is nothing; return where each is."""
     bucket = assign_bucket(good.select(t.USER_ID), bucket_count)[t.USER_BUCKET].to_numpy()
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
@@ -110,19 +118,21 @@ def _write_frame(
     if table.nbytes < _SHORT_BYTES:
         table = table.cast(_with_short_offsets(table.schema))
     (rows,) = table.combine_chunks().to_batches()
-    counts = np.bincount(bucket)
-    numbers = np.flatnonzero(counts)
-    starts = np.cumsum(counts) - counts
-    extents = {}
+    return rows.schema, _write_batches(rows, np.bincount(bucket), folder, name)
+
+
+def _write_batches(rows: pa.RecordBatch, counts: NDArray[np.int64], folder: Folder, name: str) -> Batches:
+    """Write rows that are in the order of their buckets, so many of each bucket, as a record batch a bucket."""
+    buckets, ends = np.flatnonzero(counts), [0]
     with folder.writing(name) as file, pa.ipc.new_stream(file, rows.schema) as writer:
         writer.write_batch(rows.slice(0, 0))  # the schema comes with it
-        for number, first, count in zip(
-            numbers.tolist(), starts[numbers].tolist(), counts[numbers].tolist(), strict=True
-        ):
-            start = file.tell()
+        ends[0] = file.tell()
+        first = 0
+        for count in counts[buckets].tolist():
             writer.write_batch(rows.slice(first, count))
-            extents[number] = Extent(start, file.tell() - start)
-    return rows.schema, extents
+            ends.append(file.tell())
+            first += count
+    return Batches(buckets, np.array(ends[:-1]), np.diff(ends))
 
 
 def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
@@ -131,27 +141,46 @@ def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_type(short.get(field.type, field.type)) for field in schema])
 
 
-def group_by_bucket(frames: Sequence[StagedFrame]) -> dict[int, list[StagedRows]]:
-    """What each bucket is read from, in the order of the delivery: buckets ascend, and equal schemas are one object."""
-    rows: dict[int, list[StagedRows]] = {}
-    schemas: dict[pa.Schema, pa.Schema] = {}
-    for frame in frames:
-        schema = schemas.setdefault(frame.schema, frame.schema)
-        for bucket, extent in frame.buckets.items():
-            rows.setdefault(bucket, []).append(StagedRows(frame.name, frame.origin, schema, extent))
-    return dict(sorted(rows.items()))
+def write_index(frames: Sequence[StagedFrame], folder: Folder) -> list[tuple[int, Extent]]:
+    """Write of every bucket which frames hold its rows and where, in the order of the delivery.
+
+    Returns:
+        The buckets, ascending, and where in the index each of them is.
+    """
+    if not frames:
+        return []
+    told = {"name": [one.name for one in frames], "origin": [one.origin for one in frames]}
+    schemas = [one.schema.serialize().to_pybytes() for one in frames]
+    folder.write_frame(_FRAMES, pl.DataFrame({**told, "schema": schemas}))
+    bucket, start, size = (np.concatenate(parts) for parts in zip(*(one.batches for one in frames), strict=True))
+    frame = np.repeat(np.arange(len(frames)), [len(one.batches.bucket) for one in frames])
+    order = np.argsort(bucket, kind="stable")
+    rows = pa.record_batch([column[order] for column in (frame, start, size)], schema=_PLACES)
+    found = _write_batches(rows, np.bincount(bucket), folder, _INDEX)
+    places = zip(found.start.tolist(), found.size.tolist(), strict=True)
+    return [(number, Extent(*place)) for number, place in zip(found.bucket.tolist(), places, strict=True)]
 
 
-def read_bucket(staged: Sequence[StagedRows], folder: Folder) -> pa.Table:
-    """All staged rows of a bucket in one piece, in the order of the delivery; a column without a value is absent."""
-    pieces = [_read_rows(rows, folder) for rows in staged]
+def read_bucket(place: Extent, folder: Folder) -> pa.Table:
+    """All staged rows of a bucket in one piece, in the order of the delivery; a column without a value is absent.
+
+    Args:
+        place: of the bucket in the index.
+        folder: the staging's.
+    """
+    frames = _read_frames(folder)
+    index = _read_batch(_INDEX, place, _PLACES, folder)
+    staged = [
+        (frames[number], Extent(start, size)) for number, start, size in zip(*index.to_pydict().values(), strict=True)
+    ]
+    pieces = [_read_batch(frame.name, extent, frame.schema, folder) for frame, extent in staged]
     tables = [pa.Table.from_batches(alike) for _, alike in groupby(pieces, key=lambda piece: piece.schema)]
     if len({table.schema.field(t.EVENT_ID).type for table in tables}) > 1:  # some of the files have ids of their own
         tables = [with_text_ids(table) for table in tables]
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
     kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
     coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
-    return coded.append_column(t.SOURCE_FILE, _origins([rows.origin for rows in staged], pieces))
+    return coded.append_column(t.SOURCE_FILE, _origins([frame.origin for frame, _ in staged], pieces))
 
 
 def with_text_ids(events: pa.Table) -> pa.Table:
@@ -160,11 +189,27 @@ def with_text_ids(events: pa.Table) -> pa.Table:
     return events.set_column(place, t.EVENT_ID, as_text(one_chunk(events[t.EVENT_ID])))
 
 
-def _read_rows(rows: StagedRows, folder: Folder) -> pa.RecordBatch:
+class _Written(NamedTuple):
+    """A frame's file, as the index tells of it."""
+
+    name: str
+    origin: str
+    schema: pa.Schema
+
+
+@lru_cache(maxsize=1)
+def _read_frames(folder: Folder) -> list[_Written]:
+    """All frames of a delivery; kept, for every bucket of a worker asks for them anew. Equal schemas are one object."""
+    told = folder.read_frame(_FRAMES)
+    schemas = {one: pa.ipc.read_schema(pa.py_buffer(one)) for one in told["schema"].unique()}
+    return [_Written(name, origin, schemas[schema]) for name, origin, schema in told.iter_rows()]
+
+
+def _read_batch(name: str, place: Extent, schema: pa.Schema, folder: Folder) -> pa.RecordBatch:
     """Rows of a bucket, without a look at the other buckets' in the same file."""
-    with folder.reading(rows.name) as file:
-        file.seek(rows.extent.start)
-        return pa.ipc.read_record_batch(file.read_buffer(rows.extent.size), rows.schema)
+    with folder.reading(name) as file:
+        file.seek(place.start)
+        return pa.ipc.read_record_batch(file.read_buffer(place.size), schema)
 
 
 def _origins(names: Sequence[str], pieces: Sequence[pa.RecordBatch]) -> pa.Array:
