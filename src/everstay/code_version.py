@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOMS = {
-    "features": ("features", "lake", "tables"),
-    "sources": ("blanks", "lake", "sources", "tables"),
+    "features": ("event_ids", "features", "lake", "tables"),
+    "sources": ("blanks", "event_ids", "lake", "sources", "tables"),
     "metrics": ("metrics",),
-    "churn": ("churn", "features", "lake", "metrics", "tables", "training"),
-    "recommender": ("recommender", "features", "lake", "metrics", "tables", "training"),
+    "churn": ("churn", "event_ids", "features", "lake", "metrics", "tables", "training"),
+    "recommender": ("recommender", "event_ids", "features", "lake", "metrics", "tables", "training"),
 }
 """What is computed, to the rooms whose code decides it."""
 

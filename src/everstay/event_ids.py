@@ -56,7 +56,7 @@ def with_ids(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_text(ids: pa.Array) -> pa.Array:
-    """Ids (n,) as they are stored: digests become text, a shop's own are text already."""
+    """Ids (n,) as they are stored: digests become text, a shop's own are text already; no digest is null."""
     if ids.type != DIGEST:
         return ids
     digests = np.frombuffer(ids.buffers()[1], np.uint8)[_DIGEST_BYTES * ids.offset :][: _DIGEST_BYTES * len(ids)]

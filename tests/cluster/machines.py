@@ -142,11 +142,14 @@ def _dask(command: str) -> list[str]:
 
 
 def _remove_networks(is_meant: Callable[[int], bool]) -> None:
-    """Remove links and namespaces of these processes; a link's other end goes with it."""
-    for kind in ("netns", "link"):
-        names = re.findall(r"\b(shop(\d+)(?:-\d|o\d)?)\b", _ip(kind, "show"))
-        for name in {name for name, owner in names if is_meant(int(owner))}:
-            _ip(kind, "del", name)
+    """Remove links and namespaces of these processes; others may do so for the same dead process at the same time.
+
+    Links are the first to go: those of a namespace that is gone are removed by the kernel, at some later moment.
+    """
+    for kind, pattern in (("link", r"^\d+: (shop(\d+)(?:o\d)?)[@:]"), ("netns", r"^(shop(\d+)-\d)\b")):
+        for name, owner in re.findall(pattern, _ip(kind, "show"), re.MULTILINE):
+            if is_meant(int(owner)):
+                subprocess.run(["ip", kind, "del", name], check=False, capture_output=True)
 
 
 def _is_alive(process: int) -> bool:

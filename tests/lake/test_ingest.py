@@ -311,6 +311,25 @@ def test_of_two_ingestions_at_once_one_is_told_to_run_again(lake: Lake):
     assert len(everything(lake)) == 40
 
 
+@dataclass(frozen=True)
+class BusyChunk:
+    """While it is read, another ingestion is committed."""
+
+    lake: Lake
+    origin: str = "slow"
+
+    def read(self) -> Iterator[pl.DataFrame]:
+        ingest(self.lake, purchases(100, 20))
+        yield purchases(20, 20)
+
+
+def test_of_two_ingestions_of_which_one_is_quicker_the_other_is_told_to_run_again(lake: Lake):
+    ingest(lake, purchases(0, 20))
+    with pytest.raises(EverstayError, match="another ingestion was committed meanwhile"):
+        commit_staged(stage_events(lake, [BusyChunk(lake)], IN_PROCESS, max_quarantined_share=0.5))
+    assert len(everything(lake)) == 40
+
+
 def test_another_number_of_buckets_is_refused(lake: Lake):
     ingest(lake, purchases(0, 20))
     other = Lake(lake.uri, 8)

@@ -64,3 +64,14 @@ def test_files_of_other_times_are_not_named(lake: Lake):
     assert len(version.files_of_bucket(bucket, (START + 99 * hour, START + 999 * hour))) == 1
     assert version.files_of_bucket(bucket, (START + 100 * hour, START + 999 * hour)) == []
     assert len(version.files_of_bucket(bucket, (START + 99 * hour, START + 1_000 * hour))) == 2
+
+
+def test_a_commit_after_the_table_was_opened_is_not_taken_for_its_version(lake: Lake):
+    ingest(lake, purchases(0, 100))
+    first = lake.snapshot().versions
+    opened = lake.open(t.EVENTS)
+    ingest(lake, purchases(100, 100))
+    ingest(lake, purchases(200, 100))
+    assert opened is not None
+    assert lake.version_of(t.EVENTS, opened) in first
+    assert lake.snapshot().versions != first

@@ -34,6 +34,7 @@ def read_files(settings: FilesSource) -> pl.DataFrame:
     """All staged events, with the ids that they would be stored under."""
     chunks = open_source(Source(kind="files", files=settings)).event_chunks()
     read = [frame for chunk in pickle.loads(pickle.dumps(chunks)) for frame in chunk.read()]  # noqa: S301  as Dask
+    assert all(frame.columns == [one for one in STAGED if one in {*frame.columns}] for frame in read)
     frames = [with_ids(frame).select(list(STAGED)) for frame in read]
     assert all(frame.schema == pl.Schema(STAGED) for frame in frames)
     return pl.concat(frames)

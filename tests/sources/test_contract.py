@@ -25,8 +25,9 @@ def _events() -> pl.DataFrame:
 
 def test_staged_events_have_the_declared_columns() -> None:
     staged = stage(_events(), "shop.csv")
-    assert t.EVENT_ID not in staged.columns
-    assert with_ids(staged).select(list(STAGED)).schema == pl.Schema(STAGED)
+    assert staged.schema == pl.Schema({name: dtype for name, dtype in STAGED.items() if name != t.EVENT_ID})
+    keyed = _events().with_columns(pl.lit("e").alias(t.EVENT_ID))
+    assert stage(keyed, "shop.csv").schema == pl.Schema(STAGED)
     assert staged[t.SOURCE_FILE].unique().to_list() == ["shop.csv"]
     assert staged[t.RECORDED_AT].to_list() == [MOMENT] * 4
     assert staged[t.PROBLEM].null_count() == 4

@@ -72,6 +72,12 @@ def test_a_key_that_no_object_has_is_an_absent_column(path: Path) -> None:
     assert events.select(t.QUANTITY, t.AMOUNT).rows() == [(1, 0.0)] * 3
 
 
+def test_an_id_that_is_named_and_that_no_object_has_is_missing(path: Path) -> None:
+    """None is made: what was stored under the shop's own ids would be stored again."""
+    path.write_text(TEXT.replace('"id"', '"number"'))
+    assert read_files(files_settings(path))[t.EVENT_ID].to_list() == [None] * 3
+
+
 def test_a_key_that_the_first_objects_have_is_a_column_of_all(path: Path) -> None:
     lines = [{"user_id": "a", "occurred_at": "2024-05-01", "amount": 3}, {"user_id": "b", "occurred_at": "2024-05-01"}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -104,7 +104,8 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
     _remove_leftovers(lake)
     token = uuid.uuid4().hex
     folder = _staging(lake) / token
-    base_version = current.version() if current is not None else -1
+    stored = None if current is None else lake.version_of(t.EVENTS, current)
+    base_version = -1 if stored is None else stored.number
     with folder.writing(_STARTED):
         pass
     try:
@@ -113,7 +114,6 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         refused = tuple(name for outcome in outcomes for name in outcome.refused)
         _check_share(folder, refused, rows_read, max_quarantined_share)
         frames = [frame for outcome in outcomes for frame in outcome.frames]
-        stored = None if current is None else lake.version_of(t.EVENTS, current)
         resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, stored=stored)
         resolved = map_parts(resolve, write_index(frames, folder), scheduler)
         refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events

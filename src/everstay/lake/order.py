@@ -9,6 +9,7 @@ from everstay import tables as t
 from everstay.event_ids import as_text
 
 _RADIX_BITS = 16
+_LEAST_PIECE = 16  # rows on average; a merge sort of shorter ones is slow
 
 
 def sort_events(events: pa.Table) -> pa.Table:
@@ -30,10 +31,7 @@ def sort_events(events: pa.Table) -> pa.Table:
 
 
 def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Array) -> NDArray[np.int64]:
-    """Row numbers in the order of user, time and id.
-
-    A log comes in the order of time, or in a few pieces that do, which a merge sort notices; users are then put in
-    order 16 bits at a time, for NumPy sorts these by radix and stably. Ids are looked at where both are equal.
+    """Row numbers in the order of user, time and id; ids are looked at where user and time are equal.
 
     Args:
         user: (n,) rank of the user's id.
@@ -42,9 +40,7 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Ar
     """
     if not len(user):
         return np.empty(0, np.int64)
-    order = np.argsort(moment, kind="stable")
-    for shift in range(0, int(user.max()).bit_length(), _RADIX_BITS):
-        order = order[np.argsort((user[order] >> shift).astype(np.uint16), kind="stable")]
+    order = _by_radix(user, moment) if _is_in_pieces(moment) else _by_merging(user, moment)
     is_same = (np.diff(user[order]) == 0) & (np.diff(moment[order]) == 0)
     place = np.flatnonzero(np.append(is_same, False) | np.insert(is_same, 0, False))
     if len(place):
@@ -53,6 +49,28 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Ar
         rows = pl.DataFrame({"row": row, "user": user[row], "moment": moment[row], "id": texts})
         order[place] = rows.sort("user", "moment", "id")["row"].to_numpy()
     return order
+
+
+def _is_in_pieces(moment: NDArray[np.int64]) -> bool:
+    """Whether rows come in the order of time, or in pieces that do."""
+    return bool(np.count_nonzero(moment[1:] < moment[:-1]) * _LEAST_PIECE <= len(moment))
+
+
+def _by_radix(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A log: a merge sort notices the order of time; NumPy sorts 16 bits by radix, stably, and users are sorted so."""
+    order = np.argsort(moment, kind="stable")
+    for shift in range(0, int(user.max()).bit_length(), _RADIX_BITS):
+        order = order[np.argsort((user[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
+
+
+def _by_merging(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Files of the lake, each in order already: one integer holds user and time, and a merge sort notices the files."""
+    since = (moment - moment.min()).astype(np.uint64)
+    width = int(since.max()).bit_length()
+    if width + int(user.max()).bit_length() > 64:
+        return _by_radix(user, moment)
+    return np.argsort((user.astype(np.uint64) << np.uint64(width)) | since, kind="stable")
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:

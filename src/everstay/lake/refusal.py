@@ -66,8 +66,8 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
     is_unexplained = pl.col(t.PROBLEM).is_null()  # else the source has said why there is no value
     missing = [
         (pl.col(name).is_null() & is_unexplained, pl.lit(f"{name}: is missing"))
-        for name in sorted(t.EVENTS.required)
-        if name in staged.columns and staged[name].null_count()
+        for name in sorted(t.EVENTS.required.difference({t.EVENT_ID}).union(ids))
+        if staged[name].null_count()
     ]
     blank = [(pl.lit(is_blank(staged[name])), pl.lit(f"{name}: is empty")) for name in ids]
     money = [

@@ -39,7 +39,10 @@ class Chunk(Protocol):
         """Name of the file."""
 
     def read(self) -> Iterator[pl.DataFrame]:
-        """Yield staged events: the columns of `events`, `source_file`, `source_row`, `problem`, `content`."""
+        """Yield staged events: the columns of `events`, `source_file`, `source_row`, `problem`, `content`.
+
+        `event_id` may be absent from a frame: ids are then made from its rows.
+        """
 
 
 class Extent(NamedTuple):

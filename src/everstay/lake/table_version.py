@@ -1,4 +1,4 @@
-"""A version of a table and its files: the table's log is read once a process, not once a bucket.
+"""A version of a table and its files: a worker reads the table's log once, not once a bucket.
 
 Opening a Delta table reads what was committed since its last checkpoint: of `events` up to a hundred nights, with a
 file a bucket each. It is the same for all buckets, and a version never changes.
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 import polars as pl
 from deltalake import DeltaTable
@@ -16,7 +17,11 @@ from everstay import tables as t
 
 STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
 
-_KEPT = 16  # versions; a process works with one of each table
+_KEPT = 8  # versions; a process works with one of each of four tables, and an ingestion comes between
+_BUCKET = f"partition.{t.USER_BUCKET}"
+_STATISTICS = {
+    "path", "num_records", _BUCKET, f"min.{t.OCCURRED_AT}", f"max.{t.OCCURRED_AT}", f"max.{t.RECORDED_AT}",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,12 @@ class TableVersion:
     @classmethod
     def of(cls, opened: DeltaTable, table: t.Table, uri: str) -> "TableVersion":
         """The version that `table` at `uri` was opened at."""
-        (commit,) = opened.history(1)
-        return cls(table.name, uri, opened.version(), commit["timestamp"])
+        own = opened.history(1)[-1]  # commits that were made since it was opened come before it
+        return cls(table.name, uri, opened.version(), own["timestamp"])
 
     def files(self) -> tuple[str, ...]:
         """Names of all files below the lake's folder."""
-        return tuple(names_below(self.name, _opened(self).file_uris()))
+        return _log(self).files
 
     def files_of_bucket(self, bucket: int, times: tuple[datetime, datetime] | None = None) -> list[str]:
         """Names of the files of one user bucket of `events`.
@@ -62,8 +67,8 @@ class TableVersion:
         return sorted(f"{self.name}/{path}" for path in files["path"])
 
     def statistics(self) -> pl.DataFrame:
-        """A row a file: `path`, `num_records`, and the lowest and highest value of columns as `min.` and `max.`."""
-        return _statistics(self)
+        """A row a file: `path`, `num_records`, and of events the lowest and highest times as `min.` and `max.`."""
+        return _log(self).statistics
 
 
 def names_below(table: str, uris: Sequence[str]) -> list[str]:
@@ -71,17 +76,22 @@ def names_below(table: str, uris: Sequence[str]) -> list[str]:
     return sorted(uri[uri.rindex(f"/{table}/") + 1 :] for uri in uris)
 
 
-@lru_cache(maxsize=_KEPT)
-def _opened(version: TableVersion) -> DeltaTable:
-    return DeltaTable(version.uri, version=version.number)
+class _Log(NamedTuple):
+    files: tuple[str, ...]
+    statistics: pl.DataFrame
 
 
 @lru_cache(maxsize=_KEPT)
-def _statistics(version: TableVersion) -> pl.DataFrame:
-    return pl.DataFrame(_opened(version).get_add_actions(flatten=True))
+def _log(version: TableVersion) -> _Log:
+    """What the log says of a version, of which little is kept: a worker may stand for many nights."""
+    opened = DeltaTable(version.uri, version=version.number)
+    statistics = pl.DataFrame(opened.get_add_actions(flatten=True))
+    kept = [name for name in statistics.columns if name in _STATISTICS]
+    return _Log(tuple(names_below(version.name, opened.file_uris())), statistics.select(kept))
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=1)
 def _by_bucket(version: TableVersion) -> dict[int, pl.DataFrame]:
-    bucket = f"partition.{t.USER_BUCKET}"
-    return {int(number): rows for (number,), rows in _statistics(version).partition_by(bucket, as_dict=True).items()}
+    return {
+        int(number): rows for (number,), rows in _log(version).statistics.partition_by(_BUCKET, as_dict=True).items()
+    }

@@ -73,7 +73,7 @@ class Source(Protocol):
 
 
 def stage(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
-    """Complete events to the columns of `STAGED`, in order and dtype.
+    """Complete events to the columns of `STAGED`, but for an absent `EVENT_ID`, in order and dtype.
 
     Args:
         frame: columns of `EVENTS` and `SOURCE_ROW`; `PROBLEM` and `CONTENT` where the source has them. An absent

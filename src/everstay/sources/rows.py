@@ -26,6 +26,8 @@ def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, o
         origin: name of the file or table.
     """
     events = typed_rows(block, columns, settings.time_zone)
+    if t.EVENT_ID in settings.columns and t.EVENT_ID not in events.columns:  # of JSON lines none has it
+        events = events.with_columns(pl.lit(None, pl.String).alias(t.EVENT_ID))
     events = _with_quantities(_with_types(events, settings))
     events = _with_amounts(_with_returns(events, settings))
     return stage(_with_users(events, settings), origin)
