@@ -9,7 +9,6 @@ from everstay import tables as t
 from everstay.event_ids import as_text
 
 _RADIX_BITS = 16
-_LEAST_PIECE = 16  # rows on average; a merge sort of shorter ones is slow
 
 
 def sort_events(events: pa.Table) -> pa.Table:
@@ -40,7 +39,8 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Ar
     """
     if not len(user):
         return np.empty(0, np.int64)
-    order = _by_radix(user, moment) if _is_in_pieces(moment) else _by_merging(user, moment)
+    is_log = _descents(moment) < _descents(user)
+    order = _by_radix(user, moment) if is_log else _by_merging(user, moment)
     is_same = (np.diff(user[order]) == 0) & (np.diff(moment[order]) == 0)
     place = np.flatnonzero(np.append(is_same, False) | np.insert(is_same, 0, False))
     if len(place):
@@ -51,9 +51,9 @@ def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Ar
     return order
 
 
-def _is_in_pieces(moment: NDArray[np.int64]) -> bool:
-    """Whether rows come in the order of time, or in pieces that do."""
-    return bool(np.count_nonzero(moment[1:] < moment[:-1]) * _LEAST_PIECE <= len(moment))
+def _descents(values: NDArray[np.integer]) -> int:
+    """How often a value is less than the one before."""
+    return int(np.count_nonzero(values[1:] < values[:-1]))
 
 
 def _by_radix(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray[np.int64]:
