@@ -11,7 +11,8 @@ from everstay.event_ids import DIGEST, as_text, content_digests, content_ids, wi
 MOMENT = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
-def _events() -> pl.DataFrame:
+def some_events() -> pl.DataFrame:
+    """Three of one user, of which two are the same, and one of another."""
     return pl.DataFrame(
         {
             t.USER_ID: ["a", "a", "a", "b"],
@@ -24,14 +25,14 @@ def _events() -> pl.DataFrame:
 
 
 def test_identical_rows_are_one_event_and_others_are_not() -> None:
-    ids = content_ids(_events())
+    ids = content_ids(some_events())
     assert ids[0] == ids[1]
     assert ids.n_unique() == 3
     assert ids.str.contains(r"^~[A-Za-z0-9+/]{16}$").all()
 
 
 def test_ids_depend_neither_on_order_nor_on_columns_without_values() -> None:
-    events = _events()
+    events = some_events()
     shuffled = content_ids(events.reverse()).reverse()
     wider = content_ids(events.with_columns(pl.lit(None, pl.String).alias(t.PLATFORM)))
     assert content_ids(events).to_list() == shuffled.to_list() == wider.to_list()
@@ -39,7 +40,7 @@ def test_ids_depend_neither_on_order_nor_on_columns_without_values() -> None:
 
 def test_ids_are_what_they_have_always_been() -> None:
     """The ids are stored; were they to change, every event would enter the lake a second time."""
-    assert content_ids(_events())[0] == "~OW9NlIgLtolQDTRc"
+    assert content_ids(some_events())[0] == "~OW9NlIgLtolQDTRc"
 
 
 def test_a_value_never_runs_into_the_next_column() -> None:
@@ -48,13 +49,13 @@ def test_a_value_never_runs_into_the_next_column() -> None:
 
 
 def test_a_part_of_the_digests_is_the_same_part_of_the_ids() -> None:
-    digests = content_digests(_events())
+    digests = content_digests(some_events())
     assert digests.type == DIGEST
-    assert as_text(digests[1:3]).to_pylist() == content_ids(_events())[1:3].to_list()
+    assert as_text(digests[1:3]).to_pylist() == content_ids(some_events())[1:3].to_list()
     assert as_text(digests[:0]).to_pylist() == []
 
 
 def test_text_stays_as_it_is() -> None:
     assert as_text(pa.array(["1", "~x"])).to_pylist() == ["1", "~x"]
-    keyed = _events().with_columns(pl.Series(t.EVENT_ID, ["1", "2", "3", "4"]))
+    keyed = some_events().with_columns(pl.Series(t.EVENT_ID, ["1", "2", "3", "4"]))
     assert with_ids(keyed)[t.EVENT_ID].to_list() == ["1", "2", "3", "4"]

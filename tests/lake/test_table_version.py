@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 
 from everstay import tables as t
 from everstay.lake import Lake, table_version
+from everstay.lake.table_version import TableVersion
 from tests.lake.test_ingest import LATER, START, ingest, purchases
 
 
@@ -73,5 +74,5 @@ def test_a_commit_after_the_table_was_opened_is_not_taken_for_its_version(lake: 
     ingest(lake, purchases(100, 100))
     ingest(lake, purchases(200, 100))
     assert opened is not None
-    assert lake.version_of(t.EVENTS, opened) in first
+    assert TableVersion.of(opened, t.EVENTS, lake.table_uri(t.EVENTS)) in first
     assert lake.snapshot().versions != first

@@ -22,6 +22,7 @@ from everstay.lake.refusal import NOT_YET
 from everstay.lake.snapshot import read_file
 from everstay.lake.staging import Chunk, stage_chunk, write_index
 from everstay.lake.store import Lake, check_bucket_count, describe_buckets
+from everstay.lake.table_version import TableVersion
 from everstay.partitions import map_parts
 from everstay.storage import Folder
 
@@ -104,7 +105,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
     _remove_leftovers(lake)
     token = uuid.uuid4().hex
     folder = _staging(lake) / token
-    stored = None if current is None else lake.version_of(t.EVENTS, current)
+    stored = None if current is None else TableVersion.of(current, t.EVENTS, lake.table_uri(t.EVENTS))
     base_version = -1 if stored is None else stored.number
     with folder.writing(_STARTED):
         pass
@@ -122,7 +123,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         _remove(lake, token)
         raise
     for frame in frames:
-        folder.remove(frame.name)
+        folder.remove(frame.file.name)
     quarantined = pl.concat([t.QUARANTINE.empty(), *(folder.read_frame(name) for name in refused)])
     return Staged(
         lake=lake,

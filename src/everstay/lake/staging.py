@@ -66,20 +66,24 @@ class Batches(NamedTuple):
     size: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class StagedFrame:
-    """A frame's good rows, bucket by bucket, in a file of the staging's folder.
+class FrameFile(NamedTuple):
+    """A file of the staging's folder with a frame's good rows, bucket by bucket.
 
     Attributes:
         name: of the file.
         origin: the chunk's; of each row only its number is written.
         schema: of the rows.
-        batches: where the rows of each bucket lie.
     """
 
     name: str
     origin: str
     schema: pa.Schema
+
+
+class StagedFrame(NamedTuple):
+    """A frame's good rows, and where those of each bucket lie."""
+
+    file: FrameFile
     batches: Batches
 
 
@@ -104,8 +108,8 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
             folder.write_frame(f"refused/{name}.arrow", bad)
             refused.append(f"refused/{name}.arrow")
         if len(good):
-            written = _write_frame(good.drop(t.SOURCE_FILE), lake.bucket_count, folder, f"{name}.arrow")
-            frames.append(StagedFrame(f"{name}.arrow", chunk.origin, *written))
+            schema, batches = _write_frame(good.drop(t.SOURCE_FILE), lake.bucket_count, folder, f"{name}.arrow")
+            frames.append(StagedFrame(FrameFile(f"{name}.arrow", chunk.origin, schema), batches))
     return ChunkOutcome(rows_read, tuple(frames), tuple(refused))
 
 
@@ -152,16 +156,15 @@ def write_index(frames: Sequence[StagedFrame], folder: Folder) -> list[tuple[int
     """
     if not frames:
         return []
-    told = {"name": [one.name for one in frames], "origin": [one.origin for one in frames]}
-    schemas = [one.schema.serialize().to_pybytes() for one in frames]
-    folder.write_frame(_FRAMES, pl.DataFrame({**told, "schema": schemas}))
+    files = [(name, origin, schema.serialize().to_pybytes()) for (name, origin, schema), _ in frames]
+    folder.write_frame(_FRAMES, pl.DataFrame(files, schema=FrameFile._fields, orient="row"))
     bucket, start, size = (np.concatenate(parts) for parts in zip(*(one.batches for one in frames), strict=True))
     frame = np.repeat(np.arange(len(frames)), [len(one.batches.bucket) for one in frames])
     order = np.argsort(bucket, kind="stable")
     rows = pa.record_batch([column[order] for column in (frame, start, size)], schema=_PLACES)
     found = _write_batches(rows, np.bincount(bucket), folder, _INDEX)
-    places = zip(found.start.tolist(), found.size.tolist(), strict=True)
-    return [(number, Extent(*place)) for number, place in zip(found.bucket.tolist(), places, strict=True)]
+    places = map(Extent, found.start.tolist(), found.size.tolist())
+    return list(zip(found.bucket.tolist(), places, strict=True))
 
 
 def read_bucket(place: Extent, folder: Folder) -> pa.Table:
@@ -171,19 +174,19 @@ def read_bucket(place: Extent, folder: Folder) -> pa.Table:
         place: of the bucket in the index.
         folder: the staging's.
     """
-    frames = _read_frames(folder)
+    files = _read_files(folder)
     index = _read_batch(_INDEX, place, _PLACES, folder)
-    staged = [
-        (frames[number], Extent(start, size)) for number, start, size in zip(*index.to_pydict().values(), strict=True)
-    ]
-    pieces = [_read_batch(frame.name, extent, frame.schema, folder) for frame, extent in staged]
+    frame, start, size = (column.to_pylist() for column in index)
+    own = [files[number] for number in frame]
+    extents = map(Extent, start, size)
+    pieces = [_read_batch(one.name, extent, one.schema, folder) for one, extent in zip(own, extents, strict=True)]
     tables = [pa.Table.from_batches(alike) for _, alike in groupby(pieces, key=lambda piece: piece.schema)]
     if len({table.schema.field(t.EVENT_ID).type for table in tables}) > 1:  # some of the files have ids of their own
         tables = [with_text_ids(table) for table in tables]
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
     kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
     coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
-    return coded.append_column(t.SOURCE_FILE, _origins([frame.origin for frame, _ in staged], pieces))
+    return coded.append_column(t.SOURCE_FILE, _origins([one.origin for one in own], pieces))
 
 
 def with_text_ids(events: pa.Table) -> pa.Table:
@@ -192,20 +195,12 @@ def with_text_ids(events: pa.Table) -> pa.Table:
     return events.set_column(place, t.EVENT_ID, as_text(one_chunk(events[t.EVENT_ID])))
 
 
-class _Written(NamedTuple):
-    """A frame's file, as the index tells of it."""
-
-    name: str
-    origin: str
-    schema: pa.Schema
-
-
 @lru_cache(maxsize=1)
-def _read_frames(folder: Folder) -> list[_Written]:
-    """All frames of a delivery; kept, for every bucket of a worker asks for them anew. Equal schemas are one object."""
+def _read_files(folder: Folder) -> list[FrameFile]:
+    """All files of a delivery; kept, for every bucket of a worker asks for them anew. Equal schemas are one object."""
     told = folder.read_frame(_FRAMES)
     schemas = {one: pa.ipc.read_schema(pa.py_buffer(one)) for one in told["schema"].unique()}
-    return [_Written(name, origin, schemas[schema]) for name, origin, schema in told.iter_rows()]
+    return [FrameFile(name, origin, schemas[schema]) for name, origin, schema in told.iter_rows()]
 
 
 def _read_batch(name: str, place: Extent, schema: pa.Schema, folder: Folder) -> pa.RecordBatch:

@@ -165,10 +165,6 @@ class Lake:
             published = Publications(Folder(self.uri), table, current)
             yield from ((as_of, published.read(as_of, wanted)) for as_of in as_ofs)
 
-    def version_of(self, table: t.Table, opened: DeltaTable) -> TableVersion:
-        """Name the version that a table was opened at."""
-        return TableVersion.of(opened, table, self.table_uri(table))
-
     def snapshot(self) -> Snapshot:
         """Name the versions that are stored now.
 
@@ -184,7 +180,7 @@ class Lake:
         for table in _VERSIONED:
             current = events if table is t.EVENTS else self.open(table)
             if current is not None:
-                versions.append(self.version_of(table, current))
+                versions.append(TableVersion.of(current, table, self.table_uri(table)))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
 
 
