@@ -31,7 +31,7 @@ campaign: $(READY)  ## whom to show ITEMS=id,id (or CATEGORY=name): the USERS=10
 	$(BIN)/python -m flows.find_users $(if $(ITEMS),--items $(ITEMS)) $(if $(CATEGORY),--category '$(CATEGORY)') --users $(or $(USERS),100)
 
 preview: $(READY)  ## show what would be read, and whether it is enough, before anything is stored (SOURCE=settings.toml)
-	$(if $(SOURCE),EVERSTAY_SETTINGS=$(SOURCE)) $(BIN)/python -m everstay.preview
+	$(if $(SOURCE),EVERSTAY_SETTINGS='$(SOURCE)') $(BIN)/python -m everstay.preview
 
 ingest: $(READY)  ## only read the source into the event lake
 	$(BIN)/python -m flows.ingest_events

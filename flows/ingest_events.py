@@ -6,7 +6,15 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.lake import ENTITY_TABLES, IngestResult, Staged, StagedEntities, discard_staged, known_deliveries
+from everstay.lake import (
+    ENTITY_TABLES,
+    IngestResult,
+    Staged,
+    StagedEntities,
+    discard_staged,
+    known_deliveries,
+    read_otherwise,
+)
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from everstay.validation import ValidationReport
@@ -51,8 +59,12 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
     with runtime.dask_scheduler(settings, scheduler) as address:
         chunks, deliveries = source.event_chunks(), source.deliveries()
         share = settings.source.max_quarantined_share
-        staged = tasks.stage_events(lake, chunks, address, max_quarantined_share=share)
-        logger.info("%s rows read, %s of them new", f"{staged.rows_read:,}", f"{staged.rows_new:,}")
+        again = read_otherwise(known, deliveries)
+        staged = tasks.stage_events(lake, chunks, address, max_quarantined_share=share, read_before=again)
+        told = (staged.rows_read, staged.rows_new, staged.rows_duplicate, staged.rows_quarantined)
+        logger.info("%s rows read: %s new, %s stored already, %s refused", *(f"{count:,}" for count in told))
+        if staged.rows_quarantined:
+            logger.warning("rows that cannot be stored, for example %s", staged.example)
         try:
             entities = tasks.stage_entities(lake, source, runtime.parts_folder(settings, "entities"))
             reports = _validate(staged, entities, Path(settings.expectations_folder), address)
@@ -72,6 +84,8 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
     data_version = lake.snapshot().data_version
     logger.info("%s events added; the data is %s", f"{result.rows_added:,}", data_version)
     warnings = tuple(warning.describe() for each in reports for warning in each.warnings)
+    for warning in warnings:
+        logger.warning(warning)
     return Ingestion(result, data_version, sum(len(each.outcomes) for each in reports), warnings, report)
 
 

@@ -20,6 +20,7 @@ from everstay.settings import Settings
 from everstay.storage import Folder
 from everstay.validation import ValidationReport, to_markdown, write_report
 
+_MISREAD = frozenset("#?[]|%")  # Delta tables are found by URI
 _QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they tell of every step; trouble is still told
 _ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
@@ -30,6 +31,9 @@ def open_lake(settings: Settings) -> Lake:
     Raises:
         SettingsError: its folder, or that of the reports, cannot be written.
     """
+    if strange := sorted(_MISREAD.intersection(settings.data.folder)):
+        folder = f"data.folder '{settings.data.folder}' in everstay.toml"
+        raise SettingsError(f"{folder} has a {strange[0]}, which means something else in a table's address: rename it")
     _check_place("data.folder", settings.data.folder)
     _check_place("report_folder", settings.report_folder)
     return Lake(settings.data.folder, settings.data.buckets)

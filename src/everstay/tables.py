@@ -78,7 +78,8 @@ REASON = "reason"
 MODEL_VERSION = "model_version"
 DATA_VERSION = "data_version"
 
-DELIVERY = "delivery"  # names a file, its content and how it is read
+DELIVERY = "delivery"  # names a file with its content, and in the digits after `FILE_DIGITS` how it is read
+FILE_DIGITS = 32
 DELIVERED_AT = "delivered_at"
 EVENTS_TABLE = "events_table"  # id of the Delta table that holds its events
 EVENT_COUNT = "event_count"  # of that table, with these

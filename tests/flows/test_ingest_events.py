@@ -72,6 +72,16 @@ def test_a_night_reads_the_night_s_files(shop: Path, monkeypatch: pytest.MonkeyP
     assert lake_of(shop).snapshot().event_count == first.rows_added + night.rows_added
 
 
+def test_a_mapping_that_is_changed_stores_no_row_a_second_time(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    file = files_shop(shop, monkeypatch)
+    pl.read_parquet(file).drop(t.EVENT_ID).write_parquet(file)
+    added = ingest_events().result.rows_added
+    monkeypatch.setenv("EVERSTAY_SOURCE__FILES__COLUMNS", f'{{"{t.PLATFORM}": "{t.SESSION_ID}"}}')
+    with pytest.raises(DataRejected, match="rows would be stored a second time"):
+        ingest_events()
+    assert lake_of(shop).snapshot().event_count == added
+
+
 def test_what_was_rejected_is_read_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
     files_shop(shop, monkeypatch, pl.lit(-1, pl.Int32).alias(t.QUANTITY))
     with pytest.raises(DataRejected):

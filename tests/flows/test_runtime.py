@@ -1,5 +1,6 @@
 """Where a flow works: folders that cannot be written are told as settings, before anything begins."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,4 +29,11 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_key(tmp_path: Path, l
     lake, reports = (text.format(file=tmp_path / "file", folder=tmp_path / "new") for text in (lake, reports))
     settings = Settings(data=Data(folder=lake), report_folder=reports)
     with pytest.raises(SettingsError, match=rf"^{key} '.*' in everstay\.toml cannot be written: "):
+        runtime.open_lake(settings)
+
+
+@pytest.mark.parametrize("mark", ["#", "?", "[", "%"])
+def test_a_folder_that_tables_would_look_for_elsewhere_is_refused(tmp_path: Path, mark: str):
+    settings = Settings(data=Data(folder=f"{tmp_path}/a{mark}20b"), report_folder=f"{tmp_path}/reports")
+    with pytest.raises(SettingsError, match=rf"data\.folder .* has a {re.escape(mark)}"):
         runtime.open_lake(settings)

@@ -397,3 +397,30 @@ def test_a_delivery_of_refused_rows_alone_makes_no_empty_lake(lake: Lake):
     assert (result.rows_added, result.rows_quarantined) == (0, 5)
     with pytest.raises(NotReady):
         lake.snapshot()
+
+
+def test_an_id_that_is_stored_for_something_else_is_quarantined_and_what_is_stored_kept(lake: Lake):
+    ingest(lake, purchases(0, 100))
+    changed = pl.when(pl.col(t.EVENT_ID).is_in(["e7", "e9"])).then(99.0).otherwise(t.AMOUNT)
+    result = ingest(lake, purchases(0, 120).with_columns(changed.alias(t.AMOUNT)))
+    assert (result.rows_added, result.rows_duplicate, result.rows_quarantined) == (20, 98, 2)
+    told = lake.read(t.QUARANTINE).sort(t.SOURCE_ROW)
+    assert told[t.SOURCE_ROW].to_list() == [8, 10]
+    assert told[t.PROBLEM][0].startswith("event_id: e7 is stored already with different content, which was kept")
+    assert everything(lake).filter(pl.col(t.EVENT_ID) == "e7")[t.AMOUNT].item() == 2.5
+
+
+def test_a_file_read_otherwise_than_before_is_not_stored_a_second_time(lake: Lake):
+    rows = purchases(0, 60).drop(t.EVENT_ID)
+    wrong = pl.when(pl.col(t.SOURCE_ROW) <= 5).then(-1).otherwise(t.QUANTITY).alias(t.QUANTITY)
+    first = [FrameChunk("a.csv", rows.with_columns(wrong, pl.lit("a.csv").alias(t.SOURCE_FILE)))]
+    commit_staged(stage_events(lake, first, IN_PROCESS, max_quarantined_share=0.5))
+    shifted = rows.with_columns(pl.col(t.OCCURRED_AT, t.RECORDED_AT) - timedelta(hours=2))
+    again = [FrameChunk("a.csv", shifted.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
+    before = everything(lake)
+    with pytest.raises(DataRejected, match=r"a\.csv: stored before, but .* 60 rows would be stored a second time"):
+        stage_events(lake, again, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
+    assert_frame_equal(everything(lake), before)
+    mended = [FrameChunk("a.csv", rows.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
+    staged = stage_events(lake, mended, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
+    assert (staged.rows_new, staged.rows_duplicate) == (5, 55), "only what was refused before is new"

@@ -1,7 +1,7 @@
 """The proof of no leak: it holds for the store twin, and it finds what is not the same."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from everstay import tables as t
 from everstay.features import last_mature_as_of
+from everstay.features.slices import midnight_before
 from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.lake.futures import AS_IT_IS, END_OF_TIME, FUTURES, FrameChunk, sample_events, write_futures
 from everstay.partitions import IN_PROCESS
@@ -52,6 +53,19 @@ def test_the_futures_share_a_past_and_differ_in_what_follows(snapshot, futures):
     assert all(past.equals(first) for past in others)
     wholes = [everything(future).sort(t.EVENT_ID) for future in futures.values()]
     assert not any(one.equals(other) for one, other in combinations(wholes, 2))
+
+
+def test_a_shop_whose_events_reach_until_now_has_futures_too(snapshot: Snapshot, tmp_path: Path):
+    events, moment = everything(snapshot), datetime.now(UTC)
+    late = pl.lit(moment - events[t.RECORDED_AT].max())
+    live = Lake(str(tmp_path / "live"), 2)
+    chunk = FrameChunk("live", events.with_columns(pl.col(t.OCCURRED_AT, t.RECORDED_AT) + late))
+    commit_staged(stage_events(live, [chunk], IN_PROCESS, max_quarantined_share=0.0))
+    live.replace(t.ITEMS, snapshot.read(t.ITEMS), key="items")
+    found = write_futures(
+        live.snapshot(), midnight_before(moment), str(tmp_path / "futures"), most_events=9_000, seed=1
+    )
+    assert found["later events appended"].event_count > found[AS_IT_IS].event_count
 
 
 def test_nothing_computed_as_of_a_moment_changes(snapshot, futures, tmp_path):

@@ -116,3 +116,9 @@ def test_a_line_without_end_does_not_fill_the_memory(path: Path) -> None:
 def test_an_empty_file(path: Path) -> None:
     path.write_text("")
     assert "events.jsonl is empty: export" in refusal_of(files_settings(path))
+
+
+def test_ids_of_more_digits_than_64_bits_hold_keep_them(path: Path) -> None:
+    ids = [10**22 + number for number in range(3)]
+    path.write_text("".join(json.dumps({**LINES[0], "id": number, "customer": number}) + "\n" for number in ids))
+    assert read_files(files_settings(path))[t.USER_ID].to_list() == [str(number) for number in ids]

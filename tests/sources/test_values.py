@@ -116,3 +116,35 @@ def test_a_column_without_any_value_is_no_problem(name: str) -> None:
 
 def test_a_long_value_is_told_in_short() -> None:
     assert len(_read(["x" * 10_000], t.AMOUNT)[1][0]) < 200
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_time_beyond_all_calendars_is_told_by_its_number(unit: str) -> None:
+    last = 2**63 - 1
+    raw = pl.Series([last, 0, -last], dtype=pl.Int64).cast(pl.Datetime(unit))
+    value, problem = read_column(raw, t.OCCURRED_AT, "Europe/Berlin")
+    assert value.to_list() == [None, datetime(1969, 12, 31, 23, tzinfo=UTC), None]
+    assert [words and words.partition(" is not")[0] for words in problem] == [
+        f"occurred_at: '{last}'", None, f"occurred_at: '-{last}'"
+    ]  # fmt: skip
+
+
+def test_a_day_beyond_all_calendars_is_told_by_its_number() -> None:
+    raw = pl.Series([2**31 - 1, 0], dtype=pl.Int32).cast(pl.Date)
+    value, problem = read_column(raw, t.OCCURRED_AT, "UTC")
+    assert value.to_list() == [None, datetime(1970, 1, 1, tzinfo=UTC)]
+    assert problem[0].startswith("occurred_at: '2147483647' is not a time")
+
+
+@pytest.mark.parametrize("written", ["2017-10-15", "20171015", date(2017, 10, 15)])
+def test_a_day_begins_where_clocks_skip_midnight(written: str | date) -> None:
+    assert _read([written], t.OCCURRED_AT, "America/Sao_Paulo") == ([datetime(2017, 10, 15, 3, tzinfo=UTC)], [None])
+    skipped, told = _read(["2017-10-15 00:30:00"], t.OCCURRED_AT, "America/Sao_Paulo")
+    assert skipped == [None]
+    assert told[0] is not None
+
+
+def test_a_year_of_two_digits_is_no_year() -> None:
+    values, problems = _read(["23-01-31", "2023-01-31"], t.AVAILABLE_FROM)
+    assert values == [None, datetime(2023, 1, 31, tzinfo=UTC)]
+    assert problems[0].startswith("available_from: '23-01-31' is not a time")

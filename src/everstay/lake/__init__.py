@@ -2,7 +2,7 @@
 
 from everstay.lake.buckets import assign_bucket
 from everstay.lake.compaction import compact_events, vacuum
-from everstay.lake.deliveries import known_deliveries, note_deliveries
+from everstay.lake.deliveries import known_deliveries, note_deliveries, read_otherwise
 from everstay.lake.entities import ENTITY_TABLES, StagedEntities, commit_entities, content_key, stage_entities
 from everstay.lake.ingest import IngestResult, Staged, commit_staged, discard_staged, stage_events
 from everstay.lake.snapshot import Snapshot
@@ -23,6 +23,7 @@ __all__ = [
     "discard_staged",
     "known_deliveries",
     "note_deliveries",
+    "read_otherwise",
     "stage_entities",
     "stage_events",
     "vacuum",

@@ -5,6 +5,7 @@ count on it: whatever is summed up per user is one pass over neighbouring rows.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,6 +29,7 @@ _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
 _TIMES = (t.OCCURRED_AT, t.RECORDED_AT)
 _ENCODINGS = dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED")
+_WHAT_IT_IS = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.QUANTITY, t.AMOUNT)  # the rest may come later
 _REPEATING = (t.ORDER_ID, t.SESSION_ID, t.TEXT, t.PLATFORM, t.CAMPAIGN_ID)  # of the rest is nothing left to compress
 _COMPRESSION = {name: "zstd" if name in _REPEATING else "none" for name in t.EVENTS.columns}
 _SCHEMA = pa.schema(
@@ -49,35 +51,54 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class BucketOutcome:
-    """What became of a bucket: its new file, the rows known already, and the file of refused rows."""
+    """What became of a bucket.
+
+    Attributes:
+        file: of its new events.
+        rows_duplicate: known already.
+        refused: names of files of refused rows.
+        rows_read_before: new ones of files that were stored before.
+    """
 
     file: StagedFile | None
     rows_duplicate: int
     refused: tuple[str, ...]
+    rows_read_before: int
 
 
 def resolve_bucket(
-    numbered: tuple[int, Extent], *, lake: Lake, folder: Folder, token: str, stored: TableVersion | None
+    numbered: tuple[int, Extent],
+    *,
+    lake: Lake,
+    folder: Folder,
+    token: str,
+    stored: TableVersion | None,
+    read_before: Sequence[str] = (),
 ) -> BucketOutcome:
     """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
     bucket, place = numbered
     delivered = read_bucket(place, folder)
-    fresh = delivered if stored is None else _drop_stored(delivered, lake, bucket, stored)
-    events, conflicts = _in_order(fresh), pl.DataFrame()
+    fresh, conflicts = delivered, pl.DataFrame()
+    if stored is not None:
+        fresh, conflicts = _drop_stored(delivered, lake, bucket, stored)
+    events = _in_order(fresh)
     if _may_repeat(events):
-        distinct, conflicts = _distinct(fresh)
-        events = _in_order(distinct)
+        distinct, more = _distinct(fresh)
+        events, conflicts = _in_order(distinct), pl.concat([conflicts, more], how="diagonal")
     refused: tuple[str, ...] = ()
     if len(conflicts):
         refused = (f"refused/conflicts-{bucket}.arrow",)
         folder.write_frame(refused[0], to_quarantine(conflicts))
     rows_duplicate = len(delivered) - len(events) - len(conflicts)
     file = write_bucket(lake, f"{token}.parquet", bucket, events) if len(events) else None
-    return BucketOutcome(file, rows_duplicate, refused)
+    again = (
+        pc.is_in(fresh[t.SOURCE_FILE].cast(pa.string()), pa.array(read_before, pa.string())) if read_before else None
+    )
+    return BucketOutcome(file, rows_duplicate, refused, 0 if again is None else pc.sum(again).as_py() or 0)
 
 
-def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVersion) -> pa.Table:
-    """Rows whose id is not in the lake.
+def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVersion) -> tuple[pa.Table, pl.DataFrame]:
+    """Rows whose id is not in the lake, and those whose id stands there for something else.
 
     An id made from content can only be stored at the same time, so files of other times are not read for it.
     """
@@ -87,13 +108,38 @@ def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVers
     times: tuple[datetime, datetime] | None = span if are_made else None
     files = stored.files_of_bucket(bucket, times)
     if not files:
-        return delivered
+        return delivered, pl.DataFrame()
     lake_folder = Folder(lake.uri)
     others = pl.concat(lake_folder.read_parquet(file, (t.EVENT_ID, t.OCCURRED_AT)) for file in files)
     if times is not None:
         others = others.filter(pl.col(t.OCCURRED_AT).is_between(*times))
     fresh = known.with_row_index("row").join(others, on=t.EVENT_ID, how="anti", maintain_order="left")
-    return delivered if len(fresh) == len(known) else delivered.take(fresh["row"].to_arrow())
+    if len(fresh) == len(known):
+        return delivered, pl.DataFrame()
+    conflicts = pl.DataFrame() if are_made else _unlike_stored(delivered, lake_folder, files)
+    return delivered.take(fresh["row"].to_arrow()), conflicts
+
+
+def _unlike_stored(delivered: pa.Table, folder: Folder, files: Sequence[str]) -> pl.DataFrame:
+    """Rows with the id of a stored event that is another one, as to be quarantined."""
+    rows = _plain(pl.DataFrame(pl.from_arrow(with_text_ids(delivered))))
+    ids = rows.select(t.EVENT_ID)
+    stored = pl.concat(
+        _plain(folder.read_parquet(file, (t.EVENT_ID, *_WHAT_IT_IS))).join(ids, on=t.EVENT_ID, how="semi")
+        for file in files
+    )
+    both = rows.join(stored.unique(t.EVENT_ID), on=t.EVENT_ID, suffix="_stored", maintain_order="left")
+    is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in _WHAT_IT_IS)
+    words = "event_id: {} is stored already with different content, which was kept (an event does not change: a "
+    words += "correction is an event of its own)"
+    told = both.filter(is_other).with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
+    return told.select(*rows.columns, t.PROBLEM)
+
+
+def _plain(rows: pl.DataFrame) -> pl.DataFrame:
+    """Codes as text, and what is compared present, null where no row has it."""
+    absent = [pl.lit(None, t.EVENTS.columns[name]).alias(name) for name in _WHAT_IT_IS if name not in rows.columns]
+    return rows.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String), *absent)
 
 
 def _in_order(rows: pa.Table) -> pa.Table:

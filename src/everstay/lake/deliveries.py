@@ -23,6 +23,17 @@ def known_deliveries(lake: Lake) -> frozenset[str]:
     return frozenset() if is_older else frozenset(told[t.DELIVERY])
 
 
+def read_otherwise(known: Collection[str], new: Mapping[str, str]) -> frozenset[str]:
+    """Files that were stored before, as they are, but read by other settings or other code.
+
+    Args:
+        known: from `known_deliveries`.
+        new: `tables.DELIVERY` to the name of the file.
+    """
+    files = {delivery[: t.FILE_DIGITS] for delivery in known}
+    return frozenset(name for delivery, name in new.items() if delivery[: t.FILE_DIGITS] in files)
+
+
 def note_deliveries(lake: Lake, known: Collection[str], new: Mapping[str, str]) -> None:
     """Remember files whose events are committed; one file of the lake holds them all.
 

@@ -94,9 +94,12 @@ def _deleted(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame: 
 
 
 def _appended(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
-    """Half of the past happens again later, at three times the price and as purchases."""
-    again = _copies(events, as_of, seed).with_columns(
-        (pl.lit(as_of, t.TIME) + (pl.lit(as_of, t.TIME) - pl.col(t.OCCURRED_AT))).alias(t.OCCURRED_AT),
+    """Half of the past happens again, at three times the price and as purchases, within a day: none is yet to come."""
+    copies, moment = _copies(events, as_of, seed), pl.lit(as_of, t.TIME)
+    ago = (moment - pl.col(t.OCCURRED_AT)).dt.total_microseconds()
+    later = pl.duration(microseconds=(ago / ago.max() * timedelta(days=1).total_seconds() * 1e6).cast(pl.Int64))
+    again = copies.with_columns(
+        (moment + later).alias(t.OCCURRED_AT),
         pl.lit(t.PURCHASE).alias(t.EVENT_TYPE),
         (3 * pl.col(t.AMOUNT) + 1).alias(t.AMOUNT),
         pl.lit(1, pl.Int32).alias(t.QUANTITY),

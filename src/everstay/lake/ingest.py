@@ -5,7 +5,7 @@ version names, which a later staging removes. Running the same delivery again st
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -47,6 +47,7 @@ class Staged:
         rows_duplicate: rows that are stored already or stand twice in the delivery.
         quarantine_files: Arrow files of refused rows, in the staging's folder.
         rows_quarantined: number of refused rows.
+        example: the first of them in words; empty where there is none.
         unsettled: names of the delivery's files with rows that may be stored later: their time has not come yet.
     """
 
@@ -58,6 +59,7 @@ class Staged:
     rows_duplicate: int
     quarantine_files: tuple[str, ...]
     rows_quarantined: int
+    example: str
     unsettled: frozenset[str]
 
     @property
@@ -92,11 +94,26 @@ class IngestResult:
     rows_quarantined: int
 
 
-def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_quarantined_share: float) -> Staged:
+def stage_events(
+    lake: Lake,
+    chunks: Sequence[Chunk],
+    scheduler: str,
+    *,
+    max_quarantined_share: float,
+    read_before: Collection[str] = (),
+) -> Staged:
     """Read all chunks in parallel, refuse bad rows, drop what is stored already and write the rest, still invisible.
 
+    Args:
+        lake: that the events will be committed to.
+        chunks: of the delivery.
+        scheduler: address from `partitions.open_cluster`.
+        max_quarantined_share: of the rows that may be refused.
+        read_before: origins whose rows were stored before by another reading: only what was refused then may be new.
+
     Raises:
-        DataRejected: more than `max_quarantined_share` of the rows cannot be stored; nothing is kept.
+        DataRejected: more than `max_quarantined_share` of the rows cannot be stored, or rows that are stored would be
+            stored again, read otherwise; nothing is kept.
         SourceError: a file cannot be read as a whole.
     """
     current = lake.open(t.EVENTS)
@@ -115,10 +132,12 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         refused = tuple(name for outcome in outcomes for name in outcome.refused)
         _check_share(folder, refused, rows_read, max_quarantined_share)
         frames = [frame for outcome in outcomes for frame in outcome.frames]
-        resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, stored=stored)
+        again = sorted(read_before)
+        resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, stored=stored, read_before=again)
         resolved = map_parts(resolve, write_index(frames, folder), scheduler)
         refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events
         _check_share(folder, refused, rows_read, max_quarantined_share)
+        _check_readings(lake, again, sum(bucket.rows_read_before for bucket in resolved))
     except BaseException:
         _remove(lake, token)
         raise
@@ -134,6 +153,7 @@ def stage_events(lake: Lake, chunks: Sequence[Chunk], scheduler: str, *, max_qua
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
         quarantine_files=refused,
         rows_quarantined=len(quarantined),
+        example=next(_in_words(quarantined), ""),
         unsettled=frozenset(quarantined.filter(pl.col(t.PROBLEM).str.contains(NOT_YET, literal=True))[t.SOURCE_FILE]),
     )
 
@@ -199,14 +219,28 @@ def _check_share(folder: Folder, refused: Sequence[str], rows_read: int, max_sha
     rows = pl.concat(folder.read_frame(name) for name in refused)
     if len(rows) <= max_share * rows_read:
         return
-    examples = "\n".join(
-        f"  {file}, row {row}: {problem}"
-        for file, row, problem in rows.select(t.SOURCE_FILE, t.SOURCE_ROW, t.PROBLEM).head(_EXAMPLES).iter_rows()
-    )
+    examples = "\n".join(f"  {words}" for words in _in_words(rows.head(_EXAMPLES)))
     raise DataRejected(
         f"{len(rows):,} of {rows_read:,} rows cannot be stored, more than source.max_quarantined_share allows "
         f"({max_share:.1%}); nothing was stored. Examples:\n{examples}"
     )
+
+
+def _in_words(refused: pl.DataFrame) -> Iterator[str]:
+    rows = refused.select(t.SOURCE_FILE, t.SOURCE_ROW, t.PROBLEM).iter_rows()
+    return (f"{file}, row {row}: {problem}" for file, row, problem in rows)
+
+
+def _check_readings(lake: Lake, read_before: Sequence[str], rows_new: int) -> None:
+    quarantined = lake.read(t.QUARANTINE) if rows_new else None
+    refused = t.QUARANTINE.empty() if quarantined is None else quarantined
+    refused = refused.filter(pl.col(t.SOURCE_FILE).is_in(read_before)).unique([t.SOURCE_FILE, t.SOURCE_ROW])
+    if rows_new > len(refused):
+        raise DataRejected(
+            f"{read_before[0]}{' and others' if len(read_before) > 1 else ''}: stored before, but what the settings of "
+            f"the source, or a new release, make of it is no longer the same: {rows_new:,} rows would be stored a "
+            "second time; nothing was stored. Put the settings back, or set another data.folder and begin anew"
+        )
 
 
 def _staging(lake: Lake) -> Folder:

@@ -14,6 +14,7 @@ _MOST_MONEY = 1e11  # a house in rupiah; sums of a user then stay within whole t
 _NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
+_OTHER_IDS = (t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
 
 NOT_YET = "has not come yet"
 """What is said of a time that lies ahead: the same row may be stored later."""
@@ -83,7 +84,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
     ]
     no_id = [
         (pl.col(name).is_in(_NO_IDS), pl.format(f"{name}: '{{}}' is no id; leave it empty where there is none", name))
-        for name in (*ids, t.ITEM_ID)
+        for name in (*ids, *_OTHER_IDS)
     ]
     return [
         *missing,
@@ -96,7 +97,8 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         (~pl.col(t.EVENT_TYPE).is_in(t.EVENT_TYPES),
          pl.format("event_type: '{}' is unknown; map it in event_types of the source", t.EVENT_TYPE)),
         (pl.col(t.QUANTITY) < 0,
-         pl.format("quantity: {} is negative; a return is an event of type return", t.QUANTITY)),
+         pl.format("quantity: {} is negative; where that means a return, set negative_quantity to return",
+                   t.QUANTITY)),
         (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
         (pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
         (pl.col(t.RECORDED_AT) > tomorrow,

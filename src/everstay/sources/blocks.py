@@ -68,7 +68,18 @@ def unread_rows(rows: Iterable[tuple[int, str, str]]) -> pl.DataFrame:
 
 def frame_of(arrow: pa.RecordBatch | pa.Table) -> pl.DataFrame:
     """Arrow rows as a frame."""
-    frame = pl.from_arrow(arrow)
+    frame = pl.from_arrow(_without_strangers(arrow))
     assert isinstance(frame, pl.DataFrame)  # what Polars makes of record batches and tables
     frame.columns = arrow.schema.names  # Polars would give one without name another
     return frame
+
+
+def _without_strangers(arrow: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
+    """The same with types that Polars knows: decimals of 256 bits and Arrow's JSON as text."""
+    for place, field in enumerate(arrow.schema):
+        if pa.types.is_decimal256(field.type):
+            arrow = arrow.set_column(place, field.name, arrow.column(place).cast(pa.string()))
+        elif isinstance(field.type, pa.JsonType | pa.Bool8Type):
+            plain = pa.bool_() if isinstance(field.type, pa.Bool8Type) else field.type.storage_type
+            arrow = arrow.set_column(place, field.name, arrow.column(place).cast(plain))
+    return arrow

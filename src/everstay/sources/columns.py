@@ -1,13 +1,17 @@
 """Which of a shop's columns is which of ours."""
 
 import difflib
-from collections.abc import Collection, Sequence
+import logging
+import re
+from collections.abc import Collection, Mapping, Sequence
 from zoneinfo import available_timezones
 
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import MappedSource
 from everstay.sources.blocks import Header
+
+log = logging.getLogger(__name__)
 
 _TABLES = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
 _MACHINE_ZONES = {"localtime", "Factory"}  # files of a machine's own, which say another thing on another one
@@ -54,6 +58,38 @@ def required_event_columns(settings: MappedSource) -> set[str]:
     if settings.cancelled_order_prefix:
         required.add(t.ORDER_ID)
     return required
+
+
+def check_agreement(columns: Mapping[str, Mapping[str, str]]) -> None:
+    """Make sure that no file lacks a column of numbers that another one has: its rows would be of one piece, and free.
+
+    Args:
+        columns: of each file, from `match_columns`.
+
+    Raises:
+        SourceError: one does; names both.
+    """
+    for ours in (t.QUANTITY, t.AMOUNT, t.DISCOUNT):
+        having = [file for file, matched in columns.items() if ours in matched]
+        if having and (lacking := next((file for file in columns if file not in having), None)):
+            raise SourceError(
+                f"{lacking}: no column '{columns[having[0]][ours]}' for {ours}, which {having[0]} has: "
+                "export both alike, or read them apart"
+            )
+
+
+def warn_of_namesakes(table: t.Table, header: Header, matched: Mapping[str, str], origin: str) -> None:
+    """Log columns that are not read but called, save for capitals and spaces, as one of ours that is absent."""
+    absent = {_simple(ours): ours for ours in table.columns if ours not in matched}
+    for name in set(header.names).difference(matched.values()):
+        if ours := absent.get(_simple(name)):
+            log.warning(
+                "%s: column '%s' is not read: if it is %s, name it in [columns] of the source", origin, name, ours
+            )
+
+
+def _simple(name: str) -> str:
+    return re.sub(r"\W+", "_", name.strip()).lower()
 
 
 def check_mapping(settings: MappedSource) -> None:

@@ -12,10 +12,12 @@ import pyarrow.csv
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, unread_rows
+from everstay.sources.quotations import Quotations
 from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
 
 _NO_CHARACTER = "\ufffd"  # what decoding puts in the place of bytes that are none
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_STRAY = "text goes on behind a quotation: is a mark before it without its partner?"
 _MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
 
 
@@ -45,39 +47,37 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
     Raises:
         SourceError: the file ends in the middle of a row.
     """
-    # The last column shows how the file ends, whether it is wanted or not.
-    last_column = read_header(part.name).names[-1]
-    parsed = list(dict.fromkeys([*columns, last_column]))
     unread: list[pa.csv.InvalidRow] = []
     read, told = 0, 0  # rows with the right number of values, and others, given to the caller
     with open_stream(part.name) as stream:
         file = _WatchedStream(stream)
-        raw = pl.DataFrame(schema=dict.fromkeys(parsed, pl.String))
-        for raw in _regrouped(_batches(file, parsed, unread), chunk_rows):
+        raw = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        for raw in _regrouped(_batches(file, columns, unread), chunk_rows):
             skipped = np.array([row.number - 1 for row in unread], dtype=np.int64)
             rows = _row_numbers(read, raw.height, skipped)
             read += raw.height
             until = int(np.searchsorted(skipped, rows[-1]))
-            yield Block(rows, raw.select(columns), _unread(unread[told:until]), is_quoted=file.quotes > 0)
+            block = Block(rows, raw.select(columns), _unread(unread[told:until]), is_quoted=file.quotations.has_any)
+            yield _without_strays(block, file.quotations.stray)
             told = until
-        _refuse_a_cut(part.name, file, raw[last_column], read, unread)
+        _refuse_a_cut(part.name, file, read, unread)
     if unread[told:]:
         yield Block(pl.Series([], dtype=pl.Int64), raw.select(columns).clear(), _unread(unread[told:]))
 
 
 class _WatchedStream(io.RawIOBase):
-    """A stream that remembers how it ended, for a CSV parser closes an open quotation at the end without a word."""
+    """A stream that remembers how it ended and what was quoted, for a CSV parser forgives marks without a word."""
 
     def __init__(self, stream: pa.NativeFile) -> None:
         super().__init__()
         self._stream = stream
-        self.quotes = 0
-        self.last_bytes = b""
+        self._last_byte = b""
+        self.quotations = Quotations()
 
     def read(self, size: int | None = -1, /) -> bytes:
         block: bytes = self._stream.read(None if size is None or size < 0 else size)
-        self.quotes += block.count(b'"')
-        self.last_bytes = (self.last_bytes + block[-3:])[-3:]
+        self.quotations.follow(block)
+        self._last_byte = block[-1:] or self._last_byte
         return block
 
     def readable(self) -> bool:
@@ -86,13 +86,7 @@ class _WatchedStream(io.RawIOBase):
 
     @property
     def ends_with_a_row(self) -> bool:
-        return self.last_bytes.endswith((b"\n", b"\r"))
-
-    def ends_inside_a_quotation(self, last_value: str | None) -> bool:
-        """Tell whether a quotation mark is left open, given the last value that was read."""
-        swallowed_the_end = last_value is not None and last_value.endswith(("\n", "\r"))
-        is_closed = self.last_bytes.rstrip().endswith(b'"')
-        return self.quotes % 2 == 1 and not is_closed and (swallowed_the_end or not self.ends_with_a_row)
+        return self._last_byte in (b"\n", b"\r")
 
 
 def _batches(file: io.RawIOBase, columns: Sequence[str], unread: list[pa.csv.InvalidRow]) -> Iterator[pa.RecordBatch]:
@@ -112,14 +106,23 @@ def _batches(file: io.RawIOBase, columns: Sequence[str], unread: list[pa.csv.Inv
     )
 
 
-def _refuse_a_cut(
-    name: str, file: _WatchedStream, last_values: pl.Series, read: int, unread: list[pa.csv.InvalidRow]
-) -> None:
+def _without_strays(block: Block, stray: Sequence[int]) -> Block:
+    """Rows in which a quotation mark without its partner has made one value of several rows are taken for unread."""
+    is_stray = block.rows.is_in(stray)
+    if not is_stray.any():
+        return block
+    texts = block.raw.filter(is_stray).select(pl.concat_str(pl.all(), separator=",", ignore_nulls=True)).to_series()
+    told = unread_rows((number, _STRAY, text) for number, text in zip(block.rows.filter(is_stray), texts, strict=True))
+    kept = ~is_stray
+    unread = pl.concat([block.unread, told]).sort(t.SOURCE_ROW)
+    return Block(block.rows.filter(kept), block.raw.filter(kept), unread, block.is_quoted)
+
+
+def _refuse_a_cut(name: str, file: _WatchedStream, read: int, unread: list[pa.csv.InvalidRow]) -> None:
     """Raise when the file ends in the middle of a row."""
     last = read + len(unread)
-    last_value = last_values[-1] if len(last_values) else None
     is_cut = bool(unread) and unread[-1].number - 1 == last and not file.ends_with_a_row
-    if is_cut or file.ends_inside_a_quotation(last_value):
+    if is_cut or file.quotations.is_open:
         raise SourceError(f"{name} row {last} is cut off, the file ends in the middle of it: {EXPORT_AGAIN}")
 
 

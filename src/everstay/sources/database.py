@@ -130,7 +130,12 @@ class TableChunk:
             SourceError: the database does not answer, or two rows have one key.
         """
         raw = read_rows(self.query, self.origin).sort(self.settings.key)
-        keys = raw[self.settings.key].cast(pl.Int64)
+        keys = raw[self.settings.key].cast(pl.Int64, strict=False)
+        if keys.null_count():
+            raise SourceError(
+                f"{self.origin}: column {self.settings.key} of source.database.key holds "
+                f"{raw[self.settings.key].filter(keys.is_null())[0]}, which is no whole number below 2**63"
+            )
         if (again := keys.filter(keys.is_duplicated())).len():
             raise SourceError(
                 f"{self.origin}: column {self.settings.key} of source.database.key holds {again[0]} twice: name a "

@@ -12,7 +12,13 @@ from everstay import tables as t
 from everstay.code_version import code_version
 from everstay.settings import FilesSource
 from everstay.sources.blocks import Part
-from everstay.sources.columns import check_mapping, match_columns, required_event_columns
+from everstay.sources.columns import (
+    check_agreement,
+    check_mapping,
+    match_columns,
+    required_event_columns,
+    warn_of_namesakes,
+)
 from everstay.sources.contract import Chunk
 from everstay.sources.entities import entity_table
 from everstay.sources.rows import staged_rows, typed_rows
@@ -43,11 +49,17 @@ class Files:
     def event_chunks(self) -> Sequence[Chunk]:
         """Split the event files; each file's columns are checked here, before any row is read."""
         required = required_event_columns(self._settings)
-        chunks: list[Chunk] = []
+        columns: dict[str, dict[str, str]] = {}
         for file in self._new.values():
-            columns = match_columns(t.EVENTS, read_header(file), self._settings, required, file)
+            header = read_header(file)
+            columns[file] = match_columns(t.EVENTS, header, self._settings, required, file)
+            if not header.is_open:
+                warn_of_namesakes(t.EVENTS, header, columns[file], file)
+        check_agreement(columns)
+        chunks: list[Chunk] = []
+        for file, matched in columns.items():
             parts = split(file, self._settings.chunk_rows)
-            chunks.extend(FileChunk(part, columns, self._settings) for part in parts)
+            chunks.extend(FileChunk(part, matched, self._settings) for part in parts)
         if known := len(self._files) - len(self._new):
             log.info("%d of %d event files were stored before and are not read again", known, len(self._files))
         return chunks
@@ -61,7 +73,7 @@ class Files:
         """Delivery of every event file to its name."""
         files = find_files(self._settings.events, "source.files.events")
         reading = self._settings.model_dump_json(exclude=_NO_READING) + code_version("sources")
-        return {sha256(f"{file.name} {file.stamp} {reading}".encode()).hexdigest(): file.name for file in files}
+        return {_digits(f"{file.name} {file.stamp}") + _digits(reading): file.name for file in files}
 
     @property
     def _new(self) -> dict[str, str]:
@@ -120,6 +132,10 @@ class FileChunk:
         """
         for block in read_part(self.part, _different(self.columns), self.settings.chunk_rows):
             yield staged_rows(block, self.columns, self.settings, self.origin)
+
+
+def _digits(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[: t.FILE_DIGITS]
 
 
 def _different(columns: dict[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """JSON lines: one object a row, read block by block; a row is known by the number of its line."""
 
+import json
 from collections.abc import Iterator, Sequence
 
 import orjson
@@ -14,6 +15,7 @@ from everstay.sources.storage import EXPORT_AGAIN, open_stream
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_CHARACTERS = 80
 _HEADER_LINES = 10_000
+_BEYOND = 2.0**63  # orjson reads longer whole numbers as floats
 
 
 def read_header(name: str) -> Header:
@@ -65,15 +67,16 @@ def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]
 
 
 def _block(lines: Sequence[bytes], first: int, columns: Sequence[str], known: set[str]) -> Block:
-    rows, numbers, unread = [], [], []
+    rows, numbers, texts, unread = [], [], [], []
     for number, line in enumerate(lines, first):
         if (row := _parsed(line)) is not None:
             rows.append(row)
             numbers.append(number)
+            texts.append(line)
         elif line.strip():
             unread.append((number, "the line is not a JSON object", line.decode(errors="replace")))
     keys = known.union(*rows)
-    values = {name: [row.get(name) for row in rows] for name in columns if name in keys}
+    values = {name: _with_all_digits(name, [row.get(name) for row in rows], texts) for name in columns if name in keys}
     if told := _nested(values):
         unread += [(numbers[at], problem, orjson.dumps(rows[at]).decode()) for at, problem in told.items()]
         kept = [at for at in range(len(rows)) if at not in told]
@@ -90,6 +93,18 @@ def _parsed(line: bytes) -> dict[str, object] | None:
     except orjson.JSONDecodeError:
         return None
     return row if isinstance(row, dict) else None
+
+
+def _with_all_digits(name: str, column: list[object], lines: Sequence[bytes]) -> list[object]:
+    """Values of a key (n,) with the digits of whole numbers that 64 bits do not hold, without which ids become one."""
+    if float not in set(map(type, column)):
+        return column
+    return [
+        json.loads(line.removeprefix(_BYTE_ORDER_MARK)).get(name)
+        if type(value) is float and abs(value) >= _BEYOND
+        else value
+        for value, line in zip(column, lines, strict=True)
+    ]
 
 
 def _nested(values: dict[str, list[object]]) -> dict[int, str]:

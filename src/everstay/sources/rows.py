@@ -7,9 +7,9 @@ from everstay.event_ids import content_ids
 from everstay.settings import MappedSource
 from everstay.sources.blocks import Block
 from everstay.sources.contract import stage
-from everstay.sources.values import read_column
+from everstay.sources.values import printable, read_column
 
-_IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID)
+_IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID, t.PLATFORM)
 _SHOWN_CHARACTERS = 80
 _NEEDS_VALUE = (t.PURCHASE, t.RETURN)
 # What a quantity is when a shop does not say: these take, or put back, one piece; a view or a message moves nothing.
@@ -46,11 +46,23 @@ def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.Data
         return pl.concat([typed, block.unread], how="diagonal")
     problem = words.select(pl.when(is_bad).then(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True))).to_series()
     bad = problem.is_not_null().arg_true()
-    writable = block.raw[bad].with_columns(pl.col(pl.Binary).bin.encode("base64"))  # JSON has no bytes
-    rows_as_json = writable.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    rows_as_json = _writable(block.raw[bad]).select(pl.struct(pl.all()).struct.json_encode()).to_series()
     content = pl.Series([None], dtype=pl.String).new_from_index(0, len(problem)).scatter(bad, rows_as_json)
     typed = typed.with_columns(problem.alias(t.PROBLEM), content.alias(t.CONTENT))
     return pl.concat([typed, block.unread], how="diagonal")
+
+
+def _writable(raw: pl.DataFrame) -> pl.DataFrame:
+    """Values that JSON has: it has neither bytes, also within lists, nor times that no calendar has."""
+    return pl.DataFrame([_as_plain(column) for column in raw])
+
+
+def _as_plain(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Binary:
+        return column.bin.encode("base64")
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Duration):
+        return pl.Series(column.name, [str(value)[:_SHOWN_CHARACTERS] for value in column], pl.String)
+    return printable(column)
 
 
 def _without_line_breaks(value: pl.Series, problem: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -1,7 +1,7 @@
 """One foreign column as ours: the values that fit our dtype, and words for each one that does not."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -12,8 +12,12 @@ _SHOWN_CHARACTERS = 80
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _FIRST_SECOND, _END_SECOND = 100_000_000, 4_200_000_000  # 1973 to 2103: the ranges of the units never overlap
 _FIRST_TIME, _LAST_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # since 1970: 0001-01-01 and 9999-12-31
+_UNITS_PER_DAY = {"days": 1, "ms": 86_400_000, "us": 86_400_000_000}
+_FOUR_DIGITS = datetime(1000, 1, 1, tzinfo=UTC)  # from here on a year has them
 _UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
-_NAIVE_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+_DAY_FORMAT = "%Y-%m-%d"
+_NAIVE_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", _DAY_FORMAT)
 _ZONED_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z")
 
 
@@ -37,7 +41,7 @@ def read_column(raw: pl.Series, name: str, time_zone: str) -> tuple[pl.Series, p
     >>> value.to_list(), problem.to_list()
     ([2, None], [None, "quantity: 'two' is not a whole number"])
     """
-    if raw.dtype.is_nested() or raw.dtype in (pl.Binary, pl.Object):
+    if raw.dtype.is_nested() or raw.dtype in (pl.Binary, pl.Object, pl.Duration):
         words = pl.repeat(f"{name}: {raw.dtype} is not a plain value", len(raw), eager=True)
         return _nulls(_dtype(name), len(raw)).alias(name), words
     if raw.dtype.base_type() in (pl.Categorical, pl.Enum):
@@ -47,9 +51,26 @@ def read_column(raw: pl.Series, name: str, time_zone: str) -> tuple[pl.Series, p
         raw = pl.select(pl.when(~blank).then(raw)).to_series() if blank.any() else raw
     elif raw.dtype.is_float():
         raw = raw.fill_nan(None)  # pandas' way to write that there is no value
+    shown = printable(raw)
+    if shown.dtype != raw.dtype:
+        raw = pl.select(pl.when(is_in_calendar(raw)).then(raw)).to_series()
     convert, wanted = _conversion(name, time_zone)
     value = convert(raw).rename(name)
-    return value, _problems(raw, value, f"{name}: ", f" is not {wanted}")
+    return value, _problems(shown, value, f"{name}: ", f" is not {wanted}")
+
+
+def printable(raw: pl.Series) -> pl.Series:
+    """Values (n,) of any dtype; days and times as numbers where one is in no calendar, as a database's "for ever"."""
+    return raw if is_in_calendar(raw).all() else raw.to_physical()
+
+
+def is_in_calendar(raw: pl.Series) -> pl.Series:
+    """Whether each value (n,) is no time outside the years 1 to 9999, for which Polars has no words; null for null."""
+    unit = raw.dtype.time_unit if isinstance(raw.dtype, pl.Datetime) else "days" if raw.dtype == pl.Date else ""
+    if unit not in _UNITS_PER_DAY:  # 64 bits of nanoseconds are 1677 to 2262
+        return pl.Series([True]).new_from_index(0, len(raw))
+    first, last = (day * _UNITS_PER_DAY[unit] for day in (_FIRST_DAY, _LAST_DAY + 1))
+    return raw.to_physical().is_between(first, last, closed="left")
 
 
 def _dtype(name: str) -> pl.DataType | type[pl.DataType]:
@@ -123,20 +144,24 @@ def _times(raw: pl.Series, time_zone: str) -> pl.Series:
     if raw.dtype.is_numeric():
         return _times_of_numbers(_whole_numbers(raw), time_zone)
     if raw.dtype != pl.String:
-        return _in_utc(raw.cast(pl.Datetime("us"), strict=False) if raw.dtype == pl.Date else raw, time_zone)
+        return _days_in_utc(raw.cast(pl.Datetime("us")), time_zone) if raw.dtype == pl.Date else _in_utc(raw, time_zone)
     times = _nulls(t.TIME, len(raw))
     for attempt in _readings(raw, time_zone):
         times = times.zip_with(times.is_not_null(), attempt)
         if times.null_count() == raw.null_count():
             break
-    return times
+    is_short = ((times < _FOUR_DIGITS) & ~raw.str.contains(r"^\s*\d{4}")).fill_null(
+        value=False
+    )  # 23-01-31: which century?
+    return pl.select(pl.when(~is_short).then(times)).to_series() if is_short.any() else times
 
 
 def _readings(raw: pl.Series, time_zone: str) -> Iterator[pl.Series]:
     """Read written times one way after another, the usual ones first; the caller stops when all are read."""
     text = raw.str.strip_chars().str.replace(r"^(\d{4}-\d\d?-\d\d?)[Tt]", "$1 ")
     for format_ in _NAIVE_FORMATS:
-        yield _in_utc(text.str.to_datetime(format_, time_unit="us", strict=False), time_zone)
+        in_utc = _days_in_utc if format_ == _DAY_FORMAT else _in_utc
+        yield in_utc(text.str.to_datetime(format_, time_unit="us", strict=False), time_zone)
     zoned = text.str.replace(r"\s*(?:UTC|GMT|[Zz])$", "+00:00").str.replace(r"\s+([+-]\d\d:?\d\d)$", "$1")
     zoned = zoned.str.replace(r"(:\S*[+-]\d\d)$", "${1}:00")
     for format_ in _ZONED_FORMATS:
@@ -155,7 +180,13 @@ def _times_of_numbers(number: pl.Series, time_zone: str) -> pl.Series:
     since_1970 = pl.select(microseconds.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")).to_series()
     days = number.cast(pl.String).str.to_datetime("%Y%m%d", time_unit="us", strict=False)
     is_day = number.is_between(1_000_01_01, 9_999_12_31).fill_null(value=False)
-    return _in_utc(days, time_zone).zip_with(is_day, since_1970)
+    return _days_in_utc(days, time_zone).zip_with(is_day, since_1970)
+
+
+def _days_in_utc(midnights: pl.Series, time_zone: str) -> pl.Series:
+    """The first moments of days: an hour later where clocks skip the first one, as they did in São Paulo."""
+    first = _in_utc(midnights, time_zone)
+    return first.zip_with(first.is_not_null(), _in_utc(midnights + timedelta(hours=1), time_zone))
 
 
 def _in_utc(times: pl.Series, time_zone: str) -> pl.Series:

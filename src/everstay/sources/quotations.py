@@ -1,0 +1,72 @@
+"""What stands between quotation marks in a CSV file: a parser forgives a mark without its partner.
+
+A value is quoted when it begins with a mark (RFC 4180, section 2); within it two marks are one. A mark that is never
+closed makes one value of all rows up to the next mark, behind which text goes on: that is how it is found.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_MARK, _COMMA, _NEW_LINE, _RETURN, _SPACE, _TAB = (ord(character) for character in '",\n\r \t')
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ROW, _VALUE, _PLAIN, _QUOTED, _CLOSED, _PADDED = range(6)
+"""At the beginning of a row, of a value; in one; in a quoted one; behind its last mark; in white space behind that."""
+
+
+class Quotations:
+    """Follows a file's blocks in their order.
+
+    Attributes:
+        has_any: whether there was a mark.
+        stray: rows with text behind a closed quotation, ascending; 0 = the header, empty lines are no rows.
+    """
+
+    def __init__(self) -> None:
+        self.has_any = False
+        self.stray: list[int] = []
+        self._state, self._rows = _ROW, 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a quotation is not closed yet."""
+        return self._state == _QUOTED
+
+    def follow(self, block: bytes) -> None:
+        """Take the next bytes of the file."""
+        if not self._rows:
+            block = block.removeprefix(_BYTE_ORDER_MARK)
+        if not block:
+            return
+        self.has_any = self.has_any or b'"' in block
+        stray = np.empty(len(block) // 2 + 1 if self.has_any else 0, np.int64)
+        self._state, self._rows, count = _follow(np.frombuffer(block, np.uint8), self._state, self._rows, stray)
+        self.stray += np.unique(stray[:count]).tolist()
+
+
+@njit(cache=True, nogil=True)
+def _follow(block: NDArray[np.uint8], state: int, rows: int, stray: NDArray[np.int64]) -> tuple[int, int, int]:
+    """The state after the block, rows begun so far, and how many numbers of rows were written to `stray`."""
+    count = 0
+    for byte in block:
+        if state == _QUOTED:
+            if byte == _MARK:
+                state = _CLOSED
+        elif byte in (_NEW_LINE, _RETURN):
+            state = _ROW
+        else:
+            if state == _ROW:
+                rows += 1
+                state = _VALUE
+            if byte == _COMMA:
+                state = _VALUE
+            elif byte == _MARK and state in (_VALUE, _CLOSED):
+                state = _QUOTED
+            elif byte in (_SPACE, _TAB) and state in (_CLOSED, _PADDED):
+                state = _PADDED
+            else:
+                if state in (_CLOSED, _PADDED):
+                    stray[count] = rows - 1
+                    count += 1
+                state = _PLAIN
+    return state, rows, count
