@@ -1,11 +1,14 @@
 """Merging sorted events equals sorting them all, and says when only their ids can tell the order."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
+from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.lake import Lake
@@ -73,3 +76,41 @@ def test_a_lake_of_several_files_is_read_in_order_even_where_moments_are_equal(t
         read = pl.DataFrame(snapshot.read_coded(bucket, LATER, columns)).select(columns)
         expected = snapshot.read_events(bucket, LATER, columns)
         assert read.with_columns(pl.col(t.USER_ID, t.ITEM_ID).cast(pl.String)).rows() == expected.rows()
+
+
+@pytest.mark.parametrize("deliveries", [1, 3])
+def test_a_user_s_rows_may_be_deleted_by_delta(tmp_path: Path, deliveries: int):
+    lake = Lake(str(tmp_path / "lake"), 2)
+    for delivery in range(deliveries):
+        ingest(lake, purchases(2_000 * delivery, 30_000))
+    moment = datetime(2100, 1, 1, tzinfo=UTC)
+    before = pl.concat([lake.snapshot().read_events(bucket, moment) for bucket in range(lake.bucket_count)])
+    DeltaTable(lake.table_uri(t.EVENTS)).delete("user_id = 'u5'")
+    after = lake.snapshot()
+    read = pl.concat([after.read_events(bucket, moment) for bucket in range(lake.bucket_count)])
+    assert_frame_equal(read, before.filter(pl.col(t.USER_ID) != "u5"))
+    for bucket in range(lake.bucket_count):
+        coded = after.read_coded(bucket, moment, [t.USER_ID, t.OCCURRED_AT, t.AMOUNT])
+        told = pl.DataFrame(pl.from_arrow(coded)).cast({t.USER_ID: pl.String})
+        assert_frame_equal(
+            told.select(t.USER_ID, t.AMOUNT), after.read_events(bucket, moment).select(t.USER_ID, t.AMOUNT)
+        )
+        codes = coded[t.USER_ID].combine_chunks().indices.to_numpy()
+        assert (np.diff(codes) >= 0).all()
+
+
+def test_rows_of_a_file_in_another_order_are_read_in_the_order_of_events(tmp_path: Path):
+    lake = Lake(str(tmp_path / "lake"), 2)
+    ingest(lake, purchases(0, 3_000))
+    moment = datetime(2100, 1, 1, tzinfo=UTC)
+    snapshot = lake.snapshot()
+    (version,) = [one for one in snapshot.versions if one.name == t.EVENTS.name]
+    for bucket in range(lake.bucket_count):
+        for file in version.files_of_bucket(bucket):
+            path = Path(lake.uri, file)
+            rows, before = pl.read_parquet(path, hive_partitioning=False), snapshot.read_events(bucket, moment)
+            middle = len(rows) // 2
+            pl.concat([rows[middle:], rows[:middle]]).write_parquet(path)
+            assert_frame_equal(snapshot.read_events(bucket, moment), before)
+            coded = snapshot.read_coded(bucket, moment, [t.AMOUNT])
+            assert coded[t.AMOUNT].to_pylist() == before[t.AMOUNT].to_list()

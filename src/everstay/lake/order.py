@@ -29,6 +29,14 @@ def sort_events(events: pa.Table) -> pa.Table:
     return ranked_events.take(pa.array(event_order(codes, moments, one_chunk(events[t.EVENT_ID]))))
 
 
+def is_in_order(events: pa.Table) -> bool:
+    """Whether users, a dictionary, ascend and each user's times do not fall: so it is in files that the lake wrote."""
+    users = one_chunk(events[t.USER_ID])
+    code, moment = users.indices.to_numpy(), one_chunk(events[t.OCCURRED_AT]).view(pa.int64()).to_numpy()
+    is_next = (code[1:] > code[:-1]) | ((code[1:] == code[:-1]) & (moment[1:] >= moment[:-1]))
+    return bool(is_next.all()) and pl.Series(pl.from_arrow(users.dictionary), dtype=pl.String).is_sorted()
+
+
 def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Array) -> NDArray[np.int64]:
     """Row numbers in the order of user, time and id; ids are looked at where user and time are equal.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha256
 
 import polars as pl
 import pyarrow as pa
@@ -12,12 +13,12 @@ import pyarrow.parquet as pq
 
 from everstay import tables as t
 from everstay.lake.merge import SameMoment, merge_coded
-from everstay.lake.order import sort_events
+from everstay.lake.order import is_in_order, sort_events
 from everstay.lake.table_version import STATISTICS_PRECISION, TableVersion
 from everstay.storage import Folder
 
 _CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID)
-_ORDER = (t.USER_ID, t.OCCURRED_AT, t.EVENT_ID)
+_DIGITS = 6  # of what tells one lake's versions from another's
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,13 @@ class Snapshot:
 
     @property
     def data_version(self) -> str:
-        """Names all versions in one word, for runs, models and published rows."""
-        return ".".join(f"{version.name}-{version.number}" for version in self.versions)
+        """Names all versions in one word, for runs, models and published rows.
+
+        Its end tells them from versions of the same numbers in a lake that was made anew.
+        """
+        times = ",".join(str(version.committed_at) for version in self.versions)
+        numbers = (f"{version.name}-{version.number}" for version in self.versions)
+        return ".".join((*numbers, sha256(times.encode()).hexdigest()[:_DIGITS]))
 
     @property
     def buckets(self) -> range:
@@ -79,13 +85,17 @@ class Snapshot:
         files = self._version(t.EVENTS).files_of_bucket(bucket)
         if not files:
             return t.EVENTS.empty().select(wanted)
-        needed = wanted if len(files) == 1 else list(dict.fromkeys((*wanted, *_ORDER)))
         known = (pl.col(t.OCCURRED_AT) < as_of) & (pl.col(t.RECORDED_AT) < as_of)
         if not with_anonymous:
             known &= ~t.is_anonymous()
-        read = list(dict.fromkeys((*needed, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
-        events = pl.concat(self._folder.read_parquet(file, read).filter(known) for file in files)
-        return (_in_order_of_events(events) if len(files) > 1 else events).select(wanted)
+
+        def read(*columns: str) -> pl.DataFrame:
+            needed = list(dict.fromkeys((*columns, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
+            return pl.concat(self._folder.read_parquet(file, needed).filter(known) for file in files)
+
+        if len(files) == 1 and _is_in_order(events := read(*wanted)):
+            return events.select(wanted)
+        return _in_order_of_events(read(*wanted, t.EVENT_ID)).select(wanted)
 
     def read_coded(
         self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
@@ -104,7 +114,10 @@ class Snapshot:
             return [_one_dictionary(table if with_anonymous else _of_users(table)) for table in tables]
 
         try:
-            return merge_coded(read(*wanted))
+            tables = read(*wanted)
+            if all(map(is_in_order, tables)):
+                return merge_coded(tables)
+            raise SameMoment  # a file of another program, which deleted some of its rows
         except SameMoment:
             return sort_events(pa.concat_tables(read(*wanted, t.EVENT_ID))).select(wanted)
 
@@ -127,7 +140,11 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
     with lake.reading(file) as source:
         coded = [column for column in _CODED if column in columns]
         # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
-        return pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
+        events = pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
+    for place, field in enumerate(events.schema):
+        if pa.types.is_string_view(field.type):  # as Delta writes what is left when rows are deleted
+            events = events.set_column(place, field.name, events[field.name].cast(pa.string()))
+    return events
 
 
 def read_table(lake: Folder, table: t.Table, files: tuple[str, ...], where: pl.Expr | None = None) -> pl.DataFrame:
@@ -144,6 +161,13 @@ def read_table(lake: Folder, table: t.Table, files: tuple[str, ...], where: pl.E
 def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
     """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""
     return pl.concat((lake.read_parquet(file) for file in files), how="diagonal")
+
+
+def _is_in_order(events: pl.DataFrame) -> bool:
+    """Whether users ascend and each user's times do not fall, as in every file that the lake wrote."""
+    user, moment = events[t.USER_ID], events[t.OCCURRED_AT]
+    falls = (moment < moment.shift(1)).arg_true().cast(pl.Int64)
+    return user.is_sorted() and bool((user[falls] != user[falls - 1]).all())
 
 
 def _in_order_of_events(events: pl.DataFrame) -> pl.DataFrame:
