@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from prefect import get_run_logger
@@ -101,6 +102,17 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
     logger.info("%s: %s is chosen on validation", work.model, best.candidate)
     challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
     return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained), work.sample)
+
+
+def judged_by(model: ModelName, settings: Settings) -> dict[str, Any]:
+    """Settings by which a candidate is judged and from which it learns nothing: others make another run of it."""
+    judged: dict[str, Any] = settings.promotion.model_dump(mode="json", include={"confidence", "resamples"})
+    if model == "churn":
+        judged["value"], judged["fairness"] = (
+            one.model_dump(mode="json") for one in (settings.value, settings.fairness)
+        )
+        judged["high_risk_share"] = settings.churn.high_risk_share
+    return judged
 
 
 def best_on_validation(runs: Sequence[RunRef], metric: str) -> RunRef:

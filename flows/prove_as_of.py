@@ -32,9 +32,10 @@ def prove_as_of() -> Proof:
     }
     logger.info("as of %s, in the futures of a sample of about %s events", f"{as_of:%Y-%m-%d}", f"{_MOST_EVENTS:,}")
     work, seed = runtime.work_folder(settings, "proof"), settings.training.seed
-    futures = tasks.write_futures(snapshot, as_of, str(work), most_events=_MOST_EVENTS, seed=seed)
-    proof = tasks.prove_tables(futures, champions, as_of, settings, work)
-    Folder(str(work)).clear()
+    with runtime.working_alone(settings):
+        futures = tasks.write_futures(snapshot, as_of, str(work), most_events=_MOST_EVENTS, seed=seed)
+        proof = tasks.prove_tables(futures, champions, as_of, settings, work)
+        Folder(str(work)).clear()
     print_proof(proof)
     if proof.leaks:
         raise LeakFound(f"as of {as_of:%Y-%m-%d} the future changes {', '.join(proof.leaks)}; nothing may be published")

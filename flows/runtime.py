@@ -4,12 +4,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from prefect.artifacts import create_markdown_artifact
 
 from everstay import tables as t
@@ -19,6 +20,8 @@ from everstay.partitions import open_cluster
 from everstay.settings import Settings
 from everstay.storage import Folder
 from everstay.validation import ValidationReport, to_markdown, write_report
+
+log = logging.getLogger("everstay.flows")
 
 _MISREAD = frozenset("#?[]|%")  # Delta tables are found by URI
 _QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they tell of every step; trouble is still told
@@ -69,19 +72,37 @@ def parts_folder(settings: Settings, name: str) -> Folder:
 
 
 @contextmanager
-def dask_scheduler(settings: Settings, scheduler: str | None) -> Iterator[str]:
+def dask_scheduler(settings: Settings, scheduler: str | None, *, writes: bool = True) -> Iterator[str]:
     """The scheduler of the calling flow, or one for this flow alone.
 
     Args:
         settings: says which, or how many local workers.
         scheduler: address that the calling flow opened; None when this flow was started by itself.
+        writes: whether what lies between steps is written, so that another run has to wait.
     """
     set_logs()
     if scheduler is not None:
         yield scheduler
     else:
-        with open_cluster(settings.dask) as address:
+        with working_alone(settings) if writes else nullcontext(), open_cluster(settings.dask) as address:
             yield address
+
+
+@contextmanager
+def working_alone(settings: Settings) -> Iterator[None]:
+    """Wait until no other run of this machine works with the lake; one that is killed no longer does."""
+    file = work_folder(settings) / "lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file, thread_local=False, is_singleton=True)  # a flow within a flow has it already
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.warning("another run works with %s: this one waits until it has ended", settings.data.folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def show_validation(reports: Sequence[ValidationReport], settings: Settings, name: str) -> Path | None:

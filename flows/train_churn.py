@@ -13,7 +13,7 @@ from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import FeatureSet, build_features
-from flows.candidates import Training, Work, train_candidates
+from flows.candidates import Training, Work, judged_by, train_candidates
 
 _EXAMPLE_ROWS = 5
 
@@ -36,7 +36,8 @@ def train_churn(scheduler: str | None = None) -> Training:
     folder = rows.parent / "candidates"
 
     def key(name: str) -> str:
-        config = {"candidate": churn.candidate_key(name, settings, data_version), "features": features.key}
+        candidate = churn.candidate_key(name, settings, data_version)
+        config = {"candidate": candidate, "features": features.key, "judged": judged_by("churn", settings)}
         return run_key("churn", name, config, data_version, features.split.test)
 
     def train(name: str) -> Path:

@@ -16,7 +16,7 @@ from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import choose_split
-from flows.candidates import Training, Work, train_candidates
+from flows.candidates import Training, Work, judged_by, train_candidates
 
 _EXAMPLE_ROWS = 5
 
@@ -39,7 +39,8 @@ def train_recommender(scheduler: str | None = None) -> Training:
     folder = rows.parent / "candidates"
 
     def key(name: str) -> str:
-        config = {"candidate": recommender.candidate_key(name, settings, snapshot.data_version)}
+        candidate = recommender.candidate_key(name, settings, snapshot.data_version)
+        config = {"candidate": candidate, "judged": judged_by("recommender", settings)}
         return run_key("recommender", name, config, snapshot.data_version, as_of)
 
     work = Work(

@@ -4,7 +4,8 @@ import pytest
 
 from everstay.metrics.comparison import Interval
 from everstay.registry.refs import RunRef
-from flows.candidates import choose_on_validation
+from everstay.settings import Promotion, Settings, Value
+from flows.candidates import choose_on_validation, judged_by
 
 BOUND = 1.959964  # standard errors on either side of a figure at 95% confidence
 
@@ -23,3 +24,10 @@ def test_the_ensemble_is_chosen_within_one_standard_error_of_the_best(
 ) -> None:
     runs = (run("logistic", 0.45, 0.3), run("network", 0.50, 0.02), run("blend", blend, 0.001))
     assert choose_on_validation(runs, "average_precision", ensemble, 0.95).candidate == chosen
+
+
+def test_other_costs_and_other_intervals_are_judged_anew() -> None:
+    usual, costly = Settings(), Settings(value=Value(offer_cost=9.0))
+    narrow = Settings(promotion=Promotion(confidence=0.6))
+    assert judged_by("churn", costly) != judged_by("churn", usual) != judged_by("churn", narrow)
+    assert judged_by("recommender", narrow) != judged_by("recommender", usual) == judged_by("recommender", costly)

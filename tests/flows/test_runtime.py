@@ -1,6 +1,10 @@
 """Where a flow works: folders that cannot be written are told as settings, before anything begins."""
 
 import re
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,3 +41,17 @@ def test_a_folder_that_tables_would_look_for_elsewhere_is_refused(tmp_path: Path
     settings = Settings(data=Data(folder=f"{tmp_path}/a{mark}20b"), report_folder=f"{tmp_path}/reports")
     with pytest.raises(SettingsError, match=rf"data\.folder .* has a {re.escape(mark)}"):
         runtime.open_lake(settings)
+
+
+def test_a_run_waits_for_another_one_and_not_for_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings = Settings(data=Data(folder=f"{tmp_path}/lake"))
+    (tmp_path / "lake/_work").mkdir(parents=True)
+    held = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(9)"
+    command = [sys.executable, "-c", held, f"{tmp_path}/lake/_work/lock"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        threading.Timer(0.5, other.kill).start()  # a run that is killed holds nothing any more
+        with runtime.working_alone(settings), runtime.working_alone(settings):
+            assert other.wait() == -signal.SIGKILL
+    assert "another run works with" in caplog.text
