@@ -46,7 +46,9 @@ def test_a_folder_that_tables_would_look_for_elsewhere_is_refused(tmp_path: Path
 def test_a_run_waits_for_another_one_and_not_for_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     settings = Settings(data=Data(folder=f"{tmp_path}/lake"))
     (tmp_path / "lake/_work").mkdir(parents=True)
-    held = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(9)"
+    held = (
+        "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]):\n print('held', flush=True)\n time.sleep(9)"
+    )
     command = [sys.executable, "-c", held, f"{tmp_path}/lake/_work/lock"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
