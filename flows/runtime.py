@@ -39,7 +39,7 @@ def open_lake(settings: Settings) -> Lake:
         raise SettingsError(f"{folder} has a {strange[0]}, which means something else in a table's address: rename it")
     _check_place("data.folder", settings.data.folder)
     _check_place("report_folder", settings.report_folder)
-    return Lake(settings.data.folder, settings.data.buckets)
+    return Lake(settings.data.folder, settings.data.buckets, settings.source.shop)
 
 
 @cache

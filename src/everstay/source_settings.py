@@ -106,3 +106,11 @@ class Source(Section):
     store_twin: StoreTwinSource = StoreTwinSource()
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     """More unusable rows than this reject the whole delivery."""
+
+    @property
+    def shop(self) -> str:
+        """Whose events these are, in words: those of two shops do not belong in one lake."""
+        if self.kind == "store_twin":
+            twin = self.store_twin
+            return f"a simulated shop (store_twin, {twin.users:,} users, {twin.items:,} items, seed {twin.seed})"
+        return "the Complete Journey" if self.kind == "complete_journey" else "your own shop"

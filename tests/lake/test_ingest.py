@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -424,3 +424,11 @@ def test_a_file_read_otherwise_than_before_is_not_stored_a_second_time(lake: Lak
     mended = [FrameChunk("a.csv", rows.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
     staged = stage_events(lake, mended, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
     assert (staged.rows_new, staged.rows_duplicate) == (5, 55), "only what was refused before is new"
+
+
+def test_events_of_another_shop_do_not_come_into_the_lake(lake: Lake):
+    mine, other = (replace(lake, shop=shop) for shop in ("your own shop", "the Complete Journey"))
+    ingest(mine, purchases(0, 20))
+    with pytest.raises(SettingsError, match="the lake holds events of your own shop, and these are of the Complete"):
+        ingest(other, purchases(20, 20))
+    assert ingest(mine, purchases(20, 20)).rows_added == 20

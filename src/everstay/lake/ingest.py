@@ -21,7 +21,7 @@ from everstay.lake.bucket_files import StagedFile, bucket_path, resolve_bucket
 from everstay.lake.refusal import NOT_YET
 from everstay.lake.snapshot import read_file
 from everstay.lake.staging import Chunk, stage_chunk, write_index
-from everstay.lake.store import Lake, check_bucket_count, describe_buckets
+from everstay.lake.store import Lake, check_bucket_count, check_shop, describe_buckets
 from everstay.lake.table_version import TableVersion
 from everstay.partitions import map_parts
 from everstay.storage import Folder
@@ -119,6 +119,7 @@ def stage_events(
     current = lake.open(t.EVENTS)
     if current is not None:
         check_bucket_count(current, lake.bucket_count)
+        check_shop(current, lake.shop)
     _remove_leftovers(lake)
     token = uuid.uuid4().hex
     folder = _staging(lake) / token
@@ -201,6 +202,7 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
                 arrow,
                 adds,
                 partition_by=[t.USER_BUCKET],
+                name=lake.shop,
                 description=describe_buckets(lake.bucket_count),
                 commit_properties=properties,
             )

@@ -28,10 +28,12 @@ class Lake:
     Attributes:
         uri: local folder, or an object-store URI whose credentials are in the environment.
         bucket_count: user buckets of the events; fixed by the first ingestion.
+        shop: whose events these are, in words; fixed by the first ingestion where it is told.
     """
 
     uri: str
     bucket_count: int
+    shop: str | None = None
 
     def table_uri(self, table: t.Table) -> str:
         """Where `table` is stored."""
@@ -190,6 +192,19 @@ def _stream(table: t.Table, parts: Parts) -> pa.RecordBatchReader:
     frames = (table.conform(parts.read(number)) for number in parts.numbers)
     batches = (b for frame in frames for b in frame.to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches())
     return pa.RecordBatchReader.from_batches(first.schema, batches)
+
+
+def check_shop(events: DeltaTable, shop: str | None) -> None:
+    """Refuse events of another shop: users and items of both would be taken for those of one.
+
+    Raises:
+        SettingsError: the lake was begun with another one.
+    """
+    stored = events.metadata().name
+    if shop and stored and stored != shop:
+        raise SettingsError(
+            f"source: the lake holds events of {stored}, and these are of {shop}: use another data.folder, or delete it"
+        )
 
 
 def describe_buckets(bucket_count: int) -> str:
