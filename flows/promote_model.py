@@ -8,6 +8,7 @@ from prefect import flow
 from everstay.churn.evaluate import RIGHT_SCORES_ERROR
 from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
+from everstay.recommender import load_artifact
 from everstay.registry import ledger, rollout
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelName, ModelRef, RunRef
@@ -34,8 +35,8 @@ _COVERAGE = "test_coverage"
 def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     """Judge the challenger of `model`; its runs are found, or trained when they are not there.
 
-    Without a champion, or with one whose files are lost, a challenger that beats no baseline surely is set aside, and
-    the best baseline put forward.
+    Without a champion, or with one whose files are lost or that goes by another segment than the settings say, a
+    challenger that beats no baseline surely is set aside, and the best baseline put forward.
 
     Args:
         model: "churn" or "recommender".
@@ -50,7 +51,7 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     training = _TRAIN[model](scheduler=scheduler)
     registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
     current = champion(registry, model)
-    lost = "" if current is None else tasks.why_lost(registry, current)
+    lost = "" if current is None else _why_none(current, registry, settings)
     rival = None if lost else current
     decision = _judge(training, training.challenger, rival, registry, settings)
     if rival is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
@@ -61,11 +62,23 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     return decision
 
 
+def _why_none(current: ModelRef, registry: Registry, settings: Settings) -> str:
+    """Why a champion counts as none, in words; empty where it counts."""
+    if lost := tasks.why_lost(registry, current):
+        return f"cannot be loaded and counts as none: {lost}"
+    if current.model == "recommender":
+        own = load_artifact(tasks.download_artifact(registry, current)).segment_by
+        if own != settings.recommender.segment_by:
+            said = f"recommender.segment_by says {settings.recommender.segment_by or 'none'}"
+            return f"goes by {own or 'no attribute'} and counts as none: {said}"
+    return ""
+
+
 def _told_of(current: ModelRef | None, lost: str, decision: Decision) -> Decision:
-    """A decision made as if there were no champion, told as one that replaces the lost champion."""
+    """A decision made as if there were no champion, told as one that replaces the champion that counts as none."""
     if current is None or not lost:
         return decision
-    told = f"champion version {current.version} cannot be loaded and counts as none: {lost}"
+    told = f"champion version {current.version} {lost}"
     return replace(decision, champion_version=current.version, reasons=(told, *decision.reasons))
 
 

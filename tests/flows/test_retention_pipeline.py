@@ -419,3 +419,12 @@ def test_a_champion_whose_files_are_lost_is_replaced(trained: Path, settings_of)
     assert not promote_model("churn").is_promoted
     assert versions.champion(registry, "churn") == after
     explain_user(content(trained, t.CHURN_SCORES)[t.USER_ID][0], settings_of)
+
+
+def test_a_champion_that_goes_by_another_segment_counts_as_none(monkeypatch: pytest.MonkeyPatch, settings_of):
+    before = versions.champion(Registry(settings_of.mlflow), "recommender")
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__SEGMENT_BY", t.AGE_BAND)
+    decision = promote_model("recommender")
+    told = f"champion version {before.version} goes by no attribute and counts as none: recommender.segment_by says age"
+    assert decision.reasons[0].startswith(told)
+    assert decision.is_promoted
