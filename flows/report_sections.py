@@ -76,19 +76,19 @@ def model_section(
     rows = [[run.candidate, *(with_bounds(run.metrics.get(name)) for name in names)] for run in runs]
     marked = frozenset(place for place, run in enumerate(runs) if run.candidate == chosen)
     clock = _evidence_clock(training, features, settings)
-    caption = (
-        f"Candidates, best on validation first; {chosen} is chosen. Test as of {features.split.test:%Y-%m-%d}: {clock}"
-    )
+    caption = f"Candidates, best on validation first; decided about: {chosen}. Test as of {features.split.test:%Y-%m-%d}: {clock}"
     words = (
         f"In brackets the {settings.promotion.confidence:.0%} interval over users. "
         "A candidate is chosen on validation; the test is only told.",
         *([f"All were {training.sample}."] if training.sample else []),
-        f"Decision: {verdict(decision)}.",
+        f"Decision on {chosen}: {verdict(decision)}.",
         *(f"Why: {reason}" for reason in decision.reasons),
     )
     known = [name for name in _CAPTIONS if name in plots]
     ordered = [*known, *(name for name in plots if name not in _CAPTIONS)]
-    pictures = tuple(Picture(_CAPTIONS.get(name, name.replace("_", " ")), plots[name]) for name in ordered)
+    pictures = tuple(
+        Picture(f"{chosen}: {_CAPTIONS.get(name, name.replace('_', ' '))}", plots[name]) for name in ordered
+    )
     return Section(
         _TITLES[training.model], words, tables=(Table(caption, columns, rows, marked=marked),), pictures=pictures
     )
@@ -139,10 +139,10 @@ def overview(
     ]
     for training, decision in zip(trainings, decisions, strict=True):
         figure = training.run_of(training.challenger.candidate).metrics[f"test_{training.metric}"]
-        name = f"{training.model}: {training.challenger.candidate}, {training.metric.replace('_', ' ')}"
-        badges.append(
-            Badge(name, with_bounds(figure), "good" if decision.is_promoted or not decision.is_new else "look")
-        )
+        serves = decision.is_promoted or not decision.is_new
+        whose = training.challenger.candidate if serves else f"{training.challenger.candidate}, not promoted"
+        name = f"{training.model}: {whose}, {training.metric.replace('_', ' ')}"
+        badges.append(Badge(name, with_bounds(figure), "good" if serves else "look"))
     return badges
 
 

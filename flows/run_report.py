@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from everstay.lake import Snapshot
 from everstay.registry import reports
 from everstay.registry.promotion import Decision
 from everstay.registry.store import Registry
+from everstay.registry.versions import get_version
 from everstay.report import Report, Section
 from everstay.retention import LIFECYCLE, churn_by_segment, retention_section, rhythm_section, segment_section
 from everstay.settings import Settings
@@ -62,6 +63,8 @@ def report_run(run: PipelineRun, settings: Settings, scheduler: str) -> Path:
         scheduler: Dask scheduler for the counts of retention.
     """
     registry = Registry(settings.mlflow)
+    decided = zip(run.trainings, run.decisions, strict=True)
+    run = replace(run, trainings=[_as_decided(*one, registry) for one in decided])
     page = tasks.write_page(_report(run, registry, settings, scheduler), Path(settings.report_folder, "report.html"))
     as_of = run.features.split.test
     run_id = tasks.log_report(
@@ -78,6 +81,13 @@ def report_run(run: PipelineRun, settings: Settings, scheduler: str) -> Path:
         description=f"The page of this run: {page.resolve()}",
     )
     return page
+
+
+def _as_decided(training: Training, decision: Decision, registry: Registry) -> Training:
+    """The training with the version that was decided about last: a baseline, where the challenger was set aside."""
+    if decision.challenger_version == training.challenger.version:
+        return training
+    return replace(training, challenger=get_version(registry, training.model, decision.challenger_version))
 
 
 def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler: str) -> Report:
