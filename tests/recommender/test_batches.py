@@ -11,6 +11,8 @@ from everstay.recommender.repeats import track_repeats
 from everstay.recommender.trends import TREND_WEEKS, log_share, weekly_trends
 from everstay.recommender.vocabulary import Vocabulary
 
+from .conftest import Order, basket_rows
+
 CONFIG = NetworkConfig(batch_users=8, questions_per_user=3, max_orders=6)
 
 
@@ -79,6 +81,35 @@ def test_users_with_similar_histories_are_together(batches: BasketBatches) -> No
     places = [(int(batch.questions.lengths.max()) * len(batch.questions.lengths), int(batch.questions.lengths.sum()))
               for batch in batches]  # fmt: skip
     assert sum(used for _, used in places) > 0.75 * sum(laid_out for laid_out, _ in places)
+
+
+def shop_of(orders: dict[str, list[Order]], weeks: int) -> BasketBatches:
+    rows = basket_rows(orders)
+    vocabulary = Vocabulary.learn(rows, 1)
+    histories = read_histories(rows, vocabulary)
+    trends = weekly_trends(histories, vocabulary.size, weeks)
+    return BasketBatches(Questioner(histories, track_repeats(histories), trends, 6), CONFIG, 28, seed=4)
+
+
+def test_an_epoch_has_as_many_batches_as_promised_though_most_users_bought_once_and_long_ago() -> None:
+    once = {f"once-{n}": [(400.0 + n, ["a"])] for n in range(60)}  # before all weeks at which is asked
+    weekly = {f"weekly-{n}": [(7.0 * order + 3.0, ["a", "b"]) for order in range(30, -1, -1)] for n in range(4)}
+    batches = shop_of(once | weekly, 40)
+    for epoch in range(5):
+        batches.set_epoch(epoch)
+        asked = [batch.target_item.tolist() for batch in batches]
+        assert len(asked) == len(batches) == 8
+        assert all(asked)
+        assert asked == [batch.target_item.tolist() for batch in batches]
+
+
+def test_where_no_drawn_question_has_an_answer_those_of_the_latest_week_with_one_are_asked() -> None:
+    batches = shop_of({f"once-{n}": [(150.0 * 7 + 1.0, ["a"])] for n in range(20)}, 200)
+    assert not len(batches.draw(batches.users, np.random.default_rng(1)).user)
+    found = list(batches)
+    assert len(found) == len(batches) == 3
+    assert all(len(batch.questions.user) == 8 for batch in found)
+    assert list(shop_of({"once": [(400.0, ["a"])]}, 40)) == []
 
 
 def test_few_candidates_are_drawn_from_a_large_vocabulary(batches: BasketBatches, vocabulary: Vocabulary) -> None:

@@ -112,6 +112,9 @@ class Questioner:
 class BasketBatches:
     """Training batches: each epoch asks every user, users with a similar number of orders together.
 
+    An epoch has as many batches as `len` says, for Lightning validates after so many: where none of a batch's questions
+    has an answer, those of the batch before come again. Only where nobody can be asked anything is there no batch.
+
     Args:
         questioner: over all users, with weekly trends.
         config: sizes and rates of questions.
@@ -140,8 +143,13 @@ class BasketBatches:
         lengths = np.minimum(self.questioner.histories.order_counts[self.users], self.config.max_orders)
         by_length = self.users[np.lexsort((generator.random(len(self.users)), lengths))]
         groups = np.array_split(by_length, len(self))
+        asked = None
         for group in generator.permutation(len(groups)):
-            asked = self.draw(np.sort(groups[group]), generator)
+            drawn = self.draw(np.sort(groups[group]), generator)
+            if len(drawn.user):
+                asked = drawn
+            elif asked is None:
+                asked = self._latest()
             if len(asked.user):
                 yield answer(self.questioner, asked, self._negatives(generator))
 
@@ -151,7 +159,17 @@ class BasketBatches:
         keys -= self.weeks * WEEK * np.log(2) / self.config.recency_half_life_days
         count = min(self.config.questions_per_user, len(self.weeks))
         week = np.sort(self.weeks[np.argpartition(-keys, count - 1, axis=1)[:, :count]], axis=1)[:, ::-1].ravel()
-        user = np.repeat(users, count)
+        return self._ask(np.repeat(users, count), week)
+
+    def _latest(self) -> Asked:
+        """Questions of the latest week at which any has an answer, of at most `batch_users` users."""
+        asked = (self._ask(self.users, np.full(len(self.users), week)) for week in self.weeks)
+        found = next((some for some in asked if len(some.user)), Asked(*np.empty((3, 0), np.int64)))
+        few = slice(self.config.batch_users)
+        return Asked(found.user[few], found.seen_until[few], found.week[few])
+
+    def _ask(self, user: IntArray, week: IntArray) -> Asked:
+        """Questions (Q,) of users at weeks; those without a next order in time fall out."""
         histories = self.questioner.histories
         asked = Asked(user, orders_before(histories, user, (week * WEEK).astype(np.float64)), week)
         return answerable(histories, asked, self.horizon_days, self.config.max_orders)
