@@ -25,6 +25,7 @@ from everstay.registry import versions
 from everstay.registry.artifact import ArtifactRefused
 from everstay.registry.store import Registry
 from everstay.scoring.__main__ import explain_user
+from everstay.scoring.tiers import HIGH
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.back_test import back_test
@@ -300,6 +301,20 @@ def test_a_changed_rule_publishes_new_lists_without_training(
     monkeypatch.setenv("EVERSTAY_RECOMMENDER__LISTS__BLOCKED_CATEGORIES", '["no such thing"]')
     with pytest.raises(SettingsError, match="no such thing"):
         score_users()
+
+
+def test_tiers_are_evened_out_between_groups_without_training(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EVERSTAY_FAIRNESS__MITIGATE", t.AGE_BAND)
+    publication = score_users()
+    assert t.CHURN_SCORES.name in publication.published
+    scores = content(trained, t.CHURN_SCORES).filter(pl.col(t.AS_OF) == publication.as_of)
+    grouped = scores.join(lake_of(trained).snapshot().read(t.USERS), on=t.USER_ID).group_by(t.AGE_BAND)
+    high = grouped.agg(pl.len(), (pl.col(t.RISK_TIER) == HIGH).sum().alias(HIGH))
+    assert high.height > 2
+    share = settings_of.churn.tiers[0]
+    assert (high[HIGH] - share * high["len"]).abs().max() <= 1
 
 
 def test_a_user_is_explained_at_no_as_of_that_the_data_does_not_reach(

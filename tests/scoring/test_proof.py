@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.features import last_mature_as_of
@@ -15,7 +16,7 @@ from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.lake.futures import AS_IT_IS, END_OF_TIME, FUTURES, FrameChunk, sample_events, write_futures
 from everstay.partitions import IN_PROCESS
 from everstay.scoring.proof import digest, prove_as_of
-from everstay.settings import Settings, Source, StoreTwinSource
+from everstay.settings import Fairness, Settings, Source, StoreTwinSource
 from everstay.sources import open_source
 
 SETTINGS = Settings(source=Source(kind="store_twin", store_twin=StoreTwinSource(users=120, items=40, days=200, seed=5)))
@@ -27,6 +28,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     source = open_source(SETTINGS.source)
     commit_staged(stage_events(lake, source.event_chunks(), IN_PROCESS, max_quarantined_share=0.0))
     lake.replace(t.ITEMS, source.items(), key="items")
+    lake.replace(t.USERS, source.users(), key="users")
     return lake.snapshot()
 
 
@@ -73,6 +75,21 @@ def test_nothing_computed_as_of_a_moment_changes(snapshot, futures, tmp_path):
     assert proof.leaks == []
     assert set(proof.digests) == {"user_features", "day_tokens", "purchase_history", "vocabulary", "churn_labels"}
     assert all(rows > 10 for rows in proof.rows.values())
+
+
+def test_what_users_declare_is_the_same_in_every_future_though_few_users_are_sampled(snapshot, tmp_path):
+    sampled = write_futures(snapshot, as_of(snapshot), str(tmp_path), most_events=2_000, seed=1)
+    assert everything(sampled[AS_IT_IS])[t.USER_ID].n_unique() < 60
+    for future in sampled.values():
+        assert_frame_equal(future.read(t.USERS), snapshot.read(t.USERS))
+
+
+def test_tiers_that_are_evened_out_by_what_users_declare_do_not_change(snapshot, futures, make_work, tmp_path):
+    champions = {"churn": make_work("churn").artifact}
+    settings = SETTINGS.model_copy(update={"fairness": Fairness(mitigate=t.AGE_BAND)})
+    proof = prove_as_of(futures, champions, as_of(snapshot), settings, tmp_path)
+    assert proof.leaks == []
+    assert proof.rows[t.CHURN_SCORES.name] > 10
 
 
 def test_a_change_of_the_past_is_found_in_every_table(snapshot, futures, tmp_path):

@@ -62,6 +62,8 @@ def sample_events(snapshot: Snapshot, most_events: int) -> pl.DataFrame:
 def write_futures(snapshot: Snapshot, as_of: datetime, uri: str, *, most_events: int, seed: int) -> dict[str, Snapshot]:
     """Write a lake for each future of a sample of users.
 
+    Items and users are whole: what the shop declares of any user is asked of all, and few may declare it.
+
     Args:
         snapshot: the real data, with its real future.
         as_of: only what is not known before it is changed.
@@ -73,14 +75,16 @@ def write_futures(snapshot: Snapshot, as_of: datetime, uri: str, *, most_events:
         Name of the future to the lake's snapshot; the first is `AS_IT_IS`.
     """
     Folder(uri).clear()
-    events, items = sample_events(snapshot, most_events), snapshot.read(t.ITEMS)
+    events = sample_events(snapshot, most_events)
+    entities = [(table, snapshot.read(table)) for table in (t.ITEMS, t.USERS)]
     futures = {}
     for number, (name, change) in enumerate(FUTURES.items()):
         lake = Lake(f"{uri}/future-{number}", _BUCKETS)
         changed = change(events, as_of, seed)
         parts = [FrameChunk(f"{name} {part}", changed[part::_DELIVERIES]) for part in range(_DELIVERIES)]
         commit_staged(stage_events(lake, parts, IN_PROCESS, max_quarantined_share=0.0))
-        lake.replace(t.ITEMS, items, key="same")
+        for table, frame in entities:
+            lake.replace(table, frame, key="same")
         futures[name] = lake.snapshot()
     return futures
 
