@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger
 from everstay import tables as t
 from everstay.code_version import code_version
 from everstay.errors import NotReady
-from everstay.features import TimeSplit, last_mature_as_of, sample_share, time_split
+from everstay.features import TimeSplit, last_judged_as_of, last_mature_as_of, sample_share, time_split
 from everstay.lake import Snapshot
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
@@ -84,18 +84,22 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
 
 
 def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
-    """The as-ofs of training, validation and test: the test is the one in the settings, or the last mature one.
+    """The as-ofs of training, validation and test: the test is the one in the settings, or the last that can be judged.
 
     Raises:
-        NotReady: the history is too short, or the as-of of the settings has no mature label.
+        NotReady: the history is too short, or labels or next baskets of the settings' as-of are not known yet.
     """
-    test = last = last_mature_as_of(snapshot.recorded_until, settings.churn)
+    ends_at, basket_days = snapshot.recorded_until, settings.recommender.horizon_days
+    test = last = last_judged_as_of(ends_at, settings.churn, basket_days)
     if settings.as_of is not None:
         test = datetime.combine(settings.as_of, time(), UTC)
     if test > last:
+        what = f"what users bought next ({basket_days} days, horizon_days in [recommender])"
+        if last == last_mature_as_of(ends_at, settings.churn):
+            what = "whether users left"
         raise NotReady(
-            f"as_of is {test:%Y-%m-%d}, but the data ends at {snapshot.recorded_until:%Y-%m-%d %H:%M}: whether users "
-            f"left is known up to {last:%Y-%m-%d}; set an earlier as_of, or leave it out for that one"
+            f"as_of is {test:%Y-%m-%d}, but the data ends at {ends_at:%Y-%m-%d %H:%M}: {what} is known up to "
+            f"{last:%Y-%m-%d}; set an earlier as_of, or leave it out for that one"
         )
     return time_split(test, snapshot.first_event_at, settings.churn)
 

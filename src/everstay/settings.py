@@ -212,7 +212,7 @@ class Settings(BaseSettings):
     )
 
     as_of: date | None = None
-    """The date models are judged at; none: the last midnight whose labels are mature."""
+    """The date models are judged at; none: the last midnight of which who left and what was bought next are known."""
     score_as_of: date | None = None
     """The date users are scored at; none: the last midnight that the data covers."""
     report_folder: str = "reports"

@@ -29,6 +29,7 @@ from everstay.scoring.tiers import HIGH
 from everstay.settings import load_settings
 from everstay.sources import open_source
 from flows.back_test import back_test
+from flows.build_features import choose_split
 from flows.churn_definition import churn_definition
 from flows.find_users import find_users
 from flows.promote_model import promote_model
@@ -263,9 +264,11 @@ def test_a_horizon_that_the_data_does_not_reach_is_told_before_anything_is_train
 ):
     client = Registry(settings_of.mlflow).client
     monkeypatch.setenv("EVERSTAY_TRAINING__SEED", "5")  # every candidate would be a new one
-    monkeypatch.setenv("EVERSTAY_RECOMMENDER__HORIZON_DAYS", "31")
+    as_of = choose_split(lake_of(trained).snapshot(), settings_of).test
+    monkeypatch.setenv("EVERSTAY_AS_OF", f"{as_of:%Y-%m-%d}")
+    monkeypatch.setenv("EVERSTAY_RECOMMENDER__HORIZON_DAYS", "31")  # a day longer than its labels take
     runs = len(client.search_runs([e.experiment_id for e in client.search_experiments()]))
-    with pytest.raises(NotReady, match=r"next baskets of .* shorten horizon_days in \[recommender\]"):
+    with pytest.raises(NotReady, match=r"what users bought next \(31 days, horizon_days in \[recommender\]"):
         retention_pipeline()
     assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == runs
 

@@ -9,7 +9,7 @@ from everstay.errors import NotReady
 from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import scoring_as_of
-from everstay.settings import Churn, Settings
+from everstay.settings import Churn, Recommender, Settings
 from flows.build_features import choose_split, feature_key
 from flows.score_users import learned_otherwise
 from tests.lake.test_ingest import FrameChunk, purchases
@@ -25,6 +25,12 @@ def snapshot(tmp_path: Path) -> Snapshot:
 
 def settings(as_of: date | None) -> Settings:
     return Settings(score_as_of=as_of)
+
+
+def brief(basket_days: int = 1, as_of: date | None = None) -> Settings:
+    """Labels are known two days after an as-of, next baskets after `basket_days`."""
+    churn = Churn(horizon_days=1, allowed_lateness_days=1, look_back_days=1)
+    return Settings(as_of=as_of, churn=churn, recommender=Recommender(horizon_days=basket_days))
 
 
 def test_the_last_midnight_that_the_data_covers(snapshot: Snapshot):
@@ -58,15 +64,24 @@ def test_a_champion_of_another_definition_is_told():
     ],
 )
 def test_an_as_of_of_training_that_the_data_does_not_reach(snapshot: Snapshot, as_of: date, words: str):
-    churn = Churn(horizon_days=1, allowed_lateness_days=1, look_back_days=1)
     with pytest.raises(NotReady, match=words):
-        choose_split(snapshot, Settings(as_of=as_of, churn=churn))
-    assert choose_split(snapshot, Settings(churn=churn)).test == datetime(2023, 1, 7, tzinfo=UTC)
+        choose_split(snapshot, brief(as_of=as_of))
+    assert choose_split(snapshot, brief()).test == datetime(2023, 1, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("days", "last"), [(1, 7), (2, 7), (3, 6), (4, 5)])
+def test_models_are_judged_when_the_later_of_labels_and_next_baskets_is_known(snapshot: Snapshot, days: int, last: int):
+    chosen = choose_split(snapshot, brief(days))
+    assert chosen.test == datetime(2023, 1, last, tzinfo=UTC)
+    assert choose_split(snapshot, brief(days, as_of=chosen.test.date())) == chosen
+    by = "whether users left" if last == 7 else rf"what users bought next \({days} days, horizon_days in \[recommender"
+    with pytest.raises(NotReady, match=rf"as_of is 2023-01-0{last + 1}, .*: {by}.* is known up to 2023-01-0{last};"):
+        choose_split(snapshot, brief(days, as_of=date(2023, 1, last + 1)))
 
 
 @pytest.mark.parametrize("days", ["look_back_days", "gap_days", "horizon_days", "allowed_lateness_days"])
 def test_features_and_labels_are_stored_by_the_definition_of_leaving(snapshot: Snapshot, days: str):
-    churn = Churn(horizon_days=1, allowed_lateness_days=1, look_back_days=1)
-    split, other = choose_split(snapshot, Settings(churn=churn)), churn.model_copy(update={days: 2})
+    split, churn = choose_split(snapshot, brief()), brief().churn
+    other = churn.model_copy(update={days: 2})
     assert feature_key(snapshot, split, Settings(churn=churn)) == feature_key(snapshot, split, Settings(churn=churn))
     assert feature_key(snapshot, split, Settings(churn=churn)) != feature_key(snapshot, split, Settings(churn=other))

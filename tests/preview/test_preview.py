@@ -11,7 +11,7 @@ from everstay.features import churn_labels
 from everstay.preview import Check, Survey, check_readiness, survey_source
 from everstay.preview.__main__ import main
 from everstay.preview.readiness import order_gaps
-from everstay.settings import Settings, load_settings
+from everstay.settings import Recommender, Settings, load_settings
 from everstay.sources import open_source
 from everstay.sources.store_twin import write_parquet
 
@@ -27,6 +27,9 @@ files = {{events = "{folder}/events.csv", items = "{items}", without_user = "kee
 look_back_days = 28
 horizon_days = 14
 allowed_lateness_days = 0
+
+[recommender]
+horizon_days = 14
 
 [data]
 folder = "{folder}/lake"
@@ -118,6 +121,8 @@ def test_a_shop_that_is_enough_is_told_so(tmp_path: Path, monkeypatch: pytest.Mo
     events = pl.concat([frame for chunk in open_source(settings.source).event_chunks() for frame in chunk.read()])
     labels = churn_labels(events, as_of, settings.churn, known_at)
     assert f"{labels.height:,} users bought in the 84 days before" in checks[3].words
+    later = settings.model_copy(update={"recommender": Recommender(horizon_days=60)})
+    assert f"judged as of {as_of - timedelta(days=30):%Y-%m-%d}" in check_readiness(survey, later)[2].words
     assert f"{labels[t.CHURNED].mean():.1%} of them bought nothing in the 28 days after" in checks[4].words
     assert main() == 0
     assert "Ready: `make ingest`" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from everstay.features.orders import net_purchases
 from everstay.features.ratings import latest_ratings
 from everstay.features.sample import is_sampled, sample_share
 from everstay.features.sequences import day_tokens, next_basket, purchase_history
-from everstay.features.slices import TimeSplit, last_mature_as_of, midnight_before, time_split
+from everstay.features.slices import TimeSplit, last_judged_as_of, last_mature_as_of, midnight_before, time_split
 
 __all__ = [
     "FEATURES",
@@ -23,6 +23,7 @@ __all__ = [
     "day_tokens",
     "declare_features",
     "is_sampled",
+    "last_judged_as_of",
     "last_mature_as_of",
     "latest_ratings",
     "midnight_before",

@@ -84,6 +84,21 @@ def last_mature_as_of(recorded_until: datetime, churn: Churn) -> datetime:
     return midnight_before(recorded_until) - label_delay(churn)
 
 
+def last_judged_as_of(recorded_until: datetime, churn: Churn, basket_days: int) -> datetime:
+    """Give the last midnight whose churn label and next baskets are both known when the log ends at `recorded_until`.
+
+    Args:
+        recorded_until: end of the log.
+        churn: decides when the label is known.
+        basket_days: within so many days after an as-of comes a next basket.
+
+    >>> last_judged_as_of(datetime(2018, 1, 1, 4, 1, tzinfo=UTC), Churn(), basket_days=60).isoformat()
+    '2017-11-02T00:00:00+00:00'
+    """
+    baskets_known = midnight_before(recorded_until) - timedelta(days=basket_days)
+    return min(last_mature_as_of(recorded_until, churn), baskets_known)
+
+
 def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> TimeSplit:
     """Split by time so that no label window, with its lateness, reaches beyond the next part's as-of.
 
@@ -111,7 +126,7 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
             f"the history begins at {first_event_at:%Y-%m-%d %H:%M} and is too short to train: judged at "
             f"{test_as_of:%Y-%m-%d}, the last training as-of is {last_validation:%Y-%m-%d %H:%M}, which does not have "
             f"{churn.look_back_days} days of history behind it; shorten look_back_days or horizon_days in [churn], "
-            "or bring more history"
+            "or horizon_days in [recommender] where that is longer, or bring more history"
         )
     if last < earliest:
         shared = _training(last_validation, earliest, churn)

@@ -8,7 +8,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.errors import NotReady
-from everstay.features import churn_labels, last_mature_as_of, time_split
+from everstay.features import churn_labels, last_judged_as_of, time_split
 from everstay.preview.survey import Survey
 from everstay.settings import Churn, Settings
 
@@ -41,7 +41,7 @@ def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
     if survey.first_at is None or survey.recorded_until is None:
         return checks
     ends_at = survey.recorded_until + _AFTER
-    as_of = last_mature_as_of(ends_at, settings.churn)
+    as_of = last_judged_as_of(ends_at, settings.churn, settings.recommender.horizon_days)
     if settings.as_of is not None:
         as_of = datetime.combine(settings.as_of, time(), UTC)
     checks.append(_check_history(survey.first_at, ends_at, as_of, settings.churn))
