@@ -5,8 +5,10 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from everstay import tables as t
-from everstay.lake import ENTITY_TABLES
+from everstay.lake import ENTITY_TABLES, Snapshot
+from everstay.recommender import ListRules
 from everstay.registry.refs import ModelName
+from everstay.scoring import scoring_as_of
 from everstay.scoring.even_tiers import require_declared
 from everstay.settings import Settings, load_settings
 from everstay.training import check_trainer
@@ -38,8 +40,8 @@ def retention_pipeline() -> None:
     check_settings(settings)
     with runtime.dask_scheduler(settings, None) as scheduler:
         ingestion = ingest_events(scheduler=scheduler)
+        check_data(runtime.open_lake(settings).snapshot(), settings)
         features = build_features(scheduler=scheduler)
-        require_declared(features.snapshot.read(t.USERS), settings.fairness.mitigate)
         churn_rows(features, settings, scheduler)
         baskets = basket_rows(features.snapshot, features.split.test, settings, scheduler)
         tasks.check_recommender_rows(baskets, settings)
@@ -80,6 +82,17 @@ def check_settings(settings: Settings) -> None:
     for table in VALIDATED:
         load_suite(table, Path(settings.expectations_folder))
     check_trainer(settings.training)
+
+
+def check_data(snapshot: Snapshot, settings: Settings) -> None:
+    """Tell what of the settings the data contradicts, which scoring would tell at the end of the run.
+
+    Raises:
+        NotReady: the data does not reach `score_as_of`.
+        SettingsError: no user declares the attribute of `fairness.mitigate`, or no item is of a category with a rule.
+    """
+    require_declared(snapshot.read(t.USERS), settings.fairness.mitigate)
+    ListRules.read(snapshot.read(t.ITEMS), scoring_as_of(snapshot, settings), settings.recommender)
 
 
 if __name__ == "__main__":

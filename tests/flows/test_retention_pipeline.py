@@ -259,16 +259,29 @@ def test_what_settings_rule_out_is_told_before_anything_is_read(shop: Path, monk
     assert lake_of(shop).open(t.EVENTS) is None
 
 
-def test_a_horizon_that_the_data_does_not_reach_is_told_before_anything_is_trained(
-    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seed", "variable", "value", "message"),
+    [
+        ("5", "AS_OF", "{as_of}", r"what users bought next \(31 days, horizon_days in \[recommender\]"),
+        ("6", "SCORE_AS_OF", "2030-01-01", "score_as_of is 2030-01-01, but the data reaches from"),
+        (
+            "7",
+            "RECOMMENDER__LISTS__BLOCKED_CATEGORIES",
+            '["no such thing"]',
+            "no item is of category .*'no such thing'",
+        ),
+    ],
+)
+def test_what_the_data_does_not_reach_or_hold_is_told_before_anything_is_trained(
+    settings_of, trained: Path, monkeypatch: pytest.MonkeyPatch, seed: str, variable: str, value: str, message: str
 ):
     client = Registry(settings_of.mlflow).client
-    monkeypatch.setenv("EVERSTAY_TRAINING__SEED", "5")  # every candidate would be a new one
+    monkeypatch.setenv("EVERSTAY_TRAINING__SEED", seed)  # every candidate would be a new one
     as_of = choose_split(lake_of(trained).snapshot(), settings_of).test
-    monkeypatch.setenv("EVERSTAY_AS_OF", f"{as_of:%Y-%m-%d}")
+    monkeypatch.setenv(f"EVERSTAY_{variable}", value.format(as_of=as_of.date()))
     monkeypatch.setenv("EVERSTAY_RECOMMENDER__HORIZON_DAYS", "31")  # a day longer than its labels take
     runs = len(client.search_runs([e.experiment_id for e in client.search_experiments()]))
-    with pytest.raises(NotReady, match=r"what users bought next \(31 days, horizon_days in \[recommender\]"):
+    with pytest.raises((NotReady, SettingsError), match=message):
         retention_pipeline()
     assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == runs
 
