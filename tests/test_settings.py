@@ -66,11 +66,15 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[churn]\nunit_price = 'x'", "there is 'source.files.unit_price' and 'source.database.unit_price'"),
         (
             "[churn]\ncandidates = 'recency'",
-            "churn.candidates: must be a list, for example ['one', 'two'] (given: 'rec",
+            'churn.candidates: must be a list, for example ["one", "two"] (given: \'rec',
         ),
         ("churn = 3", "churn: is a section with keys of its own, and no value (given: 3)"),
         ("as_of = 20171202", "as_of: must be a date without a time, for example 2017-12-02 (given: 20171202)"),
         ("as_of = 'tomorrow'", "as_of: must be a date, for example 2017-12-02 (given: 'tomorrow')"),
+        ("[source.store_twin]\nseed = -1", "source.store_twin.seed: Input should be greater than or equal to 0"),
+        ("[value]\nbudget = inf", "value.budget: Input should be a finite number (given: inf)"),
+        ("[value]\noffer_cost = inf", "value.offer_cost: Input should be a finite number"),
+        ("[recommender.lists]\nfresh_half_life_days = inf", "lists.fresh_half_life_days: Input should be a finite"),
         ("[data]\nbuckets = 1000000000", "data.buckets: Input should be less than or equal to 100000"),
         ("[churn\nhorizon_days = 60", "shop.toml"),
     ],
@@ -88,6 +92,8 @@ def test_a_mistake_is_told_with_its_place(settings_file: Path, line: str, words:
     [
         ("EVERSTAY_CHURN__HORZON_DAYS", "did you mean 'churn.horizon_days'?"),
         ("EVERSTAY_CHRUN__HORIZON_DAYS", "unknown key 'chrun'; did you mean 'churn'?"),
+        ("EVERSTAY_SETTING", "did you mean EVERSTAY_SETTINGS?"),
+        ("EVERSTAY_DATABASE_URI", "did you mean EVERSTAY_DATABASE_URL?"),
     ],
 )
 def test_a_misspelt_variable_is_an_error(
@@ -127,8 +133,30 @@ def default_settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     return load_settings()
 
 
-def test_a_list_in_a_variable_that_is_no_json_is_told(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("CHURN__CANDIDATES", "recency,logistic", """churn.candidates: must be a list, for example ["one", "two"]"""),
+        ("RECOMMENDER__CANDIDATES", "popularity", "recommender.candidates: must be a list, for example ["),
+        (
+            "RECOMMENDER__LISTS__BLOCKED_CATEGORIES",
+            "['a']",
+            "recommender.lists.blocked_categories: must be a list, for",
+        ),
+        ("CHURN", "none", "churn: is a section with keys of its own, and no value (given: 'none')"),
+    ],
+)
+def test_a_variable_that_is_no_json_is_told_with_its_key(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+):
     settings_file.write_text("")
-    monkeypatch.setenv("EVERSTAY_CHURN__CANDIDATES", "recency,logistic")
-    with pytest.raises(SettingsError, match=r'field "churn" .*: a list is JSON, for example \'\["one", "two"\]\''):
+    monkeypatch.setenv(f"EVERSTAY_{variable}", value)
+    with pytest.raises(SettingsError) as told:
         load_settings()
+    assert words in str(told.value)
+
+
+def test_a_list_in_a_variable_is_json(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+    settings_file.write_text("")
+    monkeypatch.setenv("EVERSTAY_CHURN__CANDIDATES", '["recency", "svm"]')
+    assert load_settings().churn.candidates == ("recency", "svm")

@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
-from pydantic_settings import SettingsError as UnreadableVariable
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from everstay.errors import SettingsError
 from everstay.recommender_settings import AlreadyBought, Lists, Recommender, RecommenderCandidate
@@ -199,6 +205,15 @@ class Prefect(Section):
     time_zone: str = "UTC"
 
 
+class _Variables(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """What is no JSON stays text, so that it is refused as what the key wants, with the key's name."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Unknown keys are errors."""
 
@@ -237,12 +252,12 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then variables, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _settings_file())
+        return init_settings, _Variables(settings_cls), TomlConfigSettingsSource(settings_cls, _settings_file())
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -260,10 +275,6 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(explain_mistakes(error, file, Settings)) from None
-    except UnreadableVariable as error:
-        raise SettingsError(
-            f'{ENV_PREFIX}* variables: {error}: a list is JSON, for example \'["one", "two"]\''
-        ) from None
     except ValueError as error:  # TOML syntax
         raise SettingsError(f"{file}: {error}") from None
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from everstay.errors import SettingsError
 
 _WORDS = {
-    "tuple_type": "must be a list, for example ['one', 'two']",
+    "tuple_type": 'must be a list, for example ["one", "two"]',
     "model_type": "is a section with keys of its own, and no value",
     "date_from_datetime_parsing": "must be a date, for example 2017-12-02",
     "date_from_datetime_inexact": "must be a date without a time, for example 2017-12-02",
@@ -42,16 +42,16 @@ def refuse_unknown_variables(prefix: str, others: Sequence[str], settings: type[
         settings: the whole.
 
     Raises:
-        SettingsError: names the variable and the nearest section.
+        SettingsError: names the variable, and the nearest of the others or the nearest section.
     """
     for variable in os.environ:
         if not variable.startswith(prefix) or variable in others:
             continue
         first = variable.removeprefix(prefix).lower().split("__")[0]
         if first not in settings.model_fields:
-            raise SettingsError(
-                f"environment variable {variable}: unknown key '{first}'{nearest_key((first,), settings)}"
-            )
+            near = difflib.get_close_matches(variable, others, n=1, cutoff=0.85)
+            hint = f"; did you mean {near[0]}?" if near else nearest_key((first,), settings)
+            raise SettingsError(f"environment variable {variable}: unknown key '{first}'{hint}")
 
 
 def nearest_key(path: tuple[str, ...], settings: type[BaseModel]) -> str:

@@ -23,9 +23,9 @@ UserAttribute = Literal["age_band", "income_band", "household_size"]
 
 
 class Section(BaseModel):
-    """A section of the settings: unknown keys are errors, nothing changes later."""
+    """A section of the settings: unknown keys are errors, numbers are finite, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class MappedSource(Section):
@@ -90,7 +90,7 @@ class StoreTwinSource(Section):
     users: int = Field(default=2_000, gt=0)
     items: int = Field(default=300, gt=0)
     days: int = Field(default=364, gt=0)
-    seed: int = 7
+    seed: int = Field(default=7, ge=0)
     fault_share: float = Field(default=0.0, ge=0, le=1)
     """Share of rows that are made faulty on purpose."""
 
