@@ -76,7 +76,8 @@ def model_section(
     rows = [[run.candidate, *(with_bounds(run.metrics.get(name)) for name in names)] for run in runs]
     marked = frozenset(place for place, run in enumerate(runs) if run.candidate == chosen)
     clock = _evidence_clock(training, features, settings)
-    caption = f"Candidates, best on validation first; decided about: {chosen}. Test as of {features.split.test:%Y-%m-%d}: {clock}"
+    test = f"{features.split.test:%Y-%m-%d}"
+    caption = f"Candidates, best on validation first; decided about: {chosen}. Test as of {test}: {clock}"
     words = (
         f"In brackets the {settings.promotion.confidence:.0%} interval over users. "
         "A candidate is chosen on validation; the test is only told.",
