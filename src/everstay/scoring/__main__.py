@@ -11,8 +11,10 @@ from everstay.features import midnight_before
 from everstay.lake import Lake
 from everstay.registry.rollout import require_champion
 from everstay.registry.store import Registry
+from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import download
 from everstay.scoring.as_of import scoring_as_of
+from everstay.scoring.leaving import learned_definition
 from everstay.scoring.story import Outlook, Story, tell_story
 from everstay.scoring.work import Work
 from everstay.settings import Settings, load_settings
@@ -44,7 +46,8 @@ def explain_user(user_id: str, settings: Settings) -> Story:
         as_of = max(lake.as_ofs(t.CHURN_SCORES), default=midnight_before(snapshot.recorded_until))
     published = lake.read_publication(t.CHURN_SCORES, as_of)
     work = Work(snapshot, download(registry, champion), champion.version, as_of)
-    return tell_story(user_id, work, published, settings.churn)
+    learned = learned_definition(logged_settings(registry, champion.run_id).get("churn", {}), settings.churn)
+    return tell_story(user_id, work, published, learned)
 
 
 def print_story(console: Console, story: Story) -> None:

@@ -72,7 +72,7 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, churn: Churn) 
         user_id: of the shop.
         work: lake, champion and the as-of.
         published: `tables.CHURN_SCORES` of the same as-of, or no rows; tiers and values are read from it.
-        churn: gap and horizon of what is foretold.
+        churn: gap and horizon are what leaving means to the champion.
 
     Raises:
         NotReady: there is no event of such a user before the as-of.
