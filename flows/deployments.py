@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 from prefect.client.schemas.schedules import CronSchedule
 from pydantic import ValidationError
 
@@ -22,10 +23,11 @@ POOL = "everstay"
 PROJECT = Path(__file__).resolve().parents[1]
 
 _START_SECONDS = 120  # the first start migrates the server's database
+_PATIENCE_SECONDS = 30
 
 
 def serve() -> None:
-    """Start a server when none answers, apply the deployments, and work until interrupted.
+    """Start a server when none answers, apply the deployments, and work until Ctrl-C or SIGTERM.
 
     Raises:
         SettingsError: a schedule of the settings is none.
@@ -33,7 +35,6 @@ def serve() -> None:
     settings = load_settings()
     check_schedules(settings.prefect)
     environment = deployment_environment(settings)
-    worker = [*_cli("worker", "start"), "--pool", POOL]
     try:
         unwind_on_interrupt()
         print(f"Prefect server at {settings.prefect.api_url}: starting, unless one answers there ...", flush=True)
@@ -41,7 +42,7 @@ def serve() -> None:
             print("Deployments of prefect.yaml: applying ...", flush=True)
             apply_deployments(environment)
             print(describe_schedules(settings), flush=True)
-            subprocess.run(worker, env=environment, cwd=PROJECT, check=False)
+            _work(environment)
     except KeyboardInterrupt:
         print("Stopped: the worker, and the server when it was started here.")
 
@@ -101,18 +102,38 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
         _wait_for(url, server)
         yield
     finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        _end(server)
 
 
 def apply_deployments(environment: Mapping[str, str]) -> None:
     """Create the work pool and the deployments of prefect.yaml, or bring them up to date."""
     _prefect(environment, "work-pool", "create", POOL, "--type", "process", "--overwrite")
     _prefect(environment, "--no-prompt", "deploy", "--all")
+
+
+def _work(environment: Mapping[str, str]) -> None:
+    worker = subprocess.Popen([*_cli("worker", "start"), "--pool", POOL], env=dict(environment), cwd=PROJECT)
+    try:
+        while worker.poll() is None:  # not wait(): with Polars' signal handler Ctrl-C does not interrupt it
+            time.sleep(0.2)
+    finally:
+        _end(worker)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server or a worker, then what it started and left behind: a worker does not wait for its flow runs."""
+    if process.poll() is not None:
+        return
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for left in psutil.wait_procs(started, timeout=5)[1]:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def _cli(*words: str) -> list[str]:

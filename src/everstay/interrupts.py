@@ -36,9 +36,10 @@ def stop_on_interrupt() -> None:
 
 
 def unwind_on_interrupt() -> None:
-    """From now on an interrupt is a KeyboardInterrupt again, for a command that ends a server of its own in order."""
+    """From now on Ctrl-C and SIGTERM are a KeyboardInterrupt, for a command that ends a server of its own in order."""
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

@@ -1,21 +1,23 @@
-"""A real Prefect server and a real worker: a deployment is applied, triggered, and seen complete."""
+"""A real Prefect server and a real worker: a deployment is applied, triggered, and seen complete; SIGTERM ends them."""
 
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from everstay import tables as t
 from everstay.errors import SettingsError
 from everstay.lake import Lake
-from everstay.settings import Prefect, load_settings
+from everstay.settings import Prefect
 from flows import deployments
-from tests.flows.conftest import write_settings
+from tests.flows.conftest import PYTHONPATH, write_settings
 
 _WAIT_SECONDS = 240
 
@@ -30,39 +32,62 @@ def state_of(api: str, run_id: str) -> str:
     return str(httpx.get(f"{api}/flow_runs/{run_id}", timeout=30).json()["state"]["type"])
 
 
-def test_a_triggered_deployment_runs_in_a_worker_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    port = free_port()
-    monkeypatch.setenv("EVERSTAY_SETTINGS", str(write_settings(tmp_path, port=port)))
-    monkeypatch.setenv("EVERSTAY_PREFECT__DAILY_CRON", "15 2 * * *")
-    monkeypatch.setenv("EVERSTAY_PREFECT__TIME_ZONE", "Europe/Berlin")
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
-    settings = load_settings()
-    environment = deployments.deployment_environment(settings)
-    api = settings.prefect.api_url
-    with deployments.prefect_server(settings, environment):
-        deployments.apply_deployments(environment)
-        daily = httpx.get(f"{api}/deployments/name/score-users/daily", timeout=30).json()
-        assert daily["schedules"][0]["schedule"]["cron"] == "15 2 * * *"
-        assert daily["schedules"][0]["schedule"]["timezone"] == "Europe/Berlin"
-        assert daily["parameters"] == {"ingest_first": True}
-        weekly = httpx.get(f"{api}/deployments/name/retention-pipeline/weekly", timeout=30).json()
-        assert weekly["schedules"][0]["schedule"]["cron"] == settings.prefect.weekly_cron
-        manual = httpx.get(f"{api}/deployments/name/ingest-events/manual", timeout=30).json()
-        created = httpx.post(f"{api}/deployments/{manual['id']}/create_flow_run", json={}, timeout=30).json()
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", deployments.POOL]
-        worker = subprocess.Popen(command, env=environment, cwd=deployments.PROJECT)
-        try:
-            end = time.monotonic() + _WAIT_SECONDS
-            while (state := state_of(api, created["id"])) not in ("COMPLETED", "FAILED", "CRASHED"):
-                assert time.monotonic() < end, f"the run is still {state}"
-                time.sleep(1)
-        finally:
-            worker.terminate()
-            worker.wait(timeout=60)
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """`make deploy`: its folder and its server's address. It ends by SIGTERM, and nothing that it started stays."""
+    folder, port = tmp_path_factory.mktemp("deployed"), free_port()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": PYTHONPATH,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "EVERSTAY_SETTINGS": str(write_settings(folder, port=port)),
+        "EVERSTAY_PREFECT__DAILY_CRON": "15 2 * * *",
+        "EVERSTAY_PREFECT__TIME_ZONE": "Europe/Berlin",
+    }
+    command, output = [sys.executable, "-m", "flows.deployments"], folder / "output.txt"
+    with output.open("w") as file:
+        process = subprocess.Popen(command, env=environment, cwd=deployments.PROJECT, stdout=file)
+    try:
+        end = time.monotonic() + _WAIT_SECONDS
+        while "Worker" not in output.read_text():
+            assert process.poll() is None
+            assert time.monotonic() < end, output.read_text()
+            time.sleep(0.3)
+        yield folder, f"http://127.0.0.1:{port}/api"
+    finally:
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        ended = process.wait(timeout=90)
+        left = psutil.wait_procs(started, timeout=5)[1]
+        for other in left:
+            other.kill()
+    assert len(started) >= 2
+    assert not left
+    assert ended == 0
+    assert "Stopped: the worker" in output.read_text()
+
+
+def test_schedules_are_those_of_the_settings(deployed: tuple[Path, str]):
+    _, api = deployed
+    daily = httpx.get(f"{api}/deployments/name/score-users/daily", timeout=30).json()
+    assert daily["schedules"][0]["schedule"]["cron"] == "15 2 * * *"
+    assert daily["schedules"][0]["schedule"]["timezone"] == "Europe/Berlin"
+    assert daily["parameters"] == {"ingest_first": True}
+    weekly = httpx.get(f"{api}/deployments/name/retention-pipeline/weekly", timeout=30).json()
+    assert weekly["schedules"][0]["schedule"]["cron"] == Prefect().weekly_cron
+
+
+def test_a_triggered_deployment_runs_in_a_worker_to_its_end(deployed: tuple[Path, str]):
+    folder, api = deployed
+    manual = httpx.get(f"{api}/deployments/name/ingest-events/manual", timeout=30).json()
+    created = httpx.post(f"{api}/deployments/{manual['id']}/create_flow_run", json={}, timeout=30).json()
+    end = time.monotonic() + _WAIT_SECONDS
+    while (state := state_of(api, created["id"])) not in ("COMPLETED", "FAILED", "CRASHED"):
+        assert time.monotonic() < end, f"the run is still {state}"
+        time.sleep(1)
     assert state == "COMPLETED"
-    assert Lake(str(tmp_path / "lake"), 2).snapshot().event_count > 10_000
-    assert Lake(str(tmp_path / "lake"), 2).read(t.ITEMS).height == 60
-    assert os.environ.get("PREFECT_API_URL") != api, "the test left the server's address behind"
+    assert Lake(str(folder / "lake"), 2).snapshot().event_count > 10_000
+    assert Lake(str(folder / "lake"), 2).read(t.ITEMS).height == 60
 
 
 @pytest.mark.parametrize(
