@@ -1,8 +1,10 @@
 """Compaction: fewer files and the same events; old versions readable until they are vacuumed."""
 
+import os
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
@@ -70,3 +72,45 @@ def test_old_files_are_read_by_old_versions_until_they_are_vacuumed(lake: Lake):
     events = everything(lake)
     assert vacuum(lake, keep_days=0) == 2 * MOST_FILES
     assert_frame_equal(everything(lake), events)
+
+
+def test_what_a_compaction_that_died_has_left_is_removed_after_a_day(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    before = everything(lake)
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", die)
+    with pytest.raises(KeyboardInterrupt):
+        compact_events(lake, IN_PROCESS)
+    monkeypatch.undo()
+    (folder,) = Path(lake.uri, "_staging").iterdir()
+    left = set(Path(lake.table_uri(t.EVENTS)).glob("*/compacted-*"))
+    assert len(left) == 2
+    ingest(lake, purchases(20_500, 50))
+    assert all(path.exists() for path in left)  # of a process that may still be at work
+    assert compact_events(lake, IN_PROCESS) == 2
+    old = lake.snapshot()
+    os.utime(folder / "started", (0, 0))
+    ingest(lake, purchases(20_550, 50))
+    assert not folder.exists()
+    assert set(Path(lake.table_uri(t.EVENTS)).glob("*/compacted-*")).isdisjoint(left)
+    assert sum(len(old.read_events(bucket, LATER)) for bucket in old.buckets) == len(before) + 50
+    assert len(everything(lake)) == len(before) + 100
+
+
+def die(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_compaction_that_died_after_its_commit_keeps_what_old_versions_name(lake: Lake):
+    compact_events(lake, IN_PROCESS)
+    old = lake.snapshot()
+    (token,) = {Path(uri).stem for uri in files_of(lake) if "compacted-" in uri}
+    for night in range(2 * MOST_FILES):
+        ingest(lake, purchases(20_500 + 50 * night, 50))
+    compact_events(lake, IN_PROCESS)
+    assert token not in str(files_of(lake))
+    folder = Path(lake.uri, "_staging", token)
+    folder.mkdir()
+    (folder / "started").touch()
+    os.utime(folder / "started", (0, 0))
+    ingest(lake, purchases(21_500, 50))
+    assert not folder.exists()
+    assert sum(len(old.read_events(bucket, LATER)) for bucket in old.buckets) == old.event_count

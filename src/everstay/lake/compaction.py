@@ -24,6 +24,9 @@ from everstay.storage import Folder
 MOST_FILES = 8
 """A bucket with more files than this is compacted."""
 
+# What a compaction that died has left is removed as a staging's files are: these are the words of `ingest.py`.
+_STAGING, _STARTED, _TOKEN = "_staging", "started", "everstay.staged"
+
 
 @dataclass(frozen=True)
 class Merge:
@@ -43,6 +46,8 @@ class Merge:
 def compact_events(lake: Lake, scheduler: str) -> int:
     """Merge the small files of every bucket that has more than `MOST_FILES`, in one commit that changes no event.
 
+    What it leaves when it dies before the commit, an ingestion removes after a day.
+
     Returns:
         Number of buckets compacted.
     """
@@ -52,8 +57,11 @@ def compact_events(lake: Lake, scheduler: str) -> int:
     merges = _choose(events)
     if not merges:
         return 0
-    version = events.version()
-    files = map_parts(partial(_merge, lake=lake, name=f"compacted-{version}.parquet"), merges, scheduler)
+    token = f"compacted-{events.version()}"
+    folder = Folder(lake.uri) / _STAGING / token
+    with folder.writing(_STARTED):
+        pass
+    files = map_parts(partial(_merge, lake=lake, name=f"{token}.parquet"), merges, scheduler)
     added = [
         AddAction(file.path, file.size_bytes, {t.USER_BUCKET: str(file.bucket)}, 0, False, file.statistics)
         for file in files
@@ -69,8 +77,9 @@ def compact_events(lake: Lake, scheduler: str) -> int:
         "append",
         Schema.from_arrow(pl.DataFrame(schema={**t.EVENTS.columns, t.USER_BUCKET: pl.Int32}).to_arrow().schema),
         [t.USER_BUCKET],
-        commit_properties=CommitProperties(custom_metadata={"everstay.compacted": str(len(merges))}),
+        commit_properties=CommitProperties(custom_metadata={"everstay.compacted": str(len(merges)), _TOKEN: token}),
     )
+    folder.clear()
     return len(merges)
 
 
