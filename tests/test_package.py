@@ -19,5 +19,18 @@ def test_threads_of_the_trainers_sleep_while_they_wait() -> None:
     assert said.count("OMP_WAIT_POLICY = 'PASSIVE'") == said.count("OPENMP DISPLAY ENVIRONMENT BEGIN") > 0
 
 
+def test_nothing_is_reported_home() -> None:
+    quiet = {
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    inherited = {name: value for name, value in os.environ.items() if name not in quiet}
+    code = f"import everstay, os; print(*(os.environ[name] for name in {sorted(quiet)}))"
+    said = subprocess.run([sys.executable, "-c", code], env=inherited, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == list(quiet.values())
+
+
 def test_what_the_environment_says_goes_before() -> None:
     assert told(OMP_WAIT_POLICY="active").stdout == "active\n"

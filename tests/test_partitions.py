@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dask
 import polars as pl
+import psutil
 import pytest
 from distributed import LocalCluster
 from polars.testing import assert_frame_equal
@@ -61,6 +62,9 @@ def test_the_scheduler_of_the_settings_is_used_as_it_is():
 
 def test_workers_listen_on_this_machine_only(scheduler: str):
     assert scheduler.startswith("tcp://127.0.0.1:")
+    here = psutil.Process()
+    sockets = [socket for one in (here, *here.children(recursive=True)) for socket in one.net_connections("inet")]
+    assert {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
 
 
 def test_results_come_in_the_order_of_the_parts(scheduler: str):

@@ -60,6 +60,15 @@ def test_the_kind_is_chosen_that_foretells_what_it_has_not_seen() -> None:
         assert np.abs(chosen.probability(scores) - chance).mean() < 0.01
 
 
+def test_a_curve_that_only_fits_the_noise_is_not_chosen() -> None:
+    scores, churned = planted(-0.5, 1.0, 2_400)
+    draws = [
+        choose_calibrator(scores[at : at + 200], churned[at : at + 200], np.arange(200) % 3)
+        for at in range(0, 2_400, 200)
+    ]
+    assert sum(type(chosen) is Calibrator for chosen in draws) >= 9
+
+
 def test_beta_with_equal_weights_is_platt_again() -> None:
     scores, churned = planted(-1.0, 0.5)
     beta, platt = BetaCalibrator.fit(scores, churned), Calibrator.fit(scores, churned)

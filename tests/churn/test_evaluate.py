@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,10 @@ class Oracle:
         return [[]] * rows.height
 
 
-def judge(certainty: float, rows: ChurnRows, settings: Settings) -> CandidateReport:
-    model = Oracle(certainty)
+def judge(certainty: float, rows: ChurnRows, settings: Settings, early: float | None = None) -> CandidateReport:
+    model, before = Oracle(certainty), Oracle(certainty if early is None else early)
     kept = {"artifact": Path("a"), "params": {"x": 1}, "curves": {"loss": [1.0]}}
-    return report_candidate(model, model, rows, settings, attributes=USERS, **kept)
+    return report_candidate(model, before, rows, settings, attributes=USERS, **kept)
 
 
 def test_a_perfect_model(churn_rows: ChurnRows, churn_settings: Settings) -> None:
@@ -69,6 +70,25 @@ def test_a_constant_model(churn_rows: ChurnRows, churn_settings: Settings) -> No
     right = metrics[RIGHT_SCORES_ERROR]  # one bin of probabilities of one half: the error of a mean
     assert right.value == pytest.approx(np.sqrt(0.25 / churn_rows.test.height * 2 / np.pi), rel=0.25)
     assert right.high == pytest.approx(1.96 * np.sqrt(0.25 / churn_rows.test.height), rel=0.25)
+
+
+def test_the_validation_is_judged_by_the_model_that_has_not_seen_it(
+    churn_rows: ChurnRows, churn_settings: Settings
+) -> None:
+    metrics = judge(0.98, churn_rows, churn_settings, early=0.0).metrics
+    assert metrics["validation_roc_auc"].value == 0.5
+    assert metrics["test_roc_auc"].value == 1.0
+
+
+def test_rows_of_one_user_at_several_as_ofs_make_nothing_surer(churn_rows: ChurnRows, churn_settings: Settings) -> None:
+    once = churn_rows.validation
+    thrice = pl.concat(once.with_columns(pl.col(t.AS_OF) - timedelta(days=days)) for days in (14, 7, 0))
+    one, three = (
+        judge(0.0, replace(churn_rows, validation=rows), churn_settings).metrics["validation_prevalence"]
+        for rows in (once, thrice)
+    )
+    assert (three.value, three.low, three.high) == pytest.approx((one.value, one.low, one.high))
+    assert one.high - one.low > 0.05
 
 
 def test_calibration_is_told_of_each_lifecycle_state(churn_rows: ChurnRows, churn_settings: Settings) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from everstay import tables as t
 from everstay.churn.money import draw_profit, judge_money, worth
 from everstay.churn.rows import ChurnRows, outcomes
 from everstay.settings import Settings, Value
@@ -52,6 +53,15 @@ def test_the_budget_of_a_campaign_is_kept_on_validation(rows: ChurnRows, churn_s
     fewer = judge_money(replace(rows, validation=part), early[: part.height], late, settings)
     share = "test_campaign_share"
     assert fewer.metrics[share].value == pytest.approx(bound.metrics[share].value, abs=0.05)
+
+
+def test_what_the_test_users_did_changes_no_threshold(rows: ChurnRows, churn_settings: Settings) -> None:
+    settings = churn_settings.model_copy(update={"value": VALUE})
+    generator = np.random.default_rng(0)
+    early, late = generator.random(rows.validation.height), generator.random(rows.test.height)
+    other = replace(rows, test=rows.test.with_columns(~pl.col(t.CHURNED)))
+    chosen, again = (judge_money(part, early, late, settings).threshold for part in (rows, other))
+    assert chosen == again
 
 
 def test_a_campaign_that_never_pays_contacts_nobody(rows: ChurnRows, churn_settings: Settings) -> None:

@@ -64,6 +64,17 @@ def test_a_short_history_is_split_by_users(churn_rows: ChurnRows) -> None:
         replace(rows, validation=later, test=churn_rows.test.join(later, on=t.USER_ID, how="anti")).check()
 
 
+def test_who_judges_a_short_history_is_not_learned_from_without_a_label_either(churn_rows: ChurnRows) -> None:
+    split = TimeSplit((VALIDATION,), (), (VALIDATION,), TEST)
+    everybody = churn_rows.refit.drop(LABEL_COLUMNS)
+    rows = ChurnRows.split(
+        pl.concat([churn_rows.refit, churn_rows.test]).filter(pl.col(t.USER_ID) < "u3"), split, everybody
+    )
+    assert rows.unlabelled.height > 100
+    judges = ChurnRows.split(churn_rows.refit, split).validation
+    assert rows.unlabelled.join(judges, on=t.USER_ID, how="semi").is_empty()
+
+
 def test_join_keeps_labelled_users_and_those_without_tokens(churn_rows: ChurnRows) -> None:
     rows = churn_rows.test
     features = rows.drop(*LABEL_COLUMNS, *TOKEN_COLUMNS)

@@ -58,6 +58,13 @@ def test_the_first_model_must_beat_every_baseline():
     assert refused.difference == TIED
 
 
+def test_the_strongest_rival_is_the_one_least_surely_beaten():
+    both = {"recency": Interval(0.03, -0.01, 0.07), "logistic": Interval(0.02, 0.01, 0.03)}
+    refused = decide(None, CHALLENGER, evidence(baselines=both), POLICY)
+    assert not refused.is_promoted
+    assert "baseline recency" in refused.reasons[0]
+
+
 def test_the_best_baseline_is_an_honest_first_champion():
     decision = decide(None, CHALLENGER, evidence(baselines={"recency": TIED}, is_baseline=True), POLICY)
     assert decision.is_promoted

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,7 @@ class ShopReader:
     items: pl.DataFrame
     bucket_count: int
     data_version: str = "events-5.items-1"
+    users: pl.DataFrame = field(default_factory=lambda: USERS)
 
     @property
     def buckets(self) -> range:
@@ -48,7 +49,7 @@ class ShopReader:
         return code_events(self.read_events(bucket, as_of)).select(list(columns))
 
     def read(self, table: t.Table) -> pl.DataFrame:
-        return self.items if table is t.ITEMS else USERS
+        return self.items if table is t.ITEMS else self.users
 
 
 class ToyChurn:
@@ -75,6 +76,13 @@ class ToyRecommender:
         lists = lists.with_columns(pl.col(t.ITEM_ID).list.unique(maintain_order=True).list.head(k)).explode(t.ITEM_ID)
         ranked = lists.with_columns(pl.int_range(1, pl.len() + 1).over(t.USER_ID).alias(t.RANK))
         return ranked.with_columns((1 / pl.col(t.RANK)).alias(t.SCORE), pl.lit("bought often").alias(t.REASON))
+
+    def find_users(
+        self, rows: pl.DataFrame, items: Sequence[str], users: int, rules: ListRules | None = None
+    ) -> pl.DataFrame:
+        lists = self.recommend(rows, 99, rules).filter(pl.col(t.ITEM_ID).is_in(list(items)))
+        found = lists.rename({t.RANK: t.PLACE}).sort(t.SCORE, descending=True)
+        return found.unique(t.USER_ID, keep="first", maintain_order=True).head(users)
 
 
 LOADS: list[Path] = []
