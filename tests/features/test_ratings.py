@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from everstay import tables as t
 from everstay.features.ratings import RATED_ITEM, RATED_VALUE, latest_ratings
-from tests.strategies import AS_OF, PROPERTY, event_rows, frame_of, is_known
+from tests.strategies import AS_OF, PROPERTY, event, event_rows, frame_of, is_known
 
 
 @PROPERTY
@@ -22,3 +22,9 @@ def test_latest_ratings_equal_a_slow_reference(rows):
     for user, items, values in table.select(t.USER_ID, RATED_ITEM, RATED_VALUE).iter_rows():
         assert dict(zip(items, values, strict=True)) == expected[user]
         assert items == sorted(items)
+
+
+def test_the_later_of_two_ratings_counts_wherever_it_stands():
+    rows = [event("u0", t.RATE, days) | {t.RATING: stars} for days, stars in ((-1, 5.0), (-9, 1.0))]
+    for frame in (frame_of(rows), frame_of(rows[::-1])):
+        assert latest_ratings(frame, AS_OF)[RATED_VALUE].to_list() == [[5.0]]

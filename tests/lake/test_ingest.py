@@ -179,6 +179,14 @@ def test_reading_as_of_sees_only_what_was_known(lake: Lake):
     assert set(known[t.EVENT_ID]) == {f"e{n}" for n in range(50)} - {"e3"}
 
 
+def test_an_event_of_the_moment_itself_is_not_known_whichever_way_it_is_read(lake: Lake):
+    ingest(lake, purchases(0, 100))
+    snapshot, last = lake.snapshot(), START + timedelta(hours=99)
+    for as_of, known in ((last, 99), (last + timedelta(microseconds=1), 100)):
+        assert sum(len(snapshot.read_events(bucket, as_of)) for bucket in snapshot.buckets) == known
+        assert sum(len(snapshot.read_coded(bucket, as_of, (t.USER_ID,))) for bucket in snapshot.buckets) == known
+
+
 def test_a_snapshot_does_not_move(lake: Lake):
     ingest(lake, purchases(0, 100))
     before = lake.snapshot()

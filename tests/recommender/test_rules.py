@@ -16,7 +16,7 @@ from everstay.recommender.candidates import candidate_key
 from everstay.recommender.excluded import Scores
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import ListModel
-from everstay.recommender.rules import ListRules
+from everstay.recommender.rules import ItemRules, ListRules
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Recommender, Settings
 
@@ -153,13 +153,21 @@ def test_the_usual_gap_is_the_median_over_all_users(weekly: pl.DataFrame, rows: 
     assert small.first_sold_days.tolist() == [27.0, 27.0]
 
 
-@pytest.mark.parametrize(("days_later", "expected"), [(0, {"ann": [], "bob": []}), (2, {"ann": ["milk"], "bob": []})])
+@pytest.mark.parametrize(("days_later", "expected"), [(0, {"ann": [], "bob": []}), (1, {"ann": ["milk"], "bob": []})])
 def test_an_item_is_due_again_after_its_usual_gap(weekly: pl.DataFrame, days_later: int, expected: dict):
     known = Vocabulary.learn(weekly, 1)
     later = weekly.with_columns(pl.col("history_days_ago") + days_later)
     model = ListModel("random", RandomRanker(2), known, "after_gap")
     lists = model.recommend(later, 2)
     assert {user: lists.filter(pl.col(t.USER_ID) == user)[t.ITEM_ID].to_list() for user in expected} == expected
+
+
+def test_an_item_is_offered_from_the_moment_it_is_on_sale_and_none_is_newer_than_that(weekly: pl.DataFrame):
+    begins = [AS_OF, AS_OF + timedelta(days=9)]
+    items = t.ITEMS.conform(pl.DataFrame({t.ITEM_ID: ["milk", "salt"], t.AVAILABLE_FROM: begins}))
+    rules = ItemRules.of(ListRules.read(items, AS_OF, Recommender()), known := Vocabulary.learn(weekly, 1))
+    assert known.ids(rules.blocked).to_list() == ["salt"]
+    assert rules.newness.tolist() == [1.0, 1.0]
 
 
 def test_a_category_that_does_not_exist_is_told_with_the_nearest(vocabulary: Vocabulary):

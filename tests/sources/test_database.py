@@ -173,8 +173,9 @@ def test_a_row_that_does_not_say_when_it_was_recorded_is_always_read(shop: sa.UR
 
 def test_a_date_in_the_future_does_not_end_all_reading(shop: sa.URL) -> None:
     run_sql(shop, "UPDATE order_lines SET logged = '2300-01-01' WHERE line = 10")
+    run_sql(shop, f"UPDATE order_lines SET logged = '{datetime.now(UTC):%Y-%m-%d %H:%M:%S}' WHERE line = 12")
     far = datetime(2300, 1, 1, tzinfo=UTC)
-    assert read_database(settings_of(), far)[t.SOURCE_ROW].to_list() == [10]
+    assert read_database(settings_of(), far)[t.SOURCE_ROW].to_list() == [10, 12]
 
 
 def test_times_with_a_zone_and_plain_days_are_watermarks_too(shop: sa.URL) -> None:

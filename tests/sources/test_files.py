@@ -54,7 +54,12 @@ def test_a_file_is_read_again_when_its_content_or_the_reading_has_changed(
     assert _origins(settings, frozenset()) == ["a", "b", "c"]
     assert _origins(settings, known) == []
     assert _origins(settings.model_copy(update={"chunk_rows": 7, "items": "other"}), known) == []
-    assert _origins(settings.model_copy(update={"time_zone": "Europe/Berlin"}), known) == ["a", "b", "c"]
+    for reading in (
+        {"time_zone": "Europe/Berlin"},
+        {"columns": {**COLUMNS, t.TEXT: "sku"}},
+        {"event_types": {"buy": t.CART}},
+    ):
+        assert _origins(settings.model_copy(update=reading), known) == ["a", "b", "c"], reading
     times = (tmp_path / "b.csv").stat()
     (tmp_path / "b.csv").write_text(HEADER + ROWS.replace("ann", "eve"))  # as long as before
     os.utime(tmp_path / "b.csv", ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times does
@@ -88,6 +93,10 @@ def test_columns_types_and_gaps_are_mapped(write: Write) -> None:
     assert events[t.SOURCE_ROW].to_list() == [1, 2, 3]
     assert events[t.SOURCE_FILE].unique().to_list() == [str(path)]
     assert events.select(pl.col(t.PROBLEM, t.CONTENT).null_count()).row(0) == (3, 3)
+
+
+def test_an_id_that_looks_like_a_gap_is_an_id(write: Write) -> None:
+    assert read_files(files_settings(write(HEADER + "1,ann,NA,buy,2024-05-01,1,1,\n")))[t.ITEM_ID].to_list() == ["NA"]
 
 
 def test_csv_and_parquet_give_the_same_events_and_ids(write: Write, tmp_path: Path) -> None:
