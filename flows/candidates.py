@@ -76,6 +76,7 @@ class Work:
 def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
     """Train and log the candidates whose run is not there yet; point the alias challenger to the chosen one."""
     logger = get_run_logger()
+    tasks.describe_experiment(registry, work.model, settings.promotion)
     runs: dict[str, RunRef] = {}
     trained = []
     for name in work.names:

@@ -29,6 +29,7 @@ _SHOWN_ITEMS = 3
 _TIERS = ("high", "medium", "low")
 _EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
 _SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
+"""Figures of each model that are told, after the one that decides."""
 
 
 def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -> None:
@@ -57,10 +58,11 @@ def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -
 
 
 def print_training(training: Training) -> None:
-    """One row a candidate: its figures with intervals, best first; the one chosen on validation is marked."""
+    """One row a candidate, best first, the chosen one marked: the figure that decides, then others, with intervals."""
     table = Table(title=f"{training.model}: candidates on {_EVIDENCE[training.model]}", title_justify="left")
-    table.add_column("candidate")
-    metrics = [f"{part}_{name}" for name in _SHOWN[training.model] for part in ("validation", "test")]
+    table.add_column("candidate", overflow="fold")
+    shown = dict.fromkeys((training.metric, *_SHOWN[training.model]))
+    metrics = [f"{part}_{name}" for name in shown for part in ("validation", "test")]
     for metric in metrics:
         table.add_column(metric.replace("_", " "), justify="right")
     chosen = training.challenger.candidate

@@ -11,7 +11,7 @@ from everstay.features import buckets
 from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
 from everstay.recommender import tune as recommender_tune
-from everstay.registry import reports, rollout, searches, tracking, versions
+from everstay.registry import reports, rollout, searches, tracking, versions, views
 from everstay.scoring import back_test, campaigns, proof
 from everstay.validation import validate
 
@@ -48,6 +48,7 @@ judge_publications = task(name="judge-publications")(back_test.judge_publication
 prove_tables = task(name="prove-tables")(proof.prove_as_of)
 find_run = task(name="find-run", retries=2)(tracking.find_run)
 log_search = task(name="log-search")(searches.log_search)
+describe_experiment = task(name="describe-experiment", retries=2)(views.describe_experiment)
 log_candidate = task(name="log-candidate")(tracking.log_candidate)
 why_lost = task(name="check-artifact", retries=2)(versions.why_lost)
 discard_run = task(name="discard-run", retries=2)(tracking.discard_run)

@@ -88,6 +88,7 @@ def test_every_candidate_is_a_run_with_figures_and_the_artifact(settings_of):
         ("recommender", settings_of.recommender.candidates),
     ):
         experiment = client.get_experiment_by_name(model)
+        assert "chosen by validation_" in experiment.tags["mlflow.note.content"]
         runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
         assert sorted(run.data.tags["candidate"] for run in runs) == sorted(candidates)
         for run in runs:

@@ -48,6 +48,22 @@ def test_that_a_sample_of_the_users_was_judged(sample: str | None, capsys: pytes
     assert ("All were" in page, str(sample) in page) == (sample is not None, sample is not None)
 
 
+@pytest.mark.parametrize(
+    ("metric", "shown"),
+    [("ndcg", ["ndcg", "recall"]), ("recall", ["recall", "ndcg"]), ("hit_rate", ["hit rate", "ndcg", "recall"])],
+)
+def test_the_figure_that_decides_is_told_first_and_once(
+    metric: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+):
+    told = {f"validation_{name}": Interval(0.5, 0.4, 0.6) for name in ("ndcg", "recall", "hit_rate")}
+    run = RunRef("recommender", "r", "ease", "m", "d", "v", "2024-01-01", told)
+    challenger = ModelRef("recommender", "1", "r", "m", "ease", "d", "v", "2024-01-01")
+    print_training(Training("recommender", (run,), challenger, Path(), metric, ("ease",)))
+    heads = [line.split("┃")[2:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("┃")]
+    columns = [" ".join(" ".join(words).split()) for words in zip(*heads, strict=True)]
+    assert columns == [f"{part} {name}" for name in shown for part in ("validation", "test")]
+
+
 def test_key_figures_of_a_section(capsys: pytest.CaptureFixture[str]):
     print_section(Section("Users [all]", badges=(Badge("users", "[12]"),)))
     assert "Users [all]" in (page := capsys.readouterr().out)

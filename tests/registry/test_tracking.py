@@ -1,3 +1,6 @@
+import base64
+import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from everstay.registry.refs import RunRef
 from everstay.registry.searches import FIGURE, WATCHED, log_search
 from everstay.registry.store import Registry
 from everstay.registry.tracking import find_run, log_candidate, logged_settings
+from everstay.registry.views import describe_experiment
+from everstay.settings import Promotion
 from everstay.tuning import Search, Trial
 
 Make = Callable[..., CandidateReport]
@@ -91,6 +96,33 @@ def test_no_pickle_and_no_code_is_stored(
     assert {path.suffix for path in files} <= {".json", ".yaml", ".txt", ".png", ""}
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # a pickle's first byte
     assert not [path for path in files if b"cloudpickle" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("promotion", "churn", "recommender"),
+    [
+        (Promotion(), "validation_average_precision", "validation_ndcg"),
+        (Promotion(churn_metric="roc_auc", recommender_metric="hit_rate"), "validation_roc_auc", "validation_hit_rate"),
+    ],
+)
+def test_an_experiment_tells_and_is_sorted_by_the_figure_that_decides(
+    registry: Registry, promotion: Promotion, churn: str, recommender: str
+):
+    for name, figure in (("churn", churn), ("recommender", recommender)):
+        describe_experiment(registry, name, Promotion(churn_metric="roc_auc"))
+        describe_experiment(registry, name, promotion)
+        tags = registry.client.get_experiment(registry.experiment_id(name)).tags
+        assert (
+            f"after the as-of{' by full ranking' * (name == 'recommender')}: chosen by {figure}, reported"
+            in (tags["mlflow.note.content"])
+        )
+        assert tags["mlflow.experiment.primaryMetric.name"] == figure
+        packed = json.loads(tags["mlflow.sharedViewState.candidates"])["state"].removeprefix("deflate;")
+        state = json.loads(zlib.decompress(base64.b64decode(packed)))
+        assert state["orderByKey"] == f"metrics.`{figure}`"
+        told = [column.removeprefix("metrics.`").removesuffix("`") for column in state["selectedColumns"]]
+        assert told[:2] == [figure, figure.replace("validation", "test")]
+        assert len(told) == len(set(told))
 
 
 class Config(BaseModel):

@@ -52,7 +52,7 @@ def _serve_ui(settings: Settings) -> int:
     """Say where to look, then run MLflow's own server until it is interrupted."""
     registry = Registry(settings.mlflow)
     for model in DESCRIPTIONS:
-        describe_experiment(registry, model)
+        describe_experiment(registry, model, settings.promotion)
     for name, address in addresses(registry, settings.mlflow.port).items():
         print(f"{name:22} {address}")
     print("The server is up in a few seconds and listens on this machine only. Ctrl-C stops it.", flush=True)

@@ -20,7 +20,6 @@ from everstay.registry.identity import commit
 from everstay.registry.packaging import write_pyfunc
 from everstay.registry.refs import RunRef
 from everstay.registry.store import Registry
-from everstay.registry.views import describe_experiment
 
 RUN_KEY = "run_key"
 CANDIDATE = "candidate"
@@ -75,7 +74,6 @@ def log_candidate(
     client = registry.client
     for abandoned in _search(registry, experiment, run_key, "RUNNING"):
         client.set_terminated(abandoned.info.run_id, "KILLED")
-    describe_experiment(registry, experiment)
     origin = _origin(report, run_key)
     note = describe_run(report, experiment, origin[AS_OF], origin[DATA_VERSION])
     run = client.create_run(

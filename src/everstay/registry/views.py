@@ -6,12 +6,14 @@ MLflow keeps both as tags of the experiment. Without the view its table of runs 
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mlflow.utils.mlflow_tags import MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME
 
+from everstay.registry.refs import ModelName
 from everstay.registry.store import Registry
+from everstay.settings import Promotion
 
 _VIEW = "candidates"
 _VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"
@@ -23,20 +25,18 @@ class _Experiment(NamedTuple):
     """What is told of an experiment.
 
     Attributes:
-        description: Markdown.
-        metrics: columns of the view; the runs are sorted by the first, the best above.
+        judged: what a run is and what it is judged on, in Markdown; how candidates are chosen follows it.
+        metrics: columns of the view, after the figures that decide.
     """
 
-    description: str
+    judged: str
     metrics: tuple[str, ...]
 
 
-_EXPERIMENTS = {
+_EXPERIMENTS: Mapping[ModelName, _Experiment] = {
     "churn": _Experiment(
-        "Who is about to leave. A run is a candidate, judged on who left after the as-of: chosen by "
-        "validation_average_precision, reported by the test figures. View *Candidates* shows them side by side.",
+        "Who is about to leave. A run is a candidate, judged on who left after the as-of",
         (
-            "validation_average_precision",
             "test_average_precision",
             "test_roc_auc",
             "test_lift_top_decile",
@@ -44,10 +44,8 @@ _EXPERIMENTS = {
         ),
     ),
     "recommender": _Experiment(
-        "What each user wants next. A run is a candidate, judged on the next basket after the as-of by full ranking: "
-        "chosen by validation_ndcg, reported by the test figures. View *Candidates* shows them side by side.",
+        "What each user wants next. A run is a candidate, judged on the next basket after the as-of by full ranking",
         (
-            "validation_ndcg",
             "test_ndcg",
             "test_recall",
             "test_ndcg_explore",
@@ -57,14 +55,23 @@ _EXPERIMENTS = {
 }
 
 
-def describe_experiment(registry: Registry, name: str) -> None:
-    """Write description and view of an experiment; a repeated call changes nothing."""
+def describe_experiment(registry: Registry, name: ModelName, promotion: Promotion) -> None:
+    """Write description and view of an experiment; a repeated call changes nothing.
+
+    Args:
+        registry: the store.
+        name: "churn" or "recommender".
+        promotion: names the figure that decides; the runs are sorted by it, the best above.
+    """
     told = _EXPERIMENTS[name]
+    metric = promotion.churn_metric if name == "churn" else promotion.recommender_metric
+    columns = tuple(dict.fromkeys((f"validation_{metric}", f"test_{metric}", *told.metrics)))
     tags = {
-        _NOTE: told.description,
+        _NOTE: f"{told.judged}: chosen by {columns[0]}, reported by the test figures. "
+        "View *Candidates* shows them side by side.",
         _KIND: "custom_model_development",
-        MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: told.metrics[0],
-        _VIEW_TAG: json.dumps({"name": "Candidates", "createdAt": 0, "updatedAt": 0, "state": _state(told.metrics)}),
+        MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: columns[0],
+        _VIEW_TAG: json.dumps({"name": "Candidates", "createdAt": 0, "updatedAt": 0, "state": _state(columns)}),
     }
     experiment_id = registry.experiment_id(name)
     known = registry.client.get_experiment(experiment_id).tags
