@@ -16,6 +16,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from everstay import tables as t
 from everstay.lake.bucket_files import StagedFile, write_bucket
 from everstay.lake.order import sort_events
+from everstay.lake.ingest import STAGING, STARTED, TOKEN
 from everstay.lake.snapshot import read_file
 from everstay.lake.store import Lake
 from everstay.partitions import map_parts
@@ -23,9 +24,6 @@ from everstay.storage import Folder
 
 MOST_FILES = 8
 """A bucket with more files than this is compacted."""
-
-# What a compaction that died has left is removed as a staging's files are: these are the words of `ingest.py`.
-_STAGING, _STARTED, _TOKEN = "_staging", "started", "everstay.staged"
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ def compact_events(lake: Lake, scheduler: str) -> int:
     if not merges:
         return 0
     token = f"compacted-{events.version()}"
-    folder = Folder(lake.uri) / _STAGING / token
-    with folder.writing(_STARTED):
+    folder = Folder(lake.uri) / STAGING / token
+    with folder.writing(STARTED):
         pass
     files = map_parts(partial(_merge, lake=lake, name=f"{token}.parquet"), merges, scheduler)
     added = [
@@ -77,7 +75,7 @@ def compact_events(lake: Lake, scheduler: str) -> int:
         "append",
         Schema.from_arrow(pl.DataFrame(schema={**t.EVENTS.columns, t.USER_BUCKET: pl.Int32}).to_arrow().schema),
         [t.USER_BUCKET],
-        commit_properties=CommitProperties(custom_metadata={"everstay.compacted": str(len(merges)), _TOKEN: token}),
+        commit_properties=CommitProperties(custom_metadata={"everstay.compacted": str(len(merges)), TOKEN: token}),
     )
     folder.clear()
     return len(merges)

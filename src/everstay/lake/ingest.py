@@ -26,10 +26,10 @@ from everstay.lake.table_version import TableVersion
 from everstay.partitions import map_parts
 from everstay.storage import Folder
 
-_STAGING = "_staging"
+STAGING = "_staging"
 _TRANSACTION = "everstay-ingest"  # Delta's application transaction: two ingestions at once cannot both commit
-_TOKEN = "everstay.staged"  # commit metadata: the staging whose files a version names, whatever became of it
-_STARTED = "started"  # an empty file whose time tells how old a staging is
+TOKEN = "everstay.staged"  # commit metadata: the staging whose files a version names, whatever became of it
+STARTED = "started"  # an empty file whose time tells how old a staging is
 _EXAMPLES = 3
 _LEFTOVER_AGE = timedelta(days=1)
 
@@ -125,7 +125,7 @@ def stage_events(
     folder = _staging(lake) / token
     stored = None if current is None else TableVersion.of(current, t.EVENTS, lake.table_uri(t.EVENTS))
     base_version = -1 if stored is None else stored.number
-    with folder.writing(_STARTED):
+    with folder.writing(STARTED):
         pass
     try:
         outcomes = map_parts(partial(stage_chunk, lake=lake, folder=folder), list(enumerate(chunks)), scheduler)
@@ -192,7 +192,7 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
         for file in staged.files
     ]
     properties = CommitProperties(
-        custom_metadata={_TOKEN: staged.token},
+        custom_metadata={TOKEN: staged.token},
         app_transactions=[Transaction(_TRANSACTION, staged.base_version + 1)],
     )
     try:
@@ -246,7 +246,7 @@ def _check_readings(lake: Lake, read_before: Sequence[str], rows_new: int) -> No
 
 
 def _staging(lake: Lake) -> Folder:
-    return Folder(lake.uri) / _STAGING
+    return Folder(lake.uri) / STAGING
 
 
 def _remove(lake: Lake, token: str) -> None:
@@ -260,12 +260,12 @@ def _remove(lake: Lake, token: str) -> None:
 def _remove_leftovers(lake: Lake) -> None:
     """Remove stagings of processes that died long ago; a young one may belong to a process that still works."""
     oldest = datetime.now(UTC) - _LEFTOVER_AGE
-    started = {file.name.split("/")[0]: file.modified_at for file in _staging(lake).files() if _STARTED in file.name}
+    started = {file.name.split("/")[0]: file.modified_at for file in _staging(lake).files() if STARTED in file.name}
     current = lake.open(t.EVENTS)
     committed: set[str] = set()
     if current is not None and started:
         committed |= {uri.rsplit("/", 1)[-1].removesuffix(".parquet") for uri in current.file_uris()}
-        committed |= {entry[_TOKEN] for entry in current.history() if _TOKEN in entry}  # compacted since, perhaps
+        committed |= {entry[TOKEN] for entry in current.history() if TOKEN in entry}  # compacted since, perhaps
     for token, started_at in started.items():
         if started_at < oldest and token in committed:
             (_staging(lake) / token).clear()
