@@ -15,8 +15,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from everstay import tables as t
 from everstay.lake.bucket_files import StagedFile, write_bucket
-from everstay.lake.order import sort_events
 from everstay.lake.ingest import STAGING, STARTED, TOKEN
+from everstay.lake.order import sort_events
 from everstay.lake.snapshot import read_file
 from everstay.lake.store import Lake
 from everstay.partitions import map_parts
