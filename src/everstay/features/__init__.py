@@ -1,6 +1,6 @@
 """What is known about users at a point in time: pure functions of one user bucket's events and an as-of."""
 
-from everstay.features.activity import FEATURES, activity_features, activity_slices, declare_features
+from everstay.features.activity import FEATURES, activity_slices, declare_features
 from everstay.features.buckets import EventReader, compute_features, compute_labels
 from everstay.features.churn_labels import churn_labels
 from everstay.features.feature import Feature
@@ -15,7 +15,6 @@ __all__ = [
     "EventReader",
     "Feature",
     "TimeSplit",
-    "activity_features",
     "activity_slices",
     "churn_labels",
     "compute_features",

@@ -36,8 +36,6 @@ ORDERS = "orders"
 LENGTHS = ((0, 0), (1, 4), (5, 19), (20, 49), (50, None))
 """Slices of users by their orders before the as-of, bounds included."""
 
-_TARGETS = "targets"
-
 
 class Bootstrap(TypedDict):
     """How intervals are drawn."""
