@@ -1,3 +1,3 @@
-"""The flows: the only code that imports Prefect. One file is one flow, one deployment and one make target."""
+"""The flows: the only code that imports Prefect. A file is one flow, or what several share."""
 
 import everstay  # noqa: F401 - before all else: what leaves this machine, and what Ctrl-C means

@@ -106,7 +106,7 @@ def working_alone(settings: Settings) -> Iterator[None]:
 
 
 def show_validation(reports: Sequence[ValidationReport], settings: Settings, name: str) -> Path | None:
-    """Write the validation page, show it as a Prefect artifact, and stop when an expectation of severity *fail* fails.
+    """Write the validation page, show it as a Prefect artifact, and stop when a `critical` expectation fails.
 
     Returns:
         The page; None when nothing was validated.

@@ -1,8 +1,11 @@
 """Settings: file, then variables; unknown keys are errors that name the nearest valid one."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from everstay.errors import SettingsError
 from everstay.settings import Settings, load_settings
@@ -126,6 +129,22 @@ def test_a_folder_is_no_file(settings_file: Path):
 def test_the_repository_s_own_file_is_valid_and_says_what_the_defaults_say(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EVERSTAY_SETTINGS", str(REPOSITORY / "everstay.toml"))
     assert load_settings().model_dump() == default_settings(monkeypatch).model_dump()
+
+
+def keys_of(section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """The keys of a section and of those in it, but not the sections."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from ((f"{name}.{key}", described) for key, described in keys_of(inner))
+        else:
+            yield name, field
+
+
+def test_every_key_is_described():
+    keys = dict(keys_of(Settings))
+    assert len(keys) > 80
+    assert [name for name, field in keys.items() if not field.description] == []
 
 
 def default_settings(monkeypatch: pytest.MonkeyPatch) -> Settings:

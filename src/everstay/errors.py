@@ -14,7 +14,7 @@ class SourceError(EverstayError):
 
 
 class DataRejected(EverstayError):
-    """Validation failed with severity *fail*; nothing was stored and no model was trained."""
+    """Validation failed with severity `critical`; nothing was stored and no model was trained."""
 
 
 class NotReady(EverstayError):

@@ -38,9 +38,11 @@ class Recommender(Section):
     horizon_days: Days = 28
     """The next basket counts when it comes within this many days after the as-of."""
     list_length: int = Field(default=10, gt=0)
+    """Items in a user's list; models are judged at this length too."""
     candidates: Names[RecommenderCandidate] = (
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
+    """In the order in which they are fitted."""
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
     already_bought: AlreadyBought = "keep"

@@ -93,7 +93,8 @@ class Churn(Section):
     slice_step_days: Days = 7
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
-    """At most this many training as-ofs."""
+    """At most this many training as-ofs before candidates are chosen; the model that serves learns again from these and
+    all later ones up to the last validation as-of."""
     validation_slices: int = Field(default=3, gt=0)
     """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
     max_users: int = Field(default=10_000, gt=0)
@@ -155,11 +156,15 @@ class Promotion(Section):
     """The gate between challenger and champion."""
 
     churn_metric: Literal["roc_auc", "average_precision"] = "average_precision"
+    """Figure by which churn candidates are chosen and promoted."""
     recommender_metric: Literal["ndcg", "recall", "mrr", "hit_rate"] = "ndcg"
+    """Figure by which recommender candidates are chosen and promoted."""
     minimum_effect: float = Field(default=0.0, ge=0)
     """The interval's lower bound must be above this."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of every interval: 0.95 leaves 2.5% outside on either side."""
     resamples: int = Field(default=1_000, ge=100)
+    """Bootstrap resamples of the users, of which every interval is made."""
     max_calibration_error: float = Field(default=0.05, gt=0, le=1)
     """Guard: a churn challenger with a larger expected calibration error is never promoted."""
     min_coverage: float = Field(default=0.0, ge=0, le=1)
@@ -170,11 +175,15 @@ class Training(Section):
     """How networks are trained; what is trained is the models' own configuration."""
 
     seed: int = Field(default=17, ge=0, lt=1 << 32)
+    """Of everything random in training and in intervals."""
     accelerator: str = "auto"
+    """Lightning accelerator: `cpu`, `gpu` or another; `auto` takes the best that this machine has."""
     devices: int | Literal["auto"] = 1
+    """How many of them one model trains on; `auto`: all."""
     strategy: str = "auto"
     """Lightning strategy, for example `ddp` with several devices."""
     max_epochs: int = Field(default=30, gt=0)
+    """Most passes over the rows; training ends earlier where validation no longer improves."""
 
 
 class Dask(Section):
@@ -190,19 +199,24 @@ class Mlflow(Section):
     """The experiment store."""
 
     tracking_uri: str = Field(default="sqlite:///mlruns/mlflow.db", min_length=1)
+    """Database of runs and versions: `sqlite:///file`, `postgresql://...`, or the `http://` address of a server."""
     artifacts: str = Field(default="mlruns/artifacts", min_length=1)
+    """Folder or URI of the models' files and of pages."""
     port: int = Field(default=5000, gt=0, lt=65536)
+    """Of `make ui`, on this machine."""
 
 
 class Prefect(Section):
     """The orchestrator and its schedules."""
 
     api_url: str = "http://127.0.0.1:4200/api"
+    """Address of the server; `make deploy` starts one when none answers there."""
     daily_cron: str = "0 3 * * *"
     """Ingest and score."""
     weekly_cron: str = "0 4 * * 1"
     """Train and promote."""
     time_zone: str = "UTC"
+    """Zone of both schedules, for example `Europe/Berlin`."""
 
 
 class _Variables(EnvSettingsSource):

@@ -34,9 +34,13 @@ class MappedSource(Section):
     section: ClassVar[str]
     """The section of the settings, for messages."""
     events: str = ""
+    """Where what users did is."""
     items: str = ""
+    """Where what is sold is; may be empty."""
     users: str = ""
+    """Where what users declare of themselves is; may be empty."""
     treatments: str = ""
+    """Where what was offered to whom is; may be empty."""
     columns: dict[str, str] = {}
     """Ours to theirs, for example `{user_id = "CustomerID"}`; a column not named here keeps its name."""
     event_types: dict[str, str] = {}
@@ -88,9 +92,13 @@ class StoreTwinSource(Section):
     """The simulated shop, whose truth is known."""
 
     users: int = Field(default=2_000, gt=0)
+    """How many users the shop has."""
     items: int = Field(default=300, gt=0)
+    """How many items it sells."""
     days: int = Field(default=364, gt=0)
+    """Length of its history."""
     seed: int = Field(default=7, ge=0)
+    """Another seed is another shop."""
     fault_share: float = Field(default=0.0, ge=0, le=1)
     """Share of rows that are made faulty on purpose."""
 
@@ -99,6 +107,7 @@ class Source(Section):
     """Where events come from."""
 
     kind: Literal["complete_journey", "files", "database", "store_twin"] = "complete_journey"
+    """The public data of the Complete Journey, the shop's own files or database, or the simulated shop."""
     currency: str = Field(default="", pattern="^([A-Z]{3})?$")
     """ISO 4217 code of all amounts, for example `EUR`. It is told, nothing is converted: one shop, one currency."""
     files: FilesSource = FilesSource()

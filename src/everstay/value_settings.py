@@ -19,6 +19,7 @@ class Value(Section):
     acceptance_alpha: float = Field(default=6.0, gt=0)
     """Share of leavers who accept and stay: beta distributed with this and the next."""
     acceptance_beta: float = Field(default=14.0, gt=0)
+    """Of the mean share, the larger the smaller: alpha / (alpha + beta)."""
     budget: float | None = Field(default=None, gt=0)
     """The most that one campaign may cost; none: whoever pays off is written to."""
 
