@@ -250,7 +250,7 @@ TREATMENTS = _table(
 )
 QUARANTINE = _table(
     "quarantine",
-    (SOURCE_FILE, SOURCE_ROW),
+    (SOURCE_FILE, SOURCE_ROW, PROBLEM, CONTENT),  # another delivery may come under the same name
     {SOURCE_FILE: pl.String, SOURCE_ROW: pl.Int64, PROBLEM: pl.String, CONTENT: pl.String},
 )
 DELIVERIES = _table(

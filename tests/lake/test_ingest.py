@@ -261,6 +261,15 @@ def test_quarantine_does_not_grow_when_the_same_file_comes_again(lake: Lake):
     assert len(lake.read(t.QUARANTINE)) == 1
 
 
+def test_a_bad_row_at_the_place_of_another_nights_is_kept_too(lake: Lake):
+    for night in range(3):
+        numbered = pl.lit(31, pl.Int64).alias(t.SOURCE_ROW)
+        ingest(lake, purchases(0, 30), purchases(100 + night, 1, quantity=pl.lit(-2)).with_columns(numbered))
+    kept = lake.read(t.QUARANTINE)
+    assert kept[t.SOURCE_ROW].to_list() == [31] * 3
+    assert all(f'"e{100 + night}"' in content for night, content in enumerate(kept[t.CONTENT].sort()))
+
+
 def test_too_many_bad_rows_reject_the_delivery_and_store_nothing(lake: Lake):
     with pytest.raises(DataRejected, match=r"(?s)4 of 10 rows .* orders.csv, row 7: quantity: -1 is negative") as told:
         ingest(lake, purchases(0, 6), purchases(6, 4, quantity=pl.lit(-1)), share=0.3)
