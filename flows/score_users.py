@@ -75,7 +75,7 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
         if ingest_first:
             ingest_events(scheduler=address)
         publication = _score(settings, address)
-    print_published(runtime.open_lake(settings), publication.as_of, settings.churn)
+    print_published(runtime.open_lake(settings), publication.as_of, settings.churn, settings.source.currency)
     if publication.lacking:
         raise PartlyPublished(publication)
     return publication

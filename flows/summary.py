@@ -26,6 +26,7 @@ from flows.ingest_events import Ingestion
 _CONSOLE = Console(highlight=False, markup=False, emoji=False, width=120)  # a shop's ids may hold [brackets]
 _SAMPLE_USERS = 5
 _SHOWN_ITEMS = 3
+_SOME_CURRENCY = "the shop's currency"
 _TIERS = ("high", "medium", "low")
 _EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
 _SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
@@ -98,7 +99,7 @@ def print_decision(decision: Decision) -> None:
         _CONSOLE.print(f"  {reason}")
 
 
-def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
+def print_published(lake: Lake, as_of: datetime, churn: Churn, currency: str) -> None:
     """The riskiest users of an as-of, why, what to offer them, and when it will be known whether they left."""
     scores, lists = (lake.read_publication(table, as_of) for table in (t.CHURN_SCORES, t.RECOMMENDATIONS))
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
@@ -110,7 +111,7 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn) -> None:
     if scores.is_empty():
         return
     clock = label_clock(as_of, published_definition(scores, churn), lake.snapshot().recorded_until)
-    _CONSOLE.print(f"Whether they left is {clock}. Value at risk is in the shop's currency.")
+    _CONSOLE.print(f"Whether they left is {clock}. Value at risk is in {currency or _SOME_CURRENCY}.")
     table = Table(title="The head of the warning list", title_justify="left")
     for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):
         table.add_column(name, justify="right" if name in ("probability", "change", "at risk") else "left")

@@ -31,10 +31,12 @@ def test_users_items_and_reasons_with_brackets(tmp_path: Path, capsys: pytest.Ca
     for table, told in ((t.CHURN_SCORES, scores), (t.RECOMMENDATIONS, lists)):
         absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in told]
         publish(lake, table, table.conform(pl.DataFrame(told).with_columns(absent)), as_of=AS_OF, key="k")
-    print_published(lake, AS_OF, Churn())
+    print_published(lake, AS_OF, Churn(), "")
     page = capsys.readouterr().out
-    for words in ("[/ann]", "[red]", "from [outlet]"):
+    for words in ("[/ann]", "[red]", "from [outlet]", "Value at risk is in the shop's currency."):
         assert words in page
+    print_published(lake, AS_OF, Churn(), "EUR")
+    assert "Value at risk is in EUR." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("sample", [None, "learned from and judged on about 28% of 36,162 users: a fixed sample"])
