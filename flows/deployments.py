@@ -18,6 +18,7 @@ from everstay.errors import NotReady, SettingsError
 from everstay.interrupts import unwind_on_interrupt
 from everstay.settings import Prefect, Settings, load_settings
 from flows import runtime
+from flows.interrupted_runs import end_interrupted_runs
 
 POOL = "everstay"
 PROJECT = Path(__file__).resolve().parents[1]
@@ -38,7 +39,9 @@ def serve() -> None:
     try:
         unwind_on_interrupt()
         print(f"Prefect server at {settings.prefect.api_url}: starting, unless one answers there ...", flush=True)
-        with prefect_server(settings, environment):
+        with prefect_server(settings, environment) as is_own:
+            if is_own and (ended := end_interrupted_runs(settings.prefect.api_url)):
+                print(f"Runs that were interrupted with the last worker: {ended}, now marked as crashed.", flush=True)
             print("Deployments of prefect.yaml: applying ...", flush=True)
             apply_deployments(environment)
             print(describe_schedules(settings), flush=True)
@@ -83,15 +86,18 @@ def deployment_environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterator[None]:
+def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterator[bool]:
     """Use the server at the address in the settings, or start one there for the time of the block.
+
+    Yields:
+        Whether it was started here, so that no worker is at work yet.
 
     Raises:
         NotReady: the server does not answer in time, or the address is another machine's and nothing answers there.
     """
     url = settings.prefect.api_url
     if _answers(url):
-        yield
+        yield False
         return
     address = urlsplit(url)
     if address.hostname not in ("127.0.0.1", "localhost"):
@@ -100,7 +106,7 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
     server = subprocess.Popen(command, env=dict(environment), cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:
         _wait_for(url, server)
-        yield
+        yield True
     finally:
         _end(server)
 
