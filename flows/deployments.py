@@ -123,6 +123,8 @@ def _work(environment: Mapping[str, str]) -> None:
         while worker.poll() is None:  # not wait(): with Polars' signal handler Ctrl-C does not interrupt it
             time.sleep(0.2)
     finally:
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(2)  # a terminal's Ctrl-C has reached it too; told twice, a worker kills itself
         _end(worker)
 
 
