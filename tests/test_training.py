@@ -78,6 +78,44 @@ def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(first.net[1].weight, second.net[1].weight)
 
 
+class Drawing(Line):
+    """Draws a number as each epoch begins."""
+
+    drawn: list[float]
+
+    def on_train_epoch_start(self) -> None:
+        self.drawn.append(torch.rand(1).item())
+
+
+def test_the_seed_decides_the_first_weights_and_what_every_epoch_draws(tmp_path: Path) -> None:
+    seen = []
+    for seed in (1, 2):
+        trainer = make_trainer(Training(seed=seed, max_epochs=2), folder=tmp_path / str(seed), monitor=None)
+        module = Drawing()
+        module.drawn = module.net[1].weight.flatten().tolist()
+        fit_network(trainer, module, Batches(is_training=True))
+        seen += module.drawn
+    assert len(set(seen)) == 2 * (3 + 2)
+
+
+class Steep(Line):
+    """A loss so steep that its gradient must be cut."""
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        return 1e6 * super().training_step(batch, index)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+def test_no_step_is_longer_than_the_largest_gradient(tmp_path: Path) -> None:
+    trainer = make_trainer(Training(max_epochs=1), folder=tmp_path, monitor=None, gradient_clip=0.5)
+    module = Steep()
+    before = module.net[1].weight.detach().clone()
+    fit_network(trainer, module, Batches(is_training=True))
+    assert 0 < (module.net[1].weight - before).norm() <= 4 * 0.5
+
+
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, curves = run(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="killed"):

@@ -21,6 +21,13 @@ def test_a_planted_curve_is_found() -> None:
     assert calibrator.slope == pytest.approx(0.7, abs=0.05)
 
 
+def test_few_outcomes_make_nobody_certain() -> None:
+    """Platt's targets: (leavers + 1) / (leavers + 2) and 1 / (stayers + 2)."""
+    scores = np.array([-1.0, -1, 1, 1, 1])
+    calibrator = Calibrator.fit(scores, (scores > 0).astype(np.float64))
+    assert calibrator.probability(np.array([-1.0, 1.0])) == pytest.approx([1 / 4, 4 / 5], abs=1e-3)
+
+
 def test_probabilities_add_up_to_the_outcomes() -> None:
     scores, churned = planted(-1.0, 1.0)
     assert Calibrator.fit(scores, churned).probability(scores).mean() == pytest.approx(churned.mean(), abs=1e-3)

@@ -1,6 +1,6 @@
 """A preview of a shop's files: counts by hand, problems with examples, readiness by the rules of training."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -69,7 +69,9 @@ def answers(checks: list[Check]) -> dict[str, str]:
 
 
 def test_a_survey_counts_what_would_happen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    survey = survey_of(settings_of(tmp_path, monkeypatch))
+    survey = survey_of(
+        settings_of(tmp_path, monkeypatch, ROWS.replace("view,A,,,", "view,A,,,7"))
+    )  # a look is not paid
     assert (survey.rows_read, survey.rows_refused, survey.rows_anonymous, survey.rows_kept) == (8, 3, 1, 5)
     assert survey.rows_by_type == {t.PURCHASE: 3, t.VIEW: 2}
     assert (survey.users, survey.items, survey.paid, survey.purchases_with_item) == (2, 2, 14.5, 2)
@@ -142,6 +144,7 @@ def shop(users: int, days: int, every: int) -> str:
     ("content", "question", "verdict", "words"),
     [
         (ROWS, "Can the rows be stored?", "good", "3 of 8 rows (37.50%) cannot be stored; they would go to the quar"),
+        (ROWS + "dan,now,view,,,,\n" * 2, "Can the rows be stored?", "good", "5 of 10 rows (50.00%)"),
         (ROWS + "dan,now,view,,,,\n" * 4, "Can the rows be stored?", "stop", "more than source.max_quarantined_share"),
         (ROWS.replace("purchase", "cart"), "Are there purchases?", "stop", "map the type of an order to purchase"),
         (ROWS, "Are there purchases?", "stop", "33.3% do not name what was bought"),
@@ -177,6 +180,13 @@ def test_what_is_missing_is_told(
     check = next(check for check in check_readiness(survey_of(settings), settings) if check.question == question)
     assert check.verdict == verdict, check.words
     assert words in check.words
+
+
+def test_the_as_of_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(tmp_path, monkeypatch, shop(50, 200, 5)).model_copy(update={"as_of": date(2024, 6, 1)})
+    history, users = check_readiness(survey_of(settings), settings)[2:4]
+    assert "judged as of 2024-06-01" in history.words
+    assert "days before 2024-06-01" in users.words
 
 
 def test_a_horizon_that_is_too_short_is_told_with_the_one_that_fits(

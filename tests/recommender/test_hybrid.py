@@ -197,6 +197,15 @@ def test_answers_are_the_next_order_or_the_targets(rows: pl.DataFrame, known: Vo
     assert later.is_target.sum() == targets["item_index"].is_not_null().sum()
 
 
+def test_the_seed_decides_the_trees(rows: pl.DataFrame, known: Vocabulary, histories: Histories) -> None:
+    config = HybridConfig(moments=2, min_leaf_pairs=5)
+    one, again, other = (
+        fit_hybrid_ranker(rows, known, config, 28, seed, trees=2).ranker.scores(histories) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
 def test_a_tiny_shop_whose_targets_are_unknown_is_served() -> None:
     """Nothing can be split or validated: the trees say nothing, and lists come all the same."""
     orders = {f"u{n}": [(30.0, ["x", "y"]), (9.0, ["x"]), (2.0, ["y"])] for n in range(3)}

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
+from everstay.features import churn_labels
 from everstay.lake import Lake
 from everstay.metrics import warned
 from everstay.metrics.proportion import share_interval
@@ -21,6 +22,7 @@ from everstay.scoring.leaving import learned_definition, mature_as_ofs, with_def
 from everstay.settings import Churn, Promotion
 from everstay.storage import Folder
 from tests.publishing import publish
+from tests.strategies import AS_OF, event, frame_of
 
 EARLY, LATE = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 20, tzinfo=UTC)
 UNTIL = datetime(2024, 5, 1, tzinfo=UTC)
@@ -100,6 +102,15 @@ def test_a_mature_publication_is_judged_by_tier(past: Past):
     assert not early.learned_later
     assert (early.users, late.users, late.outcome) == (10, 10, None)
     assert str(late.clock) == "not knowable before 2024-05-20"
+
+
+def test_a_publication_is_mature_as_soon_as_its_labels_are_known_and_everybody_in_it_is_labelled():
+    known_at = EARLY + timedelta(days=30)
+    ((meant, as_ofs),) = mature_as_ofs(scores(EARLY), CHURN, known_at)
+    assert as_ofs == [EARLY]
+    assert mature_as_ofs(scores(EARLY), CHURN, known_at - timedelta(microseconds=1)) == []
+    long_ago = frame_of([event("u0", t.PURCHASE, -CHURN.look_back_days - 300.0, order="o0")])
+    assert churn_labels(long_ago, AS_OF, meant, AS_OF + timedelta(days=30))[t.USER_ID].to_list() == ["u0"]
 
 
 def _left(found: list[PastPublication]) -> dict[str, int]:

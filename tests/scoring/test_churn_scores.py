@@ -18,6 +18,7 @@ from everstay.scoring.churn_scores import score_churn_bucket
 from everstay.settings import Churn, Fairness, Settings
 from everstay.storage import Folder
 from tests.publishing import publish
+from tests.strategies import AS_OF, event, frame_of
 
 Make = Callable[..., Work]
 CHURN, SETTINGS = Churn(), Settings()
@@ -158,3 +159,9 @@ def test_the_population_bought_within_the_look_back(events: pl.DataFrame, make_w
         user for (user, _), order in bought.items() if order["net"] > 0 and any(at >= start for at in order["at"])
     }
     assert active_users(events, as_of, days)[t.USER_ID].to_list() == sorted(expected)
+
+
+def test_the_first_moment_of_the_look_back_is_in_it():
+    moments = {"inside": -84.0, "outside": -84.0 - 1e-9}
+    rows = frame_of([event(user, t.PURCHASE, days, order=user) for user, days in moments.items()])
+    assert active_users(rows, AS_OF, 84)[t.USER_ID].to_list() == ["inside"]

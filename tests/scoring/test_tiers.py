@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everstay import tables as t
-from everstay.scoring import TierBounds, assign_tiers, tier_bounds
+from everstay.scoring import TierBounds, assign_tiers, list_order, tier_bounds
 from everstay.settings import Churn, Value
 
 CHURN = Churn(high_risk_share=0.2, medium_risk_share=0.5)
@@ -48,6 +48,12 @@ def test_the_list_is_ordered_by_value_at_risk_and_unknown_values_come_last():
     scores = list_of([0.1, 0.2, 0.3, 0.9, 0.4], [50.0, 10.0, 20.0, None, 1.0])
     assert tiers_of(scores) == ["high", "low", "medium", "low", "low"]
     assert tiers_of(scores, BY_PROBABILITY) == ["low", "low", "low", "high", "medium"]
+
+
+def test_a_published_list_begins_with_what_is_known_to_be_at_risk():
+    tiers = pl.Series(t.RISK_TIER, ["low", "high", "high", "high", "medium", "high"])
+    scores = list_of([0.9, 0.9, 0.1, 0.2, 0.5, 0.2], [9.0, None, 3.0, 5.0, None, 5.0]).with_columns(tiers)
+    assert list_order(scores)[t.USER_ID].to_list() == ["u03", "u05", "u02", "u01", "u04", "u00"]
 
 
 @pytest.mark.parametrize(("budget", "users"), [(1.0, 0), (8.5, 1), (17.5, 2), (17.4, 1), (1_000.0, 5)])

@@ -76,6 +76,13 @@ def test_a_tree_that_tells_of_another_model_is_refused(churn_rows: ChurnRows) ->
     assert rules.text().startswith("No rules: the best small tree repeats ")
 
 
+def test_rules_are_judged_on_rows_they_were_not_grown_from(churn_rows: ChurnRows) -> None:
+    *seen, held = ((rows, Planted().parts(rows).sum(axis=1) - 2) for rows in parts_of(churn_rows))
+    rules = distil(*seen, (held[0], held[1][::-1]))
+    assert rules.tree is None
+    assert rules.fidelity < 0
+
+
 def test_what_is_undefined_is_told_on_its_side(churn_rows: ChurnRows) -> None:
     samples = ((rows, rows["gap_std_days"].is_null().cast(pl.Float64).to_numpy()) for rows in parts_of(churn_rows))
     rules = distil(*samples)
