@@ -63,9 +63,10 @@ def report_run(run: PipelineRun, settings: Settings, scheduler: str) -> Path:
         scheduler: Dask scheduler for the counts of retention.
     """
     registry = Registry(settings.mlflow)
-    decided = zip(run.trainings, run.decisions, strict=True)
-    run = replace(run, trainings=[_as_decided(*one, registry) for one in decided])
-    page = tasks.write_page(_report(run, registry, settings, scheduler), Path(settings.report_folder, "report.html"))
+    pairs = zip(run.trainings, run.decisions, strict=True)
+    decided = replace(run, trainings=[_as_decided(*one, registry) for one in pairs])
+    report = _report(decided, registry, settings, scheduler)
+    page = tasks.write_page(report, Path(settings.report_folder, "report.html"))
     as_of = run.features.split.test
     run_id = tasks.log_report(
         registry,

@@ -156,11 +156,10 @@ def test_too_many_bad_rows_stop_the_flow_with_file_and_row(
 
 
 def test_an_expectation_that_fails_stops_before_anything_is_stored(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    first = files_shop(shop, monkeypatch)
     ingest_events()
     before = lake_of(shop).snapshot()
-    files_shop(shop, monkeypatch, pl.lit(None, pl.String).alias(t.ITEM_ID))
-    spoiled = pl.col(t.EVENT_ID) + "-again"
-    first = sorted((shop / "exports").glob("events-*.parquet"))[0]
+    spoiled = (pl.lit(None, pl.String).alias(t.ITEM_ID), pl.col(t.EVENT_ID) + "-again")
     pl.read_parquet(first).with_columns(spoiled).write_parquet(first)
     with pytest.raises(DataRejected) as told:
         ingest_events()

@@ -149,7 +149,7 @@ class BasketBatches:
             if len(drawn.user):
                 asked = drawn
             elif asked is None:
-                asked = self._latest()
+                asked = self.latest()
             if len(asked.user):
                 yield answer(self.questioner, asked, self._negatives(generator))
 
@@ -161,7 +161,7 @@ class BasketBatches:
         week = np.sort(self.weeks[np.argpartition(-keys, count - 1, axis=1)[:, :count]], axis=1)[:, ::-1].ravel()
         return self._ask(np.repeat(users, count), week)
 
-    def _latest(self) -> Asked:
+    def latest(self) -> Asked:
         """Questions of the latest week at which any has an answer, of at most `batch_users` users."""
         asked = (self._ask(self.users, np.full(len(self.users), week)) for week in self.weeks)
         found = next((some for some in asked if len(some.user)), Asked(*np.empty((3, 0), np.int64)))

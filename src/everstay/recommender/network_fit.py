@@ -113,6 +113,8 @@ def measure_features(network: RepeatNetwork, batches: BasketBatches, histories: 
     count = min(len(batches.users), -(-_MEASURED_QUESTIONS // batches.config.questions_per_user))
     users = np.sort(generator.choice(batches.users, count, replace=False))
     asked = batches.draw(users, generator)
+    if not len(asked.user):  # few of many users came back
+        asked = batches.latest()
     if not len(asked.user):
         raise NotReady("nobody has a second order within the horizon: the network has nothing to learn from")
     own = own_items(histories, repeats, asked.user, asked.seen_until, asked.days_ago)
