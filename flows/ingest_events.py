@@ -29,7 +29,7 @@ class Ingestion:
         result: counts of rows.
         data_version: names the lake's tables after it.
         expectations: how many were judged.
-        warnings: expectations of severity *warn* that did not hold, in words.
+        warnings: expectations of severity `warning` that did not hold, in words.
         report: the page that shows them all; None when there was nothing new to judge.
     """
 
@@ -49,7 +49,7 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
 
     Raises:
         SourceError: the source cannot be read.
-        DataRejected: an expectation of severity *fail* does not hold; the lake is as before.
+        DataRejected: an expectation of severity `critical` does not hold; the lake is as before.
     """
     settings, logger = load_settings(), get_run_logger()
     lake = runtime.open_lake(settings)

@@ -10,8 +10,6 @@ from everstay.lake.snapshot import in_declared_order
 from everstay.lake.table_version import names_below
 from everstay.storage import Folder
 
-_FILES = {"path": pl.String, "low": t.TIME, "high": t.TIME}
-
 
 class Publications:
     """A table in which each publication has files of its own, as `Lake.publish_parts` writes them.
