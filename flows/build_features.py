@@ -25,6 +25,7 @@ class FeatureSet:
         snapshot: of the events.
         split: the as-ofs.
         key: names what decided them.
+        is_new: whether this run made them.
         users: with a label.
         share: of them, whose features are stored at every as-of; all are at the last.
     """
@@ -32,6 +33,7 @@ class FeatureSet:
     snapshot: Snapshot
     split: TimeSplit
     key: str
+    is_new: bool
     users: int
     share: float
 
@@ -61,7 +63,7 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
         stored = lake.read(t.CHURN_LABELS)
         users = 0 if stored is None else stored[t.USER_ID].n_unique()
         share = sample_share(users, settings.churn.max_users)
-        return FeatureSet(snapshot, split, key, users=users, share=share)
+        return FeatureSet(snapshot, split, key, is_new=False, users=users, share=share)
     work = partial(runtime.parts_folder, settings)
     known_at, suites = snapshot.recorded_until, Path(settings.expectations_folder)
     with runtime.dask_scheduler(settings, scheduler) as address:
@@ -78,7 +80,7 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
     runtime.show_validation(reports, settings, "build-features")
     tasks.replace_table(lake, t.USER_FEATURES, features, key=key)
     tasks.replace_table(lake, t.CHURN_LABELS, labels, key=key)
-    return FeatureSet(snapshot, split, key, users=users, share=share)
+    return FeatureSet(snapshot, split, key, is_new=True, users=users, share=share)
 
 
 def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
