@@ -50,5 +50,13 @@ def test_a_clock_that_went_back_removes_nothing(settings: Settings):
     assert folder.exists()
 
 
+def test_a_folder_in_which_something_just_vanished_is_in_use(settings: Settings):
+    folder = make(runtime.work_folder(settings, "churn", "busy"), 30)
+    (folder / "candidates" / "gone").symlink_to(folder / "nowhere")
+    os.utime(folder / "candidates", (time.time() - 30 * DAY,) * 2)
+    assert leftovers.remove_unused(settings) == []
+    assert folder.exists()
+
+
 def test_a_new_shop_has_nothing_to_remove(settings: Settings):
     assert leftovers.remove_unused(settings) == []

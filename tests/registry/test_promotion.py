@@ -28,7 +28,10 @@ def test_a_better_challenger_is_promoted_and_the_reason_has_the_numbers():
     )
 
 
-@pytest.mark.parametrize(("difference", "word"), [(TIED, "tie"), (WORSE, "worse"), (Interval(0.0, 0.0, 0.0), "tie")])
+@pytest.mark.parametrize(
+    ("difference", "word"),
+    [(TIED, "tie"), (WORSE, "worse"), (Interval(0.0, 0.0, 0.0), "tie"), (Interval(-0.01, -0.03, 0.01), "tie")],
+)
 def test_a_tied_or_worse_challenger_is_not(difference: Interval, word: str):
     decision = decide(CHAMPION, CHALLENGER, evidence(difference), POLICY)
     assert not decision.is_promoted

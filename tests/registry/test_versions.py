@@ -9,7 +9,14 @@ from everstay.registry.artifact import ArtifactRefused, artifact_digest, load_ar
 from everstay.registry.refs import RunRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import discard_run, find_run, log_candidate
-from everstay.registry.versions import challenger, champion, download, register_challenger, why_lost
+from everstay.registry.versions import (
+    challenger,
+    champion,
+    describe_decision,
+    download,
+    register_challenger,
+    why_lost,
+)
 
 Make = Callable[..., CandidateReport]
 
@@ -28,6 +35,16 @@ def test_a_run_becomes_a_described_version_once(registry: Registry, run: RunRef)
     assert stored.description.startswith("network: test_metric 0.8000 (0.7000 to 0.9000)")
     assert (stored.tags["metric"], stored.tags["data_version"]) == ("test_metric", "events-0")
     assert registry.client.get_registered_model("churn").description.startswith("Who is about to leave")
+
+
+def test_only_the_latest_decision_is_told_of_a_version(registry: Registry, run: RunRef):
+    register_challenger(registry, "churn", run, metric="test_metric")
+    for words in ("refused on Monday", "promoted on Tuesday"):
+        describe_decision(registry, "churn", "1", words)
+    described = registry.client.get_model_version("churn", "1").description
+    assert described.startswith("network: test_metric 0.8000")
+    assert described.endswith("promoted on Tuesday")
+    assert "Monday" not in described
 
 
 def test_without_a_champion_there_is_none(registry: Registry, run: RunRef):
