@@ -52,8 +52,13 @@ def build_features(scheduler: str | None = None) -> FeatureSet:
         NotReady: no events, or too short a history for the churn definition.
         DataRejected: a computed table breaks an expectation; the stored one is as before.
     """
-    settings, logger = load_settings(), get_run_logger()
-    lake = runtime.open_lake(settings)
+    settings = load_settings()
+    with runtime.working_alone(settings):
+        return _build(settings, scheduler)
+
+
+def _build(settings: Settings, scheduler: str | None) -> FeatureSet:
+    lake, logger = runtime.open_lake(settings), get_run_logger()
     snapshot = lake.snapshot()
     split = choose_split(snapshot, settings)
     key = feature_key(snapshot, split, settings)

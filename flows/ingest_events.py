@@ -15,7 +15,7 @@ from everstay.lake import (
     known_deliveries,
     read_otherwise,
 )
-from everstay.settings import load_settings
+from everstay.settings import Settings, load_settings
 from everstay.sources import open_source
 from everstay.validation import ValidationReport
 from flows import runtime, tasks
@@ -51,8 +51,13 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
         SourceError: the source cannot be read.
         DataRejected: an expectation of severity `critical` does not hold; the lake is as before.
     """
-    settings, logger = load_settings(), get_run_logger()
-    lake = runtime.open_lake(settings)
+    settings = load_settings()
+    with runtime.working_alone(settings):
+        return _ingest(settings, scheduler)
+
+
+def _ingest(settings: Settings, scheduler: str | None) -> Ingestion:
+    lake, logger = runtime.open_lake(settings), get_run_logger()
     known = known_deliveries(lake)
     source = open_source(settings.source, runtime.recorded_until(lake), known)
     logger.info("reading %s", settings.source.kind)

@@ -29,6 +29,11 @@ def train_churn(scheduler: str | None = None) -> Training:
         NotReady: too little history, or nobody left, or nobody stayed.
     """
     settings = load_settings()
+    with runtime.working_alone(settings):
+        return _train(settings, scheduler)
+
+
+def _train(settings: Settings, scheduler: str | None) -> Training:
     with runtime.dask_scheduler(settings, scheduler) as address:
         features = build_features(scheduler=address)
         rows = churn_rows(features, settings, address)

@@ -32,6 +32,11 @@ def train_recommender(scheduler: str | None = None) -> Training:
         NotReady: too little history, or no basket to judge by.
     """
     settings = load_settings()
+    with runtime.working_alone(settings):
+        return _train(settings, scheduler)
+
+
+def _train(settings: Settings, scheduler: str | None) -> Training:
     snapshot = runtime.open_lake(settings).snapshot()
     as_of = choose_split(snapshot, settings).test
     with runtime.dask_scheduler(settings, scheduler) as address:

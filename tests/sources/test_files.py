@@ -15,6 +15,7 @@ from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import FilesSource, Source
 from everstay.sources import open_source
+from everstay.sources.csv_text import STRAY
 from everstay.sources.storage import explained
 from tests.sources.reading import COLUMNS, HEADER, ROWS, files_settings, read_files, refusal_of
 
@@ -302,7 +303,7 @@ def test_a_quotation_mark_that_swallows_rows_up_to_the_next(write: Write) -> Non
     rows = [f"{day},ann,{marks.get(day, '')}A,buy,2024-05-0{day} 12:00:00,1,2,fine" for day in range(1, 9)]
     staged = read_files(files_settings(write(HEADER + "\n".join(rows) + "\n")))
     told = staged.filter(pl.col(t.PROBLEM).is_not_null()).select(t.SOURCE_ROW, t.PROBLEM, t.ITEM_ID).rows()
-    assert told == [(3, "text goes on behind a quotation: is a mark before it without its partner?", None)]
+    assert told == [(3, STRAY, None)]
     assert staged[t.EVENT_ID].drop_nulls().to_list() == ["1", "2", "7", "8"]
 
 
@@ -478,12 +479,15 @@ def test_quotations_that_are_right(write: Write, value: str, read: str | None) -
     assert staged[t.PROBLEM].null_count() == staged.height
 
 
-def test_a_file_without_a_column_of_numbers_that_another_has_is_refused(write: Write, tmp_path: Path) -> None:
+def test_a_file_without_a_column_of_numbers_that_another_has_is_told(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "later.csv").write_text((HEADER + ROWS).replace("total", "sum", 1))
     native = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.AMOUNT}
     write((HEADER + ROWS).replace("total", "amount", 1))
-    message = refusal_of(files_settings(tmp_path / "*.csv", columns=native))
-    assert "later.csv: no column 'amount' for amount, which" in message
+    read_files(files_settings(tmp_path / "*.csv", columns=native))
+    assert "later.csv: no column 'amount', which" in caplog.text
+    assert "events.csv has: amount is 0 there" in caplog.text
 
 
 def test_a_column_called_as_one_of_ours_but_for_capitals_is_told(

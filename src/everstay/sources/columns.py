@@ -60,22 +60,17 @@ def required_event_columns(settings: MappedSource) -> set[str]:
     return required
 
 
-def check_agreement(columns: Mapping[str, Mapping[str, str]]) -> None:
-    """Make sure that no file lacks a column of numbers that another one has: its rows would be of one piece, and free.
+def warn_of_gaps(columns: Mapping[str, Mapping[str, str]]) -> None:
+    """Log files that lack a column of numbers which another one has: what they sell has the usual value.
 
     Args:
         columns: of each file, from `match_columns`.
-
-    Raises:
-        SourceError: one does; names both.
     """
     for ours in (t.QUANTITY, t.AMOUNT, t.DISCOUNT):
         having = [file for file, matched in columns.items() if ours in matched]
-        if having and (lacking := next((file for file in columns if file not in having), None)):
-            raise SourceError(
-                f"{lacking}: no column '{columns[having[0]][ours]}' for {ours}, which {having[0]} has: "
-                "export both alike, or read them apart"
-            )
+        for lacking in set(columns).difference(having) if having else ():
+            theirs, usual = columns[having[0]][ours], 1 if ours == t.QUANTITY else 0
+            log.warning("%s: no column '%s', which %s has: %s is %d there", lacking, theirs, having[0], ours, usual)
 
 
 def warn_of_namesakes(table: t.Table, header: Header, matched: Mapping[str, str], origin: str) -> None:

@@ -17,7 +17,7 @@ from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
 
 _NO_CHARACTER = "\ufffd"  # what decoding puts in the place of bytes that are none
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_STRAY = "text goes on behind a quotation: is a mark before it without its partner?"
+STRAY = "text goes on behind a quotation: is a mark before it without its partner, or escaped by a backslash?"
 _MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
 
 
@@ -112,7 +112,7 @@ def _without_strays(block: Block, stray: Sequence[int]) -> Block:
     if not is_stray.any():
         return block
     texts = block.raw.filter(is_stray).select(pl.concat_str(pl.all(), separator=",", ignore_nulls=True)).to_series()
-    told = unread_rows((number, _STRAY, text) for number, text in zip(block.rows.filter(is_stray), texts, strict=True))
+    told = unread_rows((number, STRAY, text) for number, text in zip(block.rows.filter(is_stray), texts, strict=True))
     kept = ~is_stray
     unread = pl.concat([block.unread, told]).sort(t.SOURCE_ROW)
     return Block(block.rows.filter(kept), block.raw.filter(kept), unread, block.is_quoted)

@@ -13,10 +13,10 @@ from everstay.code_version import code_version
 from everstay.settings import FilesSource
 from everstay.sources.blocks import Part
 from everstay.sources.columns import (
-    check_agreement,
     check_mapping,
     match_columns,
     required_event_columns,
+    warn_of_gaps,
     warn_of_namesakes,
 )
 from everstay.sources.contract import Chunk
@@ -55,7 +55,7 @@ class Files:
             columns[file] = match_columns(t.EVENTS, header, self._settings, required, file)
             if not header.is_open:
                 warn_of_namesakes(t.EVENTS, header, columns[file], file)
-        check_agreement(columns)
+        warn_of_gaps(columns)
         chunks: list[Chunk] = []
         for file, matched in columns.items():
             parts = split(file, self._settings.chunk_rows)
