@@ -81,6 +81,6 @@ bench: $(READY)  ## the benchmarks on the default data: steps, recommendation an
 	$(BIN)/python -m benchmarks.churn_quality
 	$(BIN)/python -m benchmarks.recommendation_quality
 
-clean:  ## remove the environment, the lake, the models and every report
+clean:  ## remove the environment, and the lake, models and reports where they lie by default
 	rm -rf $(VENV) data reports .prefect benchmarks/.peers benchmarks/.recommender_peers benchmarks/results
 	find mlruns -mindepth 1 ! -name README.md -delete

@@ -38,8 +38,8 @@ def back_test(scheduler: str | None = None) -> Path:
         NotReady: there are no events, or nothing was published.
     """
     settings = load_settings()
-    snapshot = runtime.open_lake(settings).snapshot()
-    with runtime.dask_scheduler(settings, scheduler) as address:
+    with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
+        snapshot = runtime.open_lake(settings).snapshot()
         section = back_test_part(snapshot, settings, address)
     report = Report("Back-test", f"Publications until {snapshot.recorded_until:%Y-%m-%d}.", [section])
     page = tasks.write_page(report, Path(settings.report_folder, "back-test.html"))

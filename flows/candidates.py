@@ -109,9 +109,8 @@ def judged_by(model: ModelName, settings: Settings) -> dict[str, Any]:
     """Settings by which a candidate is judged and from which it learns nothing: others make another run of it."""
     judged: dict[str, Any] = settings.promotion.model_dump(mode="json", include={"confidence", "resamples"})
     if model == "churn":
-        judged["value"], judged["fairness"] = (
-            one.model_dump(mode="json") for one in (settings.value, settings.fairness)
-        )
+        judged["value"] = settings.value.model_dump(mode="json")
+        judged["fairness"] = settings.fairness.model_dump(mode="json")
         judged["high_risk_share"] = settings.churn.high_risk_share
     return judged
 

@@ -27,7 +27,7 @@ def churn_definition(scheduler: str | None = None) -> Path:
     known_until = snapshot.recorded_until
     if settings.as_of is not None:
         known_until = min(known_until, datetime.combine(settings.as_of, time(), UTC))
-    with runtime.dask_scheduler(settings, scheduler, writes=False) as address:
+    with runtime.dask_scheduler(settings, scheduler) as address:
         found = tasks.advise_definition(snapshot, snapshot.first_event_at, known_until, settings.churn, address)
     section = definition_section(found, settings.churn, len(FEATURES))
     report = Report("Horizon advice", f"By what was known until {known_until:%Y-%m-%d %H:%M} UTC.", [section])

@@ -44,7 +44,7 @@ def find_users(items: Sequence[str] = (), category: str = "", users: int = 100, 
     wanted = list(items) or items_of(snapshot.read(t.ITEMS), category)
     work = Work(snapshot, tasks.download_artifact(registry, champion), champion.version, as_of)
     folder = runtime.parts_folder(settings, "campaign")
-    with runtime.dask_scheduler(settings, scheduler, writes=False) as address:
+    with runtime.dask_scheduler(settings, scheduler) as address:
         found = tasks.find_campaign_users(work, settings.recommender, wanted, users, folder, address)
     file = Path(settings.report_folder, "campaign.csv")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def retention_pipeline() -> None:
     """
     settings = load_settings()
     check_settings(settings)
-    with runtime.dask_scheduler(settings, None) as scheduler:
+    with runtime.working_alone(settings), runtime.dask_scheduler(settings, None) as scheduler:
         ingestion = ingest_events(scheduler=scheduler)
         check_data(runtime.open_lake(settings).snapshot(), settings)
         features = build_features(scheduler=scheduler)

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -72,25 +72,29 @@ def parts_folder(settings: Settings, name: str) -> Folder:
 
 
 @contextmanager
-def dask_scheduler(settings: Settings, scheduler: str | None, *, writes: bool = True) -> Iterator[str]:
+def dask_scheduler(settings: Settings, scheduler: str | None) -> Iterator[str]:
     """The scheduler of the calling flow, or one for this flow alone.
 
     Args:
         settings: says which, or how many local workers.
         scheduler: address that the calling flow opened; None when this flow was started by itself.
-        writes: whether what lies between steps is written, so that another run has to wait.
     """
     set_logs()
     if scheduler is not None:
         yield scheduler
     else:
-        with working_alone(settings) if writes else nullcontext(), open_cluster(settings.dask) as address:
+        with open_cluster(settings.dask) as address:
             yield address
 
 
 @contextmanager
 def working_alone(settings: Settings) -> Iterator[None]:
-    """Wait until no other run of this machine works with the lake; one that is killed no longer does."""
+    """Wait until no other run of this machine works with the lake; one that is killed no longer does.
+
+    Raises:
+        SettingsError: the lake's folder cannot be written.
+    """
+    open_lake(settings)  # checks it
     file = work_folder(settings) / "lock"
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, thread_local=False, is_singleton=True)  # a flow within a flow has it already

@@ -71,7 +71,7 @@ def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Pub
         DataRejected: a scored table breaks an expectation; what was published before stays.
     """
     settings = load_settings()
-    with runtime.dask_scheduler(settings, scheduler) as address:
+    with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
         if ingest_first:
             ingest_events(scheduler=address)
         publication = _score(settings, address)

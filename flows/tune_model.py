@@ -58,7 +58,7 @@ def tune_model(model: str = _DEFAULT, trials: int = 20, scheduler: str | None = 
     """
     room, candidate = split_name(model)
     settings = load_settings()
-    with runtime.dask_scheduler(settings, scheduler) as address:
+    with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
         judged = _churn_rows(settings, address) if room == "churn" else _recommender_rows(settings, address)
     tune = tasks.tune_churn_candidate if room == "churn" else tasks.tune_recommender_candidate
     search = tune(candidate, judged.rows, settings, trials)

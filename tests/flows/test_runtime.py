@@ -34,6 +34,8 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_key(tmp_path: Path, l
     settings = Settings(data=Data(folder=lake), report_folder=reports)
     with pytest.raises(SettingsError, match=rf"^{key} '.*' in everstay\.toml cannot be written: "):
         runtime.open_lake(settings)
+    with pytest.raises(SettingsError, match=f"^{key} "), runtime.working_alone(settings):
+        pass
 
 
 @pytest.mark.parametrize("mark", ["#", "?", "[", "%"])

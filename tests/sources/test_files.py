@@ -3,7 +3,7 @@
 import gzip
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -496,3 +496,21 @@ def test_a_column_called_as_one_of_ours_but_for_capitals_is_told(
     native = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.AMOUNT}
     read_files(files_settings(write((HEADER + ROWS).replace("total", "Amount", 1)), columns=native))
     assert "column 'Amount' is not read: if it is amount, name it in [columns] of the source" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ours", "value", "kept"),
+    [
+        (t.SESSION_ID, timedelta(hours=1), "1:00:00"),
+        (t.TEXT, [b"a", b"b"], "[b'a', b'b']"),
+        (t.TEXT, ["and long " * 20], "and long " * 20),
+    ],
+)
+def test_what_is_no_plain_value_is_told_and_kept(tmp_path: Path, ours: str, value: object, kept: str) -> None:
+    file = tmp_path / "events.parquet"
+    pl.DataFrame({t.USER_ID: ["ann"], t.OCCURRED_AT: ["2024-05-01"], "odd": [value]}).write_parquet(file)
+    settings = FilesSource(events=str(file), columns={ours: "odd"}, default_event_type=t.VIEW)
+    told = read_files(settings).select(t.PROBLEM, t.CONTENT).row(0)
+    assert told[0].startswith(f"{ours}: ")
+    assert told[0].endswith(" is not a plain value")
+    assert kept in told[1]

@@ -73,7 +73,7 @@ def resolve_bucket(
     folder: Folder,
     token: str,
     stored: TableVersion | None,
-    read_before: Sequence[str] = (),
+    read_before: Sequence[str],
 ) -> BucketOutcome:
     """Drop rows stored already, refuse ids used for two different events, sort, write into the table's folder."""
     bucket, place = numbered
@@ -91,10 +91,15 @@ def resolve_bucket(
         folder.write_frame(refused[0], to_quarantine(conflicts))
     rows_duplicate = len(delivered) - len(events) - len(conflicts)
     file = write_bucket(lake, f"{token}.parquet", bucket, events) if len(events) else None
-    again = (
-        pc.is_in(fresh[t.SOURCE_FILE].cast(pa.string()), pa.array(read_before, pa.string())) if read_before else None
-    )
-    return BucketOutcome(file, rows_duplicate, refused, 0 if again is None else pc.sum(again).as_py() or 0)
+    return BucketOutcome(file, rows_duplicate, refused, _count_of(fresh, read_before))
+
+
+def _count_of(rows: pa.Table, origins: Sequence[str]) -> int:
+    """How many rows come from these files."""
+    if not origins:
+        return 0
+    is_of = pc.is_in(rows[t.SOURCE_FILE].cast(pa.string()), pa.array(origins, pa.string()))
+    return pc.sum(is_of).as_py() or 0
 
 
 def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVersion) -> tuple[pa.Table, pl.DataFrame]:

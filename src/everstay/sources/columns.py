@@ -67,20 +67,21 @@ def warn_of_gaps(columns: Mapping[str, Mapping[str, str]]) -> None:
         columns: of each file, from `match_columns`.
     """
     for ours in (t.QUANTITY, t.AMOUNT, t.DISCOUNT):
-        having = [file for file, matched in columns.items() if ours in matched]
-        for lacking in set(columns).difference(having) if having else ():
-            theirs, usual = columns[having[0]][ours], 1 if ours == t.QUANTITY else 0
-            log.warning("%s: no column '%s', which %s has: %s is %d there", lacking, theirs, having[0], ours, usual)
+        having = next((file for file, matched in columns.items() if ours in matched), None)
+        if having is None:
+            continue
+        theirs, usual = columns[having][ours], 1 if ours == t.QUANTITY else 0
+        for lacking in (file for file, matched in columns.items() if ours not in matched):
+            log.warning("%s: no column '%s', which %s has: %s is %d there", lacking, theirs, having, ours, usual)
 
 
 def warn_of_namesakes(table: t.Table, header: Header, matched: Mapping[str, str], origin: str) -> None:
     """Log columns that are not read but called, save for capitals and spaces, as one of ours that is absent."""
     absent = {_simple(ours): ours for ours in table.columns if ours not in matched}
-    for name in set(header.names).difference(matched.values()):
-        if ours := absent.get(_simple(name)):
-            log.warning(
-                "%s: column '%s' is not read: if it is %s, name it in [columns] of the source", origin, name, ours
-            )
+    words = "%s: column '%s' is not read: if it is %s, name it in [columns] of the source"
+    for name in header.names:
+        if name not in matched.values() and (ours := absent.get(_simple(name))):
+            log.warning(words, origin, name, ours)
 
 
 def _simple(name: str) -> str:

@@ -15,9 +15,11 @@ from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, 
 from everstay.sources.quotations import Quotations
 from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
 
+STRAY = "text goes on behind a quotation: is a mark before it without its partner, or escaped by a backslash?"
+"""What is said of a row of which the marks do not match."""
+
 _NO_CHARACTER = "\ufffd"  # what decoding puts in the place of bytes that are none
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-STRAY = "text goes on behind a quotation: is a mark before it without its partner, or escaped by a backslash?"
 _MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
 
 
@@ -57,12 +59,12 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
             rows = _row_numbers(read, raw.height, skipped)
             read += raw.height
             until = int(np.searchsorted(skipped, rows[-1]))
-            block = Block(rows, raw.select(columns), _unread(unread[told:until]), is_quoted=file.quotations.has_any)
+            block = Block(rows, raw, _unread(unread[told:until]), is_quoted=file.quotations.has_any)
             yield _without_strays(block, file.quotations.stray)
             told = until
         _refuse_a_cut(part.name, file, read, unread)
     if unread[told:]:
-        yield Block(pl.Series([], dtype=pl.Int64), raw.select(columns).clear(), _unread(unread[told:]))
+        yield Block(pl.Series([], dtype=pl.Int64), raw.clear(), _unread(unread[told:]))
 
 
 class _WatchedStream(io.RawIOBase):
@@ -113,9 +115,8 @@ def _without_strays(block: Block, stray: Sequence[int]) -> Block:
         return block
     texts = block.raw.filter(is_stray).select(pl.concat_str(pl.all(), separator=",", ignore_nulls=True)).to_series()
     told = unread_rows((number, STRAY, text) for number, text in zip(block.rows.filter(is_stray), texts, strict=True))
-    kept = ~is_stray
     unread = pl.concat([block.unread, told]).sort(t.SOURCE_ROW)
-    return Block(block.rows.filter(kept), block.raw.filter(kept), unread, block.is_quoted)
+    return Block(block.rows.filter(~is_stray), block.raw.filter(~is_stray), unread, block.is_quoted)
 
 
 def _refuse_a_cut(name: str, file: _WatchedStream, read: int, unread: list[pa.csv.InvalidRow]) -> None:

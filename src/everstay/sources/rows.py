@@ -60,8 +60,8 @@ def _writable(raw: pl.DataFrame) -> pl.DataFrame:
 def _as_plain(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Binary:
         return column.bin.encode("base64")
-    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Duration):
-        return pl.Series(column.name, [str(value)[:_SHOWN_CHARACTERS] for value in column], pl.String)
+    if column.dtype == pl.Duration or (column.dtype.is_nested() and "Binary" in str(column.dtype)):
+        return pl.Series(column.name, [str(value) for value in column.to_list()], pl.String)
     return printable(column)
 
 

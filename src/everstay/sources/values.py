@@ -12,7 +12,7 @@ _SHOWN_CHARACTERS = 80
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _FIRST_SECOND, _END_SECOND = 100_000_000, 4_200_000_000  # 1973 to 2103: the ranges of the units never overlap
 _FIRST_TIME, _LAST_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # since 1970: 0001-01-01 and 9999-12-31
+_FIRST_DAY, _LAST_DAY = ((day - datetime(1970, 1, 1, tzinfo=UTC)).days for day in (_FIRST_TIME, _LAST_TIME))
 _UNITS_PER_DAY = {"days": 1, "ms": 86_400_000, "us": 86_400_000_000}
 _FOUR_DIGITS = datetime(1000, 1, 1, tzinfo=UTC)  # from here on a year has them
 _UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
@@ -150,10 +150,8 @@ def _times(raw: pl.Series, time_zone: str) -> pl.Series:
         times = times.zip_with(times.is_not_null(), attempt)
         if times.null_count() == raw.null_count():
             break
-    is_short = ((times < _FOUR_DIGITS) & ~raw.str.contains(r"^\s*\d{4}")).fill_null(
-        value=False
-    )  # 23-01-31: which century?
-    return pl.select(pl.when(~is_short).then(times)).to_series() if is_short.any() else times
+    has_no_century = (times < _FOUR_DIGITS) & ~raw.str.contains(r"^\s*\d{4}")  # 23-01-31
+    return pl.select(pl.when(~has_no_century).then(times)).to_series() if has_no_century.any() else times
 
 
 def _readings(raw: pl.Series, time_zone: str) -> Iterator[pl.Series]:
