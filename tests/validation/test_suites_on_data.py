@@ -216,6 +216,14 @@ def test_a_corruption_is_rejected_by_the_expectation_meant_for_it(
         report.raise_for_failures()
 
 
+@pytest.mark.parametrize("column", [t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID])
+def test_a_word_for_missing_in_an_id_that_may_be_missing_is_a_warning(column: str, clean: Clean, check: Check) -> None:
+    report = check(t.EVENTS, first_is(column, "NULL")(clean[t.EVENTS.name]))
+    (warning,) = report.warnings
+    assert warning.examples[0] == f"{column} = NULL where event_id = e0"
+    report.raise_for_failures()
+
+
 def check_each_half(table: t.Table, frame: pl.DataFrame, check: Check, folder: Path) -> ValidationReport:
     """Validate the rows but the last, and the last alone, as two parts: the double is then in another part."""
     return check(table, frame, parts=2, folder=folder, split=pl.int_range(pl.len()) // (len(frame) - 1))

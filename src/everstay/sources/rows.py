@@ -7,9 +7,9 @@ from everstay.event_ids import content_ids
 from everstay.settings import MappedSource
 from everstay.sources.blocks import Block
 from everstay.sources.contract import stage
-from everstay.sources.values import printable, read_column
+from everstay.sources.values import IDS, printable, read_column
 
-_IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID, t.PLATFORM)
+_ONE_LINE = (*IDS, t.PLATFORM)
 _SHOWN_CHARACTERS = 80
 _NEEDS_VALUE = (t.PURCHASE, t.RETURN)
 # What a quantity is when a shop does not say: these take, or put back, one piece; a view or a message moves nothing.
@@ -38,7 +38,7 @@ def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.Data
     there = {ours: theirs for ours, theirs in columns.items() if theirs in block.raw.columns}
     read = [read_column(block.raw[theirs], ours, time_zone) for ours, theirs in there.items()]
     if block.is_quoted:
-        read = [_without_line_breaks(*one) if one[0].name in _IDS else one for one in read]
+        read = [_without_line_breaks(*one) if one[0].name in _ONE_LINE else one for one in read]
     words = pl.DataFrame([problem.alias(value.name) for value, problem in read])
     is_bad = pl.any_horizontal(pl.all().is_not_null())
     typed = pl.DataFrame([block.rows.alias(t.SOURCE_ROW), *(value for value, _ in read)])

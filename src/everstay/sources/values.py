@@ -8,6 +8,9 @@ import polars as pl
 from everstay import tables as t
 from everstay.blanks import is_blank
 
+IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
+"""Columns that name something: a number in one is a name, however it is written."""
+
 _SHOWN_CHARACTERS = 80
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _FIRST_SECOND, _END_SECOND = 100_000_000, 4_200_000_000  # 1973 to 2103: the ranges of the units never overlap
@@ -86,7 +89,7 @@ def _conversion(name: str, time_zone: str) -> tuple[Callable[[pl.Series], pl.Ser
     if dtype == pl.Boolean:
         return _booleans, "true or false"
     if dtype == pl.String:
-        return _texts, "text"
+        return (_ids if name in IDS else _texts), "text"
     if dtype == pl.Int32:
         return lambda raw: _whole_numbers(raw).cast(dtype, strict=False), "a whole number"
     return lambda raw: _numbers(raw).cast(dtype), "a number"
@@ -103,6 +106,14 @@ def _problems(raw: pl.Series, value: pl.Series, before: str, after: str) -> pl.S
     shown = raw.cast(pl.String).str.slice(0, _SHOWN_CHARACTERS)
     words = pl.lit(before + "'") + shown + pl.lit("'" + after)
     return pl.select(pl.when(is_wrong).then(words)).to_series()
+
+
+def _ids(raw: pl.Series) -> pl.Series:
+    """The same where a number is written as text: `17850.0` in a CSV is who `17850` is in another file."""
+    text = _texts(raw)
+    if raw.dtype == pl.String and text.str.ends_with(".0").any():
+        return text.str.replace(r"^(-?\d+)\.0$", "$1")
+    return text
 
 
 def _texts(raw: pl.Series) -> pl.Series:
