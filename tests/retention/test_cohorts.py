@@ -69,6 +69,33 @@ def test_a_forecast_knows_nothing_of_what_came_later(orders: pl.DataFrame):
     assert_frame_equal(past, then.drop(BOUGHT))
 
 
+def test_the_width_of_an_interval_is_learned_from_the_last_twelve_origins_that_are_due():
+    histories = cohort_counts(weekly_orders(users=400, weeks=17, seed=4), periods(17), 2).histories
+
+    def widths(without: pl.Expr, step: int) -> list[float]:
+        """Of everybody's intervals one and two weeks ahead, had nobody come `step` weeks after these origins."""
+        bought = pl.when(without).then(pl.col(buys(step)) * 0).otherwise(pl.col(buys(step)))
+        told = forecast(histories.with_columns(bought.alias(buys(step))), 17, 2, 20)
+        now = told.filter(pl.col(ORIGIN) == 17, pl.col(COHORT) == ALL).sort("ahead")
+        return (now[HIGH] - now[LOW]).to_list()
+
+    one_week, two_weeks = widths(pl.lit(False), 1)
+    for origin in (17 - 1, 17 - 12):
+        wider, as_before = widths(pl.col(ORIGIN) == origin, 1)
+        assert wider > one_week
+        assert as_before == two_weeks
+    assert widths(pl.col(ORIGIN) == 17 - 13, 1) == [one_week, two_weeks]
+    assert widths(pl.col(ORIGIN) == 17 - 2, 2)[1] > two_weeks
+
+
+def test_a_cohort_has_a_row_of_its_own_from_so_many_users_on(orders: pl.DataFrame):
+    histories = cohort_counts(orders, periods(), 1).histories
+    sizes = histories.filter(pl.col(ORIGIN) == WEEKS).group_by(COHORT).agg(pl.col(USERS).sum())
+    size = sizes.sort(USERS)[USERS][sizes.height // 2]
+    told = forecast(histories, WEEKS, 1, size).filter(pl.col(ORIGIN) == WEEKS, pl.col(COHORT) != ALL)
+    assert sorted(told[COHORT]) == sorted(sizes.filter(pl.col(USERS) >= size)[COHORT])
+
+
 def test_intervals_hold_what_comes_in_a_shop_that_is_as_the_model_says():
     counts = cohort_counts(weekly_orders(users=2_000, weeks=20, seed=11), periods(20), 2)
     due = forecast(counts.histories, 20, 2, 20).filter(pl.col(BOUGHT).is_not_null())
