@@ -435,8 +435,12 @@ def test_a_file_read_otherwise_than_before_is_not_stored_a_second_time(lake: Lak
     shifted = rows.with_columns(pl.col(t.OCCURRED_AT, t.RECORDED_AT) - timedelta(hours=2))
     again = [FrameChunk("a.csv", shifted.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
     before = everything(lake)
-    with pytest.raises(DataRejected, match=r"a\.csv: stored before, but .* 60 rows would be stored a second time"):
+    with pytest.raises(DataRejected, match=r"a\.csv: stored before, but .* 55 rows would be stored a second time"):
         stage_events(lake, again, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
+    dearer = rows.with_columns(pl.when(pl.col(t.SOURCE_ROW) > 57).then(99.0).otherwise(t.AMOUNT).alias(t.AMOUNT))
+    few = [FrameChunk("a.csv", dearer.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
+    with pytest.raises(DataRejected, match="no longer the same: 3 rows"):  # fewer than were refused, but not these
+        stage_events(lake, few, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
     assert_frame_equal(everything(lake), before)
     mended = [FrameChunk("a.csv", rows.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
     staged = stage_events(lake, mended, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])

@@ -23,6 +23,9 @@ from everstay.lake.store import Lake
 from everstay.lake.table_version import TableVersion
 from everstay.storage import Folder
 
+REFUSED_BEFORE = "refused-before.arrow"
+"""In the folder of a staging: `SOURCE_FILE` and `SOURCE_ROW` of rows that an earlier reading of its files refused."""
+
 _ROW_GROUP = 1 << 20
 _DICTIONARY_BYTES = 16 << 20  # a bucket's whole catalogue: readers get codes instead of text
 _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID,
@@ -57,13 +60,13 @@ class BucketOutcome:
         file: of its new events.
         rows_duplicate: known already.
         refused: names of files of refused rows.
-        rows_read_before: new ones of files that were stored before.
+        rows_again: new ones of files that were stored before, which were not refused then.
     """
 
     file: StagedFile | None
     rows_duplicate: int
     refused: tuple[str, ...]
-    rows_read_before: int
+    rows_again: int
 
 
 def resolve_bucket(
@@ -91,15 +94,15 @@ def resolve_bucket(
         folder.write_frame(refused[0], to_quarantine(conflicts))
     rows_duplicate = len(delivered) - len(events) - len(conflicts)
     file = write_bucket(lake, f"{token}.parquet", bucket, events) if len(events) else None
-    return BucketOutcome(file, rows_duplicate, refused, _count_of(fresh, read_before))
+    rows_again = _count_again(fresh, read_before, folder) if read_before else 0
+    return BucketOutcome(file, rows_duplicate, refused, rows_again)
 
 
-def _count_of(rows: pa.Table, origins: Sequence[str]) -> int:
-    """How many rows come from these files."""
-    if not origins:
-        return 0
-    is_of = pc.is_in(rows[t.SOURCE_FILE].cast(pa.string()), pa.array(origins, pa.string()))
-    return pc.sum(is_of).as_py() or 0
+def _count_again(fresh: pa.Table, read_before: Sequence[str], folder: Folder) -> int:
+    """How many rows come from these files and are not among those that were refused before."""
+    rows = pl.DataFrame(pl.from_arrow(fresh.select([t.SOURCE_FILE, t.SOURCE_ROW])))
+    rows = rows.with_columns(pl.col(t.SOURCE_FILE).cast(pl.String)).filter(pl.col(t.SOURCE_FILE).is_in(read_before))
+    return len(rows.join(folder.read_frame(REFUSED_BEFORE), on=rows.columns, how="anti"))
 
 
 def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVersion) -> tuple[pa.Table, pl.DataFrame]:

@@ -17,7 +17,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from everstay import tables as t
 from everstay.errors import DataRejected, EverstayError
-from everstay.lake.bucket_files import StagedFile, bucket_path, resolve_bucket
+from everstay.lake.bucket_files import REFUSED_BEFORE, StagedFile, bucket_path, resolve_bucket
 from everstay.lake.refusal import NOT_YET
 from everstay.lake.snapshot import read_file
 from everstay.lake.staging import Chunk, stage_chunk, write_index
@@ -134,11 +134,13 @@ def stage_events(
         _check_share(folder, refused, rows_read, max_quarantined_share)
         frames = [frame for outcome in outcomes for frame in outcome.frames]
         again = sorted(read_before)
+        if again:
+            folder.write_frame(REFUSED_BEFORE, _refused_before(lake, again))
         resolve = partial(resolve_bucket, lake=lake, folder=folder, token=token, stored=stored, read_before=again)
         resolved = map_parts(resolve, write_index(frames, folder), scheduler)
         refused += tuple(name for bucket in resolved for name in bucket.refused)  # ids used for two different events
         _check_share(folder, refused, rows_read, max_quarantined_share)
-        _check_readings(lake, again, sum(bucket.rows_read_before for bucket in resolved))
+        _check_readings(again, sum(bucket.rows_again for bucket in resolved))
     except BaseException:
         _remove(lake, token)
         raise
@@ -233,14 +235,17 @@ def _in_words(refused: pl.DataFrame) -> Iterator[str]:
     return (f"{file}, row {row}: {problem}" for file, row, problem in rows)
 
 
-def _check_readings(lake: Lake, read_before: Sequence[str], rows_new: int) -> None:
-    quarantined = lake.read(t.QUARANTINE) if rows_new else None
-    refused = t.QUARANTINE.empty() if quarantined is None else quarantined
-    refused = refused.filter(pl.col(t.SOURCE_FILE).is_in(read_before)).unique([t.SOURCE_FILE, t.SOURCE_ROW])
-    if rows_new > len(refused):
+def _refused_before(lake: Lake, origins: Sequence[str]) -> pl.DataFrame:
+    quarantined = lake.read(t.QUARANTINE)
+    rows = t.QUARANTINE.empty() if quarantined is None else quarantined
+    return rows.filter(pl.col(t.SOURCE_FILE).is_in(origins)).select(t.SOURCE_FILE, t.SOURCE_ROW).unique()
+
+
+def _check_readings(read_before: Sequence[str], rows_again: int) -> None:
+    if rows_again:
         raise DataRejected(
             f"{read_before[0]}{' and others' if len(read_before) > 1 else ''}: stored before, but what the settings of "
-            f"the source, or a new release, make of it is no longer the same: {rows_new:,} rows would be stored a "
+            f"the source, or a new release, make of it is no longer the same: {rows_again:,} rows would be stored a "
             "second time; nothing was stored. Put the settings back, or set another data.folder and begin anew"
         )
 
