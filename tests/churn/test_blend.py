@@ -64,10 +64,32 @@ def test_equal_weights_of_boosting_and_network_stay_unless_others_are_surely_bet
     assert ([member.name for member in alone.members], alone.weights) == (["boosting"], (1.0,))
 
 
+def test_a_gain_within_its_standard_error_does_not_move_the_weights(
+    members: list[CalibratedModel], churn_rows: ChurnRows
+) -> None:
+    rows = churn_rows.validation
+    boosting = replace(members[1], name="boosting")
+    network = CalibratedModel("network", _Shaken(members[1]), Calibrator(0.0, 1.0), {})
+    both = [member.log_odds(rows) for member in (boosting, network)]
+    gain = calibrated_losses(sum(both) / 2, rows) - calibrated_losses(both[0], rows)
+    assert 0 < gain.mean() < gain.std() / np.sqrt(len(gain))
+    assert choose_blend([boosting, network], rows).weights == (0.5, 0.5)
+
+
 def test_scores_are_the_weighted_mean(members: list[CalibratedModel], churn_rows: ChurnRows) -> None:
     blend = BlendScorer(tuple(members[:2]), (0.25, 0.75))
     told = [member.log_odds(churn_rows.test) for member in members]
     np.testing.assert_allclose(blend.scores(churn_rows.test), 0.25 * told[0] + 0.75 * told[1])
+
+
+class _Shaken(RecencyScorer):
+    """Says what another model says, a little off."""
+
+    def __init__(self, model: CalibratedModel) -> None:
+        self.model = model
+
+    def scores(self, rows: pl.DataFrame) -> np.ndarray:
+        return self.model.log_odds(rows) + np.random.default_rng(5).normal(size=rows.height) * 0.2
 
 
 class _Coins(RecencyScorer):
