@@ -141,8 +141,9 @@ def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Sect
     labels, table = (lake.read(one, where=at) for one in (t.CHURN_LABELS, t.USER_FEATURES))
     if labels is None or table is None:
         return Section("Churn by segment", ("No labels are stored.",))
-    segments = churn_by_segment(labels, table.select(t.USER_ID, LIFECYCLE), features.snapshot.read(t.USERS))
-    return segment_section(segments, f"{as_of:%Y-%m-%d}", settings.churn.horizon_days)
+    least, users = settings.fairness.min_users, features.snapshot.read(t.USERS)
+    segments = churn_by_segment(labels, table.select(t.USER_ID, LIFECYCLE), users, least)
+    return segment_section(segments, f"{as_of:%Y-%m-%d}", settings.churn.horizon_days, least)
 
 
 def _key(run: PipelineRun, settings: Settings) -> str:

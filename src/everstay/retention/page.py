@@ -70,19 +70,21 @@ def rhythm_section(figures: RetentionFigures) -> Section:
     return Section("How often users come", words, badges, (_repeat_table(figures),), (picture,))
 
 
-def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int) -> Section:
+def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_users: int) -> Section:
     """Shares that left by lifecycle state and declared attribute.
 
     Args:
         segments: from `churn_by_segment`.
         as_of: which labels.
         horizon_days: of the labels.
+        min_users: smaller groups of what users declared are not in it.
     """
-    words = (f"Users as of {as_of}, whose {horizon_days} days are over: the labels are mature.",)
+    words = [f"Users as of {as_of}, whose {horizon_days} days are over: the labels are mature."]
     first = pl.col(s.SEGMENT).is_in(["everybody", s.LIFECYCLE])
     states, attributes = segments.drop_nulls().filter(first), segments.drop_nulls().filter(~first)
     tables = [_segment_table("Who left, by lifecycle state", states, fold=False)]
     if len(attributes):
+        words.append(f"Of what users declared, groups of fewer than {min_users} are left out (`fairness.min_users`).")
         tables.append(_segment_table("Who left, by what users declared", attributes, fold=True))
     return Section("Churn by segment", words, tables=tables)
 

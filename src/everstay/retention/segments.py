@@ -18,13 +18,14 @@ _CONFIDENCE = 0.9
 _UNKNOWN = "not declared"
 
 
-def churn_by_segment(labels: pl.DataFrame, features: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+def churn_by_segment(labels: pl.DataFrame, features: pl.DataFrame, users: pl.DataFrame, min_users: int) -> pl.DataFrame:
     """Shares that left, with their 90% intervals.
 
     Args:
         labels: `tables.CHURN_LABELS` of one as-of.
         features: `USER_ID` and `lifecycle_state` at the same as-of.
         users: `tables.USERS`; an attribute that nobody declared gives no rows.
+        min_users: of what users declared, smaller groups give no row: it would be noise, and could point at persons.
 
     Returns:
         `SEGMENT`, `GROUP`, `USERS`, `LEFT`, `SHARE`, `LOW`, `HIGH`; the first row is everybody.
@@ -35,14 +36,15 @@ def churn_by_segment(labels: pl.DataFrame, features: pl.DataFrame, users: pl.Dat
     rows = [_row("everybody", "", known)]
     for segment in (LIFECYCLE, *ATTRIBUTES):
         if known[segment].null_count() < len(known):
-            rows += list(_rows(segment, known))
+            rows += list(_rows(segment, known, 1 if segment == LIFECYCLE else min_users))
     return pl.DataFrame(rows, schema=[SEGMENT, GROUP, USERS, LEFT, SHARE, LOW, HIGH], orient="row")
 
 
-def _rows(segment: str, known: pl.DataFrame) -> Iterator[tuple[object, ...]]:
+def _rows(segment: str, known: pl.DataFrame, min_users: int) -> Iterator[tuple[object, ...]]:
     named = known.with_columns(pl.col(segment).fill_null(_UNKNOWN)).sort(segment)
     for (group,), members in named.group_by(segment, maintain_order=True):
-        yield _row(segment, str(group), members)
+        if len(members) >= min_users:
+            yield _row(segment, str(group), members)
 
 
 def _row(segment: str, group: str, members: pl.DataFrame) -> tuple[object, ...]:
