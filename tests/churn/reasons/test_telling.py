@@ -26,7 +26,7 @@ def user(churn_rows: ChurnRows) -> pl.DataFrame:
         "tenure_days": 500.0, "orders_trend_28d": -0.5, "spend_28d": 40.0, "spend_364d": 1300.0, "basket_84d": 12.5,
         "basket_364d": None, "discount_share_84d": 0.125, "discount_share_364d": 0.2, "distinct_items_84d": 7.0,
         "distinct_categories_84d": 3.0, "coupons_84d": 0.0, "coupons_364d": 52.0, "weekend_share_364d": 0.5,
-        "views_84d": None, "views_364d": None,
+        "views_84d": None, "views_364d": None, "coupons_recency_days": 120.4,
     }  # fmt: skip
     tokens = {s.TOKEN_TYPE: [t.PURCHASE, t.VIEW, t.PURCHASE, t.PURCHASE], s.TOKEN_DAYS_AGO: [70.0, 60.0, 50.0, 41.0]}
     lists = [
@@ -45,7 +45,7 @@ TOLD = {
     "discount": "12% discount in 84 days, usually 20%",
     "variety": "different items in 84 days: 7",
     "categories": "categories bought from in 84 days: 3",
-    "coupons": "coupons redeemed in 84 days: 0, usually 12",
+    "coupons": "coupons redeemed in 84 days: 0, usually 12, the last 120 days ago",
     "browsing": "views in 84 days: none",
     "tenure": "known for 500 days (typical: 300)",
     "habit": "50% of the orders at weekends (typical: 25%)",
@@ -86,6 +86,13 @@ def test_a_new_user_is_compared_with_the_typical_one(user: pl.DataFrame) -> None
     assert daily.select(WORDS["rhythm"]({})).item() == "orders every day, once after 20"
     today = user.with_columns(pl.lit(0.4).alias("recency_days"))
     assert today.select(WORDS["silence"]({})).item() == "last order within a day, usually every 9"
+
+
+def test_the_last_coupon_is_told_where_the_window_has_none(user: pl.DataFrame) -> None:
+    some = user.with_columns(pl.lit(2.0).alias("coupons_84d"), pl.lit(3.0).alias("coupons_recency_days"))
+    assert some.select(WORDS["coupons"]({})).item() == "coupons redeemed in 84 days: 2, usually 12"
+    never = user.with_columns(pl.lit(None, pl.Float64).alias("coupons_recency_days"))
+    assert never.select(WORDS["coupons"]({})).item() == "coupons redeemed in 84 days: 0, usually 12"
 
 
 def test_the_three_strongest_groups_are_told_with_their_direction(user: pl.DataFrame) -> None:

@@ -128,6 +128,12 @@ def _counts(feature: str, text: str, own: str | None = None) -> Callable[[Typica
     return tell
 
 
+def _coupons(typical: Typical) -> pl.Expr:
+    told = _counts("coupons_84d", "coupons redeemed in 84 days: {}", "coupons")(typical)
+    ago = pl.concat_str(pl.lit(", the last "), _days(pl.col("coupons_recency_days")), pl.lit(" ago"))
+    return pl.concat_str(told, pl.when(pl.col("coupons_84d") == 0).then(ago).fill_null(""))
+
+
 def _habit(typical: Typical) -> pl.Expr:
     shown = _typical("weekend_share_364d", typical, _percent)
     text = pl.concat_str(_percent(pl.col("weekend_share_364d")), pl.lit(" of the orders at weekends"), shown)
@@ -155,7 +161,7 @@ WORDS: Mapping[str, Callable[[Typical], pl.Expr]] = {
     "categories": _counts("distinct_categories_84d", "categories bought from in 84 days: {}"),
     "basket": _basket,
     "discount": _discount,
-    "coupons": _counts("coupons_84d", "coupons redeemed in 84 days: {}", "coupons"),
+    "coupons": _coupons,
     "browsing": _counts("views_84d", "views in 84 days: {}", "views"),
     "carts": _counts("carts_84d", "carts filled in 84 days: {}", "carts"),
     "returns": _counts("returns_84d", "returns in 84 days: {}", "returns"),
