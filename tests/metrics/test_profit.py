@@ -48,6 +48,11 @@ def test_empc_is_never_below_nothing_and_undefined_without_leavers() -> None:
     assert np.isnan(empc(np.zeros(3), np.arange(3), worth=200.0, costs=COSTS))
 
 
+def test_empc_of_a_campaign_that_costs_nothing_is_what_all_leavers_who_accept_are_worth() -> None:
+    free = Value(contact_cost=0.0, offer_cost=0.0, acceptance_alpha=6, acceptance_beta=14)
+    assert float(empc([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], worth=200.0, costs=free)) == pytest.approx(0.5 * 0.3 * 200)
+
+
 def test_empc_has_an_interval_over_users() -> None:
     generator = np.random.default_rng(0)
     y = (generator.random(300) < 0.3).astype(float)

@@ -110,8 +110,9 @@ def _empc(y: FloatArray, weight: FloatArray, group: NDArray[np.intp], worth: flo
     gain, loss = worth - costs.offer_cost, costs.offer_cost + costs.contact_cost
     if gain <= 0:
         return 0.0  # nobody is worth an offer
-    with np.errstate(divide="ignore"):  # a last step that finds no more leavers never pays
-        border = (np.diff(stay) * loss / np.diff(churn) + costs.contact_cost) / gain
+    more = np.diff(churn)
+    never = np.full(len(more), np.inf)  # a last step that finds no more leavers does not pay
+    border = (np.divide(np.diff(stay) * loss, more, out=never, where=more > 0) + costs.contact_cost) / gain
     edges = np.clip(np.concatenate([[0.0], border, [1.0]]), 0.0, 1.0)
     a, b = costs.acceptance_alpha, costs.acceptance_beta
     mass, mean = np.diff(betainc(a, b, edges)), a / (a + b) * np.diff(betainc(a + 1, b, edges))
