@@ -189,6 +189,20 @@ def test_the_as_of_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, mon
     assert "days before 2024-06-01" in users.words
 
 
+@pytest.mark.parametrize(("basket_days", "known_until"), [(28, "2024-06-20"), (60, "2024-05-19")])
+def test_an_as_of_whose_outcomes_are_not_known_yet_is_told_as_training_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, basket_days: int, known_until: str
+) -> None:
+    settings = settings_of(tmp_path, monkeypatch, shop(50, 200, 5))
+    recommender = settings.recommender.model_copy(update={"horizon_days": basket_days})
+    late = settings.model_copy(update={"as_of": date(2024, 6, 21), "recommender": recommender})
+    check = check_readiness(survey_of(late), late)[-1]
+    assert check.verdict == "stop"
+    assert f"as_of is 2024-06-21, but whether users left and what they bought next is known up to {known_until}" in (
+        check.words
+    )
+
+
 def test_a_horizon_that_is_too_short_is_told_with_the_one_that_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

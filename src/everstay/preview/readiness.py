@@ -41,9 +41,13 @@ def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
     if survey.first_at is None or survey.recorded_until is None:
         return checks
     ends_at = survey.recorded_until + _AFTER
-    as_of = last_judged_as_of(ends_at, settings.churn, settings.recommender.horizon_days)
+    as_of = last = last_judged_as_of(ends_at, settings.churn, settings.recommender.horizon_days)
     if settings.as_of is not None:
         as_of = datetime.combine(settings.as_of, time(), UTC)
+    if as_of > last:
+        words = f"as_of is {as_of:%Y-%m-%d}, but whether users left and what they bought next is known up to "
+        words += f"{last:%Y-%m-%d}: set an earlier as_of, or leave it out for that one"
+        return [*checks, Check("Is known what became of the users?", "stop", words)]
     checks.append(_check_history(survey.first_at, ends_at, as_of, settings.churn))
     return [*checks, *_check_labels(survey, as_of, ends_at, settings.churn)]
 
