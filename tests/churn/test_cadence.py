@@ -44,6 +44,27 @@ def test_by_hand(two_users: pl.DataFrame) -> None:
     )
 
 
+def test_a_present_silence_counts_with_the_past_ones() -> None:
+    days = [70.0, 60.0, 40.0]  # gaps 10, 20, and silent for more than four weeks
+    silent = pl.DataFrame(
+        {
+            "recency_days": [39.5],
+            "tenure_days": [100.0],
+            s.TOKEN_TYPE: [[t.PURCHASE] * 3],
+            s.TOKEN_DAYS_AGO: [days],
+            s.TOKEN_AMOUNT: [[1.0] * 3],
+        }
+    )
+    values = cadence(silent, 128).row(0, named=True)
+    assert values["long_silence_days"] == 39.5 - 28
+    assert values["long_silence_share"] == pytest.approx(0.115)
+    assert values["gaps_over_recency_share"] == 0
+    assert values["recency_to_gap_quantile_90"] == pytest.approx(39.5 / (20 + 1))
+    short, long = (sum(math.exp(-ago / fading) for ago in days) for fading in (20, 80))
+    assert values["order_days_fading_20d"] == pytest.approx(short)
+    assert values["order_days_fading_20d_to_80d"] == pytest.approx(short / (long + 0.1))
+
+
 def test_without_tokens_everything_is_undefined(two_users: pl.DataFrame) -> None:
     assert cadence(two_users, 128).row(1) == (None,) * len(CADENCE_COLUMNS)
 

@@ -91,3 +91,9 @@ def test_lines_of_an_order_are_one_order_and_without_id_a_day_is():
     rows += [event("u0", t.PURCHASE, -2.5), event("u0", t.PURCHASE, -2.2), event("u0", t.PURCHASE, -1)]
     table = activity_features(frame_of(rows), ITEMS, AS_OF.astimezone(UTC))
     assert table.select("orders_7d", "items_7d", "distinct_items_7d", "distinct_categories_7d").row(0) == (3, 5, 2, 2)
+
+
+def test_the_trend_of_the_basket_compares_the_mean_order_whatever_their_numbers():
+    paid = {-3: 30.0, -10: 10.0, -20: 20.0, -40: 8.0, -50: 4.0}  # means of 20 and 6, of three orders and two
+    rows = [event("u0", t.PURCHASE, day, order=str(day)) | {t.AMOUNT: amount} for day, amount in paid.items()]
+    assert activity_features(frame_of(rows), ITEMS, AS_OF)["basket_trend_28d"].to_list() == [14 / 26]
