@@ -1,5 +1,6 @@
 """Settings: file, then variables; unknown keys are errors that name the nearest valid one."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,29 @@ def test_a_blend_of_what_is_named_before_it(settings_file: Path, names: list[str
     assert load_settings().churn.candidates == tuple(names)
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "section", "key"),
+    [
+        ("churn_labels", "horizon_days", "churn", "horizon_days"),
+        ("recommendations", "rank", "recommender", "list_length"),
+    ],
+)
+def test_what_a_suite_would_refuse_after_the_work_is_refused_before_it(
+    settings_file: Path, table: str, column: str, section: str, key: str
+):
+    suite = json.loads((REPOSITORY / "expectations" / f"{table}.json").read_text())
+    (most,) = {
+        entry["kwargs"]["max_value"]
+        for entry in suite["expectations"]
+        if entry["kwargs"].get("column") == column and "max_value" in entry["kwargs"]
+    }
+    settings_file.write_text(f"[{section}]\n{key} = {most}\n")
+    assert getattr(getattr(load_settings(), section), key) == most
+    settings_file.write_text(f"[{section}]\n{key} = {most + 1}\n")
+    with pytest.raises(SettingsError, match=rf"{section}\.{key}"):
+        load_settings()
+
+
 def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
     settings_file.write_text("[churn]\nhorizon_days = 60\nlook_back_days = 100\n")
     monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "90")
@@ -56,7 +80,7 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
             "[recommender]\ncandidates = ['ease', 'ials', 'ease']",
             "recommender.candidates: Value error, 'ease' is named twice",
         ),
-        ("[churn]\nhorizon_days = 99999999999", "churn.horizon_days: Input should be less than or equal to 36500"),
+        ("[churn]\nlook_back_days = 99999999999", "churn.look_back_days: Input should be less than or equal to 36500"),
         ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
         ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),
         ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),

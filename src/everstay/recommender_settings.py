@@ -37,7 +37,7 @@ class Recommender(Section):
 
     horizon_days: Days = 28
     """The next basket counts when it comes within this many days after the as-of."""
-    list_length: int = Field(default=10, gt=0)
+    list_length: int = Field(default=10, gt=0, le=1_000)
     """Items in a user's list; models are judged at this length too."""
     candidates: Names[RecommenderCandidate] = (
         "popularity", "personal_frequency", "item_neighbours", "network",

@@ -86,8 +86,8 @@ class Churn(Section):
     """Population: users with a net purchase in this many days before the as-of."""
     gap_days: int = Field(default=0, ge=0, le=36_500)
     """Days between the as-of and the start of the label window: the time a campaign needs."""
-    horizon_days: Days = 28
-    """Churned: no net purchase in this many days after the gap."""
+    horizon_days: int = Field(default=28, gt=0, le=731)
+    """Churned: no net purchase in this many days after the gap; two years at most."""
     allowed_lateness_days: int = Field(default=2, ge=0, le=36_500)
     """Days after the window's end until its events are all recorded and the label counts as known."""
     slice_step_days: Days = 7
