@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -14,6 +15,7 @@ from everstay.retention.bgbb import BgBb
 from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, add_up, buys, cohort_counts
 from everstay.retention.forecast import ALL, BOUGHT, HIGH, LOW, coverage, forecast
 from everstay.retention.periods import whole_periods
+from everstay.retention.shares import Expected, Shock, share_bounds
 from tests.retention.shop import MONDAY, weekly_orders
 
 WEEKS = 14
@@ -100,6 +102,13 @@ def test_a_cohort_has_a_row_of_its_own_from_so_many_users_on(orders: pl.DataFram
     size = sizes.sort(USERS)[USERS][sizes.height // 2]
     told = forecast(histories, WEEKS, 1, size, 1).filter(pl.col(ORIGIN) == WEEKS, pl.col(COHORT) != ALL)
     assert sorted(told[COHORT]) == sorted(sizes.filter(pl.col(USERS) >= size)[COHORT])
+
+
+def test_bounds_of_an_even_chance_lie_as_far_above_it_as_below():
+    even = Expected(*(np.array(values) for values in ([1.0, 20.0, 900.0], [0.5, 10.0, 450.0], [0.25, 5.0, 225.0])))
+    low, high = share_bounds(even, Shock(size=0.2, freedom=4), 0.9)
+    assert (low + high).tolist() == pytest.approx([1.0, 1.0, 1.0])
+    assert (low[0], high[0]) == (0.0, 1.0)  # of one user nothing less can be said
 
 
 def test_intervals_hold_what_comes_in_a_shop_that_is_as_the_model_says():
