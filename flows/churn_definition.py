@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from everstay.features import FEATURES
+from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.report import Report
 from everstay.retention import definition_section
 from everstay.settings import load_settings
@@ -29,7 +29,7 @@ def churn_definition(scheduler: str | None = None) -> Path:
         known_until = min(known_until, datetime.combine(settings.as_of, time(), UTC))
     with runtime.dask_scheduler(settings, scheduler) as address:
         found = tasks.advise_definition(snapshot, snapshot.first_event_at, known_until, settings.churn, address)
-    section = definition_section(found, settings.churn, len(FEATURES))
+    section = definition_section(found, settings.churn, len(MODEL_COLUMNS))
     report = Report("Horizon advice", f"By what was known until {known_until:%Y-%m-%d %H:%M} UTC.", [section])
     page = tasks.write_page(report, Path(settings.report_folder, "churn-definition.html"))
     summary.print_section(section)

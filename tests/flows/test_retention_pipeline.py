@@ -19,6 +19,7 @@ from polars.testing import assert_frame_equal
 
 from everstay import interrupts
 from everstay import tables as t
+from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
 from everstay.registry import versions
@@ -112,7 +113,9 @@ def test_the_run_is_told_on_one_page_that_is_in_mlflow_too(trained: Path, settin
 
 
 def test_the_horizon_advice_and_the_back_test_are_pages(trained: Path, settings_of, capsys: pytest.CaptureFixture[str]):
-    assert "suggested horizon" in churn_definition().read_text()
+    advice = churn_definition().read_text()
+    assert "suggested horizon" in advice
+    assert f"10 × {len(MODEL_COLUMNS)} = " in advice  # what candidates learn from, and not all that is computed
     assert "28 days (set" in capsys.readouterr().out
     assert "No publication is old enough yet." in back_test().read_text()
 
