@@ -111,7 +111,7 @@ def judged_by(model: ModelName, settings: Settings) -> dict[str, Any]:
     if model == "churn":
         judged["value"] = settings.value.model_dump(mode="json")
         judged["fairness"] = settings.fairness.model_dump(mode="json")
-        judged["high_risk_share"] = settings.churn.high_risk_share
+        judged["tiers"] = [settings.churn.tiers_by, settings.churn.high_risk_share]
     return judged
 
 

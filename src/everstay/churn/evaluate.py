@@ -96,7 +96,7 @@ def report_candidate(
         artifact=artifact,
         pages={
             **overview.pages,
-            "fairness.html": fairness_page(model.name, rows.test, probability, attributes, settings),
+            "fairness.html": fairness_page(model.name, rows, probability, attributes, settings),
         },
     )
 

@@ -13,27 +13,31 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 
-def riskiest(probability: FloatArray, share: float) -> BoolArray:
+def riskiest(risk: FloatArray, share: float) -> BoolArray:
     """Who is in the riskiest share, (n,); of equal risks the first.
+
+    Args:
+        risk: (n,) what the list is ordered by: probability of leaving, or value at risk.
+        share: of users.
 
     >>> riskiest(np.array([0.1, 0.9, 0.5, 0.2]), 0.5).tolist()
     [False, True, True, False]
     """
-    chosen = np.zeros(len(probability), bool)
-    chosen[np.argsort(-probability, kind="stable")[: round(share * len(probability))]] = True
+    chosen = np.zeros(len(risk), bool)
+    chosen[np.argsort(-risk, kind="stable")[: round(share * len(risk))]] = True
     return chosen
 
 
-def riskiest_of_each(probability: FloatArray, groups: Sequence[str], share: float) -> BoolArray:
+def riskiest_of_each(risk: FloatArray, groups: Sequence[str], share: float) -> BoolArray:
     """Who is in the riskiest share of their group, (n,): a threshold per group.
 
     >>> riskiest_of_each(np.array([0.1, 0.9, 0.5, 0.8]), ["a", "b", "a", "b"], 0.5).tolist()
     [False, True, True, False]
     """
-    names, chosen = np.asarray(groups, dtype=str), np.zeros(len(probability), bool)
+    names, chosen = np.asarray(groups, dtype=str), np.zeros(len(risk), bool)
     for name in np.unique(names):
         members = np.flatnonzero(names == name)
-        chosen[members[riskiest(probability[members], share)]] = True
+        chosen[members[riskiest(risk[members], share)]] = True
     return chosen
 
 
@@ -55,7 +59,7 @@ class Price:
 
 
 def mitigation_price(
-    attribute: str, groups: Sequence[str], churned: FloatArray, probability: FloatArray, share: float, **bootstrap: Any
+    attribute: str, groups: Sequence[str], churned: FloatArray, risk: FloatArray, share: float, **bootstrap: Any
 ) -> Price:
     """Leavers found with and without evening out, on the same users; who is warned about is decided once, before.
 
@@ -63,11 +67,11 @@ def mitigation_price(
         attribute: its name.
         groups: (n,) the group of each user.
         churned: (n,) outcomes.
-        probability: (n,) of leaving.
+        risk: (n,) what the list is ordered by.
         share: of users that are warned about.
         bootstrap: resamples, confidence and seed.
     """
-    plain, even = riskiest(probability, share), riskiest_of_each(probability, groups, share)
+    plain, even = riskiest(risk, share), riskiest_of_each(risk, groups, share)
 
     def gained(y: ArrayLike, change: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
         left = np.asarray(y, dtype=np.float64)

@@ -1,4 +1,8 @@
-"""The fairness page of a candidate: one table an attribute, its differences, and the price of evening them out."""
+"""The fairness page of a candidate: one table an attribute, its differences, and the price of evening them out.
+
+Judged is whom the warning list would hold: the tier `high` in the list's order, up to the budget, evened out where that
+is asked for.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +14,10 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.churn.fairness.figures import FIGURES, AttributeFigures, groups_of, judge_attribute
-from everstay.churn.fairness.mitigation import Price, mitigation_price, riskiest
-from everstay.churn.rows import outcomes
+from everstay.churn.fairness.mitigation import Price, mitigation_price, riskiest, riskiest_of_each
+from everstay.churn.money import worth
+from everstay.churn.rows import ChurnRows, outcomes
+from everstay.metrics.profit import contact_cost
 from everstay.settings import Settings
 
 FloatArray = NDArray[np.float64]
@@ -21,21 +27,27 @@ _TEMPLATE = "fairness.html.jinja"
 
 
 def fairness_page(
-    name: str, rows: pl.DataFrame, probability: FloatArray, attributes: pl.DataFrame | None, settings: Settings
+    name: str, rows: ChurnRows, probability: FloatArray, attributes: pl.DataFrame | None, settings: Settings
 ) -> str:
-    """Judge a candidate's probabilities by every attribute of the settings, as one HTML page.
+    """Judge a candidate's warnings by every attribute of the settings, as one HTML page.
 
     Args:
         name: of the candidate.
-        rows: test rows with outcomes, one per user.
-        probability: (n,) of the rows.
+        rows: of n in `test`, one per user.
+        probability: (n,) of the test rows.
         attributes: `tables.USERS`; None when the shop declares nothing of its users.
-        settings: attributes, least group, share of the tier `high`, intervals.
+        settings: attributes, least group, mitigation; order, tier `high` and budget of the list; intervals.
     """
     judged: list[tuple[AttributeFigures, Price]] = []
     absent = []
-    churned, share = outcomes(rows), settings.churn.high_risk_share
-    warned, policy = riskiest(probability, share), settings.promotion
+    test, policy = rows.test, settings.promotion
+    churned, risk = outcomes(test), _risk(test, probability, settings)
+    share = _listed_share(risk, probability, rows.share, settings)
+    even = settings.fairness.mitigate
+    if even is None or attributes is None:
+        warned = riskiest(risk, share)
+    else:
+        warned = riskiest_of_each(risk, groups_of(test[t.USER_ID], attributes, t.USER_ID, even), share)
     bootstrap: dict[str, Any] = {
         "resamples": min(policy.resamples, _RESAMPLES),
         "confidence": policy.confidence,
@@ -45,17 +57,32 @@ def fairness_page(
         if attributes is None or attributes[attribute].null_count() == attributes.height:
             absent.append(attribute)
             continue
-        groups = groups_of(rows[t.USER_ID], attributes, t.USER_ID, attribute)
+        groups = groups_of(test[t.USER_ID], attributes, t.USER_ID, attribute)
         figures = judge_attribute(
             attribute, groups, churned, probability, warned, min_users=settings.fairness.min_users, bootstrap=bootstrap
         )
-        judged.append((figures, mitigation_price(attribute, groups, churned, probability, share, **bootstrap)))
-    return _render(name, rows, judged, absent, settings)
+        judged.append((figures, mitigation_price(attribute, groups, churned, risk, share, **bootstrap)))
+    return _render(name, test, share, judged, absent, settings)
+
+
+def _risk(test: pl.DataFrame, probability: FloatArray, settings: Settings) -> FloatArray:
+    """What the list is ordered by, (n,); value at risk is here of what candidates are compared by."""
+    return probability * worth(test, settings.value) if settings.churn.tiers_by == "value_at_risk" else probability
+
+
+def _listed_share(risk: FloatArray, probability: FloatArray, sample: float, settings: Settings) -> float:
+    """Share of the users in tier `high`: as many as the budget pays for, when there is one."""
+    value = settings.value
+    if value.budget is None:
+        return settings.churn.high_risk_share
+    spent = np.cumsum(contact_cost(probability[np.argsort(-risk, kind="stable")], value))
+    return float((spent <= value.budget * sample).mean())
 
 
 def _render(
     name: str,
     rows: pl.DataFrame,
+    share: float,
     judged: Sequence[tuple[AttributeFigures, Price]],
     absent: Sequence[str],
     settings: Settings,
@@ -70,7 +97,9 @@ def _render(
         judged=judged,
         absent=absent,
         figures=FIGURES,
-        share=settings.churn.high_risk_share,
+        share=share,
+        order=settings.churn.tiers_by.replace("_", " "),
+        budget=settings.value.budget,
         min_users=settings.fairness.min_users,
         confidence=settings.promotion.confidence,
         mitigate=settings.fairness.mitigate,
