@@ -7,12 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from everstay import tables as t
 from everstay.churn.baselines import LogisticScorer, RecencyScorer
 from everstay.churn.blend import BlendScorer, choose_blend
 from everstay.churn.calibration import Calibrator
 from everstay.churn.model import CalibratedModel
 from everstay.churn.purchase_process import PurchaseProcessScorer
 from everstay.churn.rows import ChurnRows, outcomes
+from everstay.metrics.comparison import clustered_error
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_weights_in_quarters_foretell_the_validation_best(
     }
     best = min(found, key=lambda weights: found[weights].mean())
     gain = calibrated_losses(sum(told) / 3, rows) - found[best]
-    assert gain.mean() > gain.std() / np.sqrt(len(gain))  # so that equal weights are no match
+    assert gain.mean() > clustered_error(gain, rows[t.USER_ID])  # so that equal weights are no match
     blend = choose_blend(members, rows)
     chosen = dict(zip([member.name for member in blend.members], blend.weights, strict=True))
     assert chosen == {member.name: weight for member, weight in zip(members, best, strict=True) if weight > 0}
@@ -72,7 +74,7 @@ def test_a_gain_within_its_standard_error_does_not_move_the_weights(
     network = CalibratedModel("network", _Shaken(members[1]), Calibrator(0.0, 1.0), {})
     both = [member.log_odds(rows) for member in (boosting, network)]
     gain = calibrated_losses(sum(both) / 2, rows) - calibrated_losses(both[0], rows)
-    assert 0 < gain.mean() < gain.std() / np.sqrt(len(gain))
+    assert 0 < gain.mean() < clustered_error(gain, rows[t.USER_ID])
     assert choose_blend([boosting, network], rows).weights == (0.5, 0.5)
 
 

@@ -62,7 +62,7 @@ def test_the_kind_is_chosen_that_foretells_what_it_has_not_seen() -> None:
     }
     for kind, chance in chances.items():
         churned = (generator.random(len(scores)) < chance).astype(np.float64)
-        chosen = choose_calibrator(scores, churned, parts)
+        chosen = choose_calibrator(scores, churned, parts, np.arange(len(scores)))
         assert type(chosen) is kind
         assert np.abs(chosen.probability(scores) - chance).mean() < 0.01
 
@@ -70,10 +70,24 @@ def test_the_kind_is_chosen_that_foretells_what_it_has_not_seen() -> None:
 def test_a_curve_that_only_fits_the_noise_is_not_chosen() -> None:
     scores, churned = planted(-0.5, 1.0, 2_400)
     draws = [
-        choose_calibrator(scores[at : at + 200], churned[at : at + 200], np.arange(200) % 3)
+        choose_calibrator(scores[at : at + 200], churned[at : at + 200], np.arange(200) % 3, np.arange(200))
         for at in range(0, 2_400, 200)
     ]
     assert sum(type(chosen) is Calibrator for chosen in draws) >= 9
+
+
+def test_rows_of_a_user_say_no_more_than_one_of_them() -> None:
+    scores, churned = planted(-0.5, 1.0, 8_000)
+    users = [np.arange(at, at + 200) for at in range(0, 8_000, 200)]
+
+    def others(times: int) -> int:
+        """How often noise is taken for another curve, when every row comes so many times."""
+        drawn = [np.repeat(rows, times) for rows in users]
+        return sum(
+            type(choose_calibrator(scores[rows], churned[rows], rows % 3, rows)) is not Calibrator for rows in drawn
+        )
+
+    assert others(9) <= others(1)
 
 
 def test_beta_with_equal_weights_is_platt_again() -> None:

@@ -65,6 +65,18 @@ def test_buckets_add_up_to_the_whole(orders: pl.DataFrame):
     assert_frame_equal(together.histories, whole.histories)
 
 
+def test_a_log_that_begins_within_a_week_begins_with_the_next_one():
+    late = whole_periods(MONDAY + timedelta(days=6, hours=9), MONDAY + timedelta(weeks=6), "week")
+    assert (late.count, late.name(0)) == (5, f"{MONDAY + timedelta(weeks=1):%Y-%m-%d}")
+    days = {"sunday": [6], "both": [6, 8], "monday": [7, 15], "later": [14]}
+    bought = [(user, MONDAY + timedelta(days=day, hours=9)) for user, found in days.items() for day in found]
+    frame = pl.DataFrame(bought, schema={t.USER_ID: pl.String, t.OCCURRED_AT: t.TIME}, orient="row")
+    retained = cohort_counts(frame, late, 1).retained
+    assert retained[:2].tolist() == [[3, 1, 0, 0, 0], [0, 1, 0, 0, 0]]  # who came on Sunday is of the first whole week
+    whole = whole_periods(MONDAY + timedelta(hours=9), MONDAY + timedelta(weeks=6), "week")
+    assert (whole.count, whole.start(0)) == (6, MONDAY)
+
+
 def test_a_forecast_knows_nothing_of_what_came_later(orders: pl.DataFrame):
     early = cohort_counts(orders.filter(pl.col(t.OCCURRED_AT) < periods(10).end), periods(10), 2)
     then = forecast(early.histories, 10, 2, 20)
@@ -132,3 +144,5 @@ def test_a_shop_whose_users_all_came_in_the_last_week_has_a_forecast_of_no_certa
 def test_a_short_history_is_said_in_words():
     with pytest.raises(NotReady, match="holds 2 whole weeks, and retention needs 3"):
         periods(2)
+    with pytest.raises(NotReady, match="holds 0 whole weeks"):
+        whole_periods(MONDAY + timedelta(days=1), MONDAY + timedelta(days=5), "week")

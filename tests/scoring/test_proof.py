@@ -14,6 +14,7 @@ from everstay.features import last_mature_as_of
 from everstay.features.slices import midnight_before
 from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.lake.futures import AS_IT_IS, END_OF_TIME, FUTURES, FrameChunk, sample_events, write_futures
+from everstay.lake.refusal import MOST_MONEY
 from everstay.partitions import IN_PROCESS
 from everstay.scoring.proof import digest, prove_as_of
 from everstay.settings import Fairness, Settings, Source, StoreTwinSource
@@ -61,7 +62,8 @@ def test_a_shop_whose_events_reach_until_now_has_futures_too(snapshot: Snapshot,
     events, moment = everything(snapshot), datetime.now(UTC)
     late = pl.lit(moment - events[t.RECORDED_AT].max())
     live = Lake(str(tmp_path / "live"), 2)
-    chunk = FrameChunk("live", events.with_columns(pl.col(t.OCCURRED_AT, t.RECORDED_AT) + late))
+    dearest = pl.when(pl.col(t.EVENT_TYPE) == t.PURCHASE).then(MOST_MONEY).otherwise(t.AMOUNT).alias(t.AMOUNT)
+    chunk = FrameChunk("live", events.with_columns(pl.col(t.OCCURRED_AT, t.RECORDED_AT) + late, dearest))
     commit_staged(stage_events(live, [chunk], IN_PROCESS, max_quarantined_share=0.0))
     live.replace(t.ITEMS, snapshot.read(t.ITEMS), key="items")
     found = write_futures(

@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everstay import tables as t
 from everstay.churn.calibration import Calibrator
 from everstay.churn.model import CalibratedModel
 from everstay.churn.reasons.attribution import Attribution, mean_attribution
 from everstay.churn.rows import outcomes
+from everstay.metrics.comparison import clustered_error
 
 FloatArray = NDArray[np.float64]
 
@@ -53,7 +55,8 @@ def choose_blend(members: Sequence[CalibratedModel], validation: pl.DataFrame) -
     losses = np.stack([_losses(weights @ log_odds, churned) for weights in weighings])
     best = int(np.argmin(losses.mean(axis=1)))
     gain = losses[0] - losses[best]
-    weights = weighings[best if gain.mean() > gain.std() / np.sqrt(len(gain)) else 0]
+    is_sure = gain.mean() > clustered_error(gain, validation[t.USER_ID].to_numpy())
+    weights = weighings[best if is_sure else 0]
     chosen = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight > 0]
     return BlendScorer(tuple(member for member, _ in chosen), tuple(weight for _, weight in chosen))
 

@@ -10,6 +10,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from everstay.metrics.comparison import clustered_error
+
 FloatArray = NDArray[np.float64]
 
 _FLAT = 1e-3  # smallest slope: a score that ranks the wrong way round says next to nothing, and never reverses
@@ -144,19 +146,20 @@ CALIBRATORS: Mapping[str, type[Calibrator] | type[BetaCalibrator] | type[Isotoni
 }
 
 
-def choose_calibrator(scores: FloatArray, churned: FloatArray, parts: NDArray) -> Calibration:
+def choose_calibrator(scores: FloatArray, churned: FloatArray, parts: NDArray, users: NDArray) -> Calibration:
     """Fit the kind that foretells parts it has not seen best; Platt when none is better by a standard error.
 
     Args:
         scores: (n,) that were not learned from these outcomes.
         churned: (n,) of 0 and 1.
         parts: (n,) which rows are left out together: their as-of, or a fold of users where there is one as-of only.
+        users: (n,) whose rows go together in the standard error.
     """
     losses = {kind: _left_out_losses(model, scores, churned, parts) for kind, model in CALIBRATORS.items()}
     best = min(losses, key=lambda kind: float(losses[kind].mean()))
     gain = losses["platt"] - losses[best]
-    noise = gain.std() / np.sqrt(len(gain))
-    return CALIBRATORS[best if gain.mean() > noise else "platt"].fit(scores, churned)
+    is_sure = gain.mean() > clustered_error(gain, users)
+    return CALIBRATORS[best if is_sure else "platt"].fit(scores, churned)
 
 
 def _left_out_losses(

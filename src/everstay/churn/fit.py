@@ -83,7 +83,7 @@ def _calibrate(early: Scorer, rows: ChurnRows) -> Calibration:
     parts = validation[t.AS_OF].rank("dense").to_numpy()
     if parts.max() == 1 or rows.is_by_user:
         parts = (validation[t.USER_ID].rank("dense").to_numpy() - 1) % 5  # the order of ids means nothing
-    return choose_calibrator(early.scores(validation), outcomes(validation), parts)
+    return choose_calibrator(early.scores(validation), outcomes(validation), parts, validation[t.USER_ID].to_numpy())
 
 
 def fit_blend(members: Mapping[str, Fitted], rows: ChurnRows) -> Fitted:

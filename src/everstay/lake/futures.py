@@ -11,6 +11,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.lake.ingest import commit_staged, stage_events
+from everstay.lake.refusal import MOST_MONEY
 from everstay.lake.snapshot import Snapshot
 from everstay.lake.store import Lake
 from everstay.partitions import IN_PROCESS
@@ -105,7 +106,7 @@ def _appended(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
     again = copies.with_columns(
         (moment + later).alias(t.OCCURRED_AT),
         pl.lit(t.PURCHASE).alias(t.EVENT_TYPE),
-        (3 * pl.col(t.AMOUNT) + 1).alias(t.AMOUNT),
+        (3 * pl.col(t.AMOUNT) + 1).clip(upper_bound=MOST_MONEY).alias(t.AMOUNT),
         pl.lit(1, pl.Int32).alias(t.QUANTITY),
     )
     return pl.concat([events, again.with_columns(pl.col(t.OCCURRED_AT).alias(t.RECORDED_AT))])

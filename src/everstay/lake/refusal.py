@@ -7,10 +7,12 @@ import polars as pl
 from everstay import tables as t
 from everstay.blanks import is_blank
 
+MOST_MONEY = 1e11
+"""Of an event; a house in rupiah. Sums of a user then stay within whole ten-thousandths."""
+
 # What `expectations/events.json` would refuse a whole delivery for is refused here row by row, with file and row.
 _RATING_RANGE = (1, 5)
 _TIME_RANGE = (pl.lit(datetime(1990, 1, 1, tzinfo=UTC)), pl.lit(datetime(2100, 1, 1, tzinfo=UTC)))
-_MOST_MONEY = 1e11  # a house in rupiah; sums of a user then stay within whole ten-thousandths
 _NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
@@ -76,7 +78,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
     ]
     riches = [
         (
-            pl.col(name).is_finite() & (pl.col(name) > _MOST_MONEY),
+            pl.col(name).is_finite() & (pl.col(name) > MOST_MONEY),
             pl.format(f"{name}: {{}} is above a hundred billion", name),
         )
         for name in _MONEY

@@ -43,6 +43,21 @@ def standard_error(interval: Interval, confidence: float) -> float:
     return (interval.high - interval.low) / 2 / NormalDist().inv_cdf((1 + confidence) / 2)
 
 
+def clustered_error(values: ArrayLike, users: ArrayLike) -> float:
+    """Standard error of the mean of values (n,), of which those of a user (n,) go together.
+
+    Source: Liang, Zeger, Biometrika 73 (1986), the mean being a regression on nothing.
+
+    >>> alone = clustered_error([1.0, 2.0, 3.0, 4.0], ["a", "b", "c", "d"])
+    >>> together = clustered_error([1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0], [*"aabbccdd"])
+    >>> round(alone, 3), alone == together
+    (0.559, True)
+    """
+    data, user = np.asarray(values, dtype=np.float64), np.unique(np.asarray(users), return_inverse=True)[1]
+    sums = np.bincount(user, data - data.mean())
+    return float(np.sqrt(sums @ sums) / len(data))
+
+
 def mean_interval(values: ArrayLike, *, resamples: int, confidence: float, seed: int) -> Interval:
     """Mean of per-user values (n,) with its interval.
 

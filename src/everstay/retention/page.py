@@ -35,7 +35,8 @@ def retention_section(figures: RetentionFigures, lateness: timedelta) -> Section
     last = figures.cohorts.retained[:, -1].sum() / figures.cohorts.retained.diagonal().sum()
     words = (
         f"A user is retained in a {unit} when they bought in it; a cohort is everybody whose first order came in the "
-        f"same {unit}. The first cohort also holds users who came before the log begins. Whole {unit}s only.",
+        f"same {unit}. The first cohort also holds users who came before the log begins. Whole {unit}s only: what was "
+        "bought before the first one counts as bought in it.",
         "The forecast is BG/BB (Fader, Hardie and Shang 2010): every user buys with a chance of their own until they "
         "leave. Its intervals hold who happens to buy, and the errors that earlier forecasts turned out to have.",
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.errors import NotReady
+from everstay.features import midnight_before
 from everstay.settings import PeriodUnit
 
 _EVERY: dict[PeriodUnit, str] = {"week": "w", "month": "mo"}
@@ -50,13 +51,13 @@ class Periods:
         return f"{self.start(number):%Y-%m}" if self.unit == "month" else f"{self.start(number):%Y-%m-%d}"
 
     def numbers(self, moments: pl.Series) -> NDArray[np.int64]:
-        """Which period each moment lies in, from 0; they must lie in one."""
+        """Which period each moment lies in, from 0, before the end; what came before the first belongs to it."""
         edges = pl.Series(self.starts, dtype=t.TIME)
-        return edges.search_sorted(moments, side="right").to_numpy().astype(np.int64) - 1
+        return np.maximum(edges.search_sorted(moments, side="right").to_numpy().astype(np.int64) - 1, 0)
 
 
 def whole_periods(first_event_at: datetime, as_of: datetime, unit: PeriodUnit) -> Periods:
-    """The periods from the one of the first event to the last that has wholly passed at `as_of`.
+    """The periods that lie wholly between the day of the first event and `as_of`.
 
     Raises:
         NotReady: there are fewer than three.
@@ -65,13 +66,19 @@ def whole_periods(first_event_at: datetime, as_of: datetime, unit: PeriodUnit) -
     >>> months = whole_periods(datetime(2017, 1, 1, 11, tzinfo=UTC), datetime(2017, 4, 9, tzinfo=UTC), "month")
     >>> months.count, months.name(0), f"{months.end:%Y-%m-%d}", months.name(4)
     (3, '2017-01', '2017-04-01', '2017-05')
+    >>> whole_periods(datetime(2017, 1, 2, tzinfo=UTC), datetime(2017, 6, 1, tzinfo=UTC), "month").name(0)
+    '2017-02'
     """
     every = f"1{_EVERY[unit]}"
-    first, last = pl.Series([first_event_at, as_of], dtype=t.TIME).dt.truncate(every)
+    first_day = midnight_before(first_event_at)
+    first, last = pl.Series([first_day, as_of], dtype=t.TIME).dt.truncate(every)
+    if first < first_day:
+        first = pl.Series([first], dtype=t.TIME).dt.offset_by(every)[0]
     starts = tuple(pl.datetime_range(first, last, every, eager=True, time_unit="us", time_zone="UTC").to_list())
-    if len(starts) <= _LEAST:
+    whole = max(len(starts) - 1, 0)
+    if whole < _LEAST:
         raise NotReady(
-            f"the history from {first_event_at:%Y-%m-%d} to {as_of:%Y-%m-%d} holds {len(starts) - 1} whole {unit}s, "
+            f"the history from {first_event_at:%Y-%m-%d} to {as_of:%Y-%m-%d} holds {whole} whole {unit}s, "
             f"and retention needs {_LEAST}; set retention.period to a shorter one, or bring more history"
         )
     return Periods(unit, starts)
