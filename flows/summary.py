@@ -74,11 +74,12 @@ def print_training(training: Training) -> None:
     if training.sample:
         _CONSOLE.print(f"All were {training.sample}.")
     told = training.run_of(chosen).metrics
-    users, items = (told.get(f"test_cold_{kind}_share") for kind in ("user", "item"))
+    users, items, placed = (told.get(f"test_cold_{kind}_share") for kind in ("user", "item", "user_segment"))
     if users is not None and items is not None:
+        segment = f" ({placed.value:.1%} in their segment)" if placed is not None and placed.value else ""
         _CONSOLE.print(
             f"{chosen}: {users.value:.1%} of the users bought nothing it knows and get what is "
-            f"popular; {items.value:.1%} of what was bought next is no item it knows."
+            f"popular{segment}; {items.value:.1%} of what was bought next is no item it knows."
         )
     if not training.trained:
         _CONSOLE.print("Nothing new: every candidate was found in the registry, none was trained.")

@@ -66,6 +66,19 @@ def test_the_figure_that_decides_is_told_first_and_once(
     assert columns == [f"{part} {name}" for name in shown for part in ("validation", "test")]
 
 
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.0, "get what is popular; 9.0%"), (0.02, "popular (2.0% in their segment); 9")]
+)
+def test_what_is_left_to_fallbacks(share: float, words: str, capsys: pytest.CaptureFixture[str]):
+    told = {"validation_ndcg": Interval(0.5, 0.4, 0.6)}
+    cold = {"user": 0.05, "item": 0.09, "user_segment": share}
+    told |= {f"test_cold_{kind}_share": Interval(one, one, one) for kind, one in cold.items()}
+    run = RunRef("recommender", "r", "ease", "m", "d", "v", "2024-01-01", told)
+    challenger = ModelRef("recommender", "1", "r", "m", "ease", "d", "v", "2024-01-01")
+    print_training(Training("recommender", (run,), challenger, Path(), "ndcg", ("ease",)))
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
 def test_key_figures_of_a_section(capsys: pytest.CaptureFixture[str]):
     print_section(Section("Users [all]", badges=(Badge("users", "[12]"),)))
     assert "Users [all]" in (page := capsys.readouterr().out)

@@ -170,6 +170,16 @@ def test_an_item_is_offered_from_the_moment_it_is_on_sale_and_none_is_newer_than
     assert rules.newness.tolist() == [1.0, 1.0]
 
 
+def test_an_item_that_was_never_sold_is_new_only_where_the_catalogue_says_since_when(weekly: pl.DataFrame):
+    begins = [None, None, AS_OF]
+    items = t.ITEMS.conform(pl.DataFrame({t.ITEM_ID: ["milk", "old", "young"], t.AVAILABLE_FROM: begins}))
+    known = Vocabulary.learn(weekly, 1, items.select(t.ITEM_ID), with_unsold=True)
+    rules = ItemRules.of(ListRules.read(items, AS_OF, Recommender()), known)
+    newness = dict(zip(known.items[t.ITEM_ID], rules.newness.tolist(), strict=True))
+    assert 0 < newness["milk"] < 1
+    assert (newness["old"], newness["young"]) == (0.0, 1.0)
+
+
 def test_a_category_that_does_not_exist_is_told_with_the_nearest(vocabulary: Vocabulary):
     wanted = Recommender(lists={"blocked_categories": ("fooood",)})
     with pytest.raises(SettingsError, match=r"'fooood'; did you mean 'food'\?"):

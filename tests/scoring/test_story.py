@@ -37,6 +37,10 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
     assert story.worth == (row[t.CUSTOMER_VALUE], row[t.VALUE_AT_RISK])
     assert story.curve[t.AS_OF].to_list() == sorted(story.curve[t.AS_OF].to_list())
     assert story.curve[t.CHURN_PROBABILITY][-1] == story.now.probability
+    last = events.filter(pl.col(t.USER_ID) == row[t.USER_ID], pl.col(t.EVENT_TYPE) == t.PURCHASE)[t.OCCURRED_AT].max()
+    ago = (work.as_of - last) / timedelta(days=1)
+    assert ago > 10
+    assert f"last order {last:%Y-%m-%d}, {ago:.0f} days ago; between" in story.summary[-1]
     outlooks = {outlook.words: outlook for outlook in story.outlooks}
     soon = outlooks["if the last order came again tomorrow"]
     assert soon.as_of == work.as_of + timedelta(days=1)

@@ -111,8 +111,9 @@ class Vocabulary:
 
     @property
     def first_sold_days(self) -> NDArray[np.float64]:
-        """Days before the as-of of the first purchase of each item (n_items,)."""
-        return self._learned(_FIRST_SOLD).to_numpy().astype(np.float64)
+        """Days before the as-of of the first purchase of each item (n_items,); infinite where there was none."""
+        first = self._learned(_FIRST_SOLD).to_numpy().astype(np.float64)
+        return np.where(self.buyers > 0, first, np.inf)
 
     def _learned(self, column: str) -> pl.Series:
         if column not in self.items.columns:

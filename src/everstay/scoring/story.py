@@ -173,11 +173,13 @@ def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
     latest: date = days[-1]
     spend = (purchases[t.AMOUNT] * _CENTS).round().sum() / _CENTS
     lines.append(f"{len(days)} days with an order, {spend:,.2f} paid, {spend / len(days):,.2f} a day")
-    silence = (as_of.date() - latest).days
+    newest: datetime = purchases[t.OCCURRED_AT].sort()[-1]
+    silence = (as_of - newest) / timedelta(days=1)  # as the reasons count it, not by dates
     gaps = days.diff().dt.total_days().drop_nulls()
     longest, median = max(gaps, default=0), float(np.median(gaps)) if len(gaps) else 0.0
     usual = f"; between two of them usually {median:.0f} days, at most {longest}" if len(gaps) else ""
-    return [*lines, f"last order {latest}, {silence} days ago{usual}"]
+    ago = f"{silence:.0f}" if silence >= 10 else f"{silence:.1f}".removesuffix(".0")
+    return [*lines, f"last order {latest}, {ago} day{'' if ago == '1' else 's'} ago{usual}"]
 
 
 def _published_row(user_id: str, published: pl.DataFrame) -> dict[str, Any] | None:
