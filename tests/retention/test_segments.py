@@ -45,6 +45,7 @@ def test_the_share_has_its_interval_and_the_page_says_what_is_left_out() -> None
     assert rows[LOW][0] < 0.5 < rows[HIGH][0]
     section = segment_section(rows, "2024-03-01", 28, 2)
     assert "groups of fewer than 2 are left out" in section.words[1]
+    assert "<svg" in section.pictures[0].content
     assert [table.rows[0][:4] for table in section.tables] == [
         ("everybody", "", 6, 3),
         ("age band", "not declared", 3, 2),

@@ -77,4 +77,6 @@ def _is_group(name: str, names: Sequence[str]) -> bool:
 
 
 def _words(interval: Interval) -> str:
+    if interval.low == interval.high:
+        return f"{interval.value:.4f}"
     return f"{interval.value:.4f} ({interval.low:.3f} to {interval.high:.3f})"

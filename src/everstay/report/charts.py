@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -88,6 +89,27 @@ def draw_calibration(
         axes.errorbar(predicted, observed, yerr=spread, fmt="o", color=BLUE, capsize=2)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        return _svg(figure)
+
+
+def draw_shares(names: Sequence[str], shares: pl.DataFrame, usual: float) -> str:
+    """A share of each group with its interval, the first above, and an upright line at the usual one.
+
+    Args:
+        names: (n,) of the groups.
+        shares: (n, 3): value, low, high.
+        usual: of everybody.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes("", "")
+        figure.set_size_inches(_SIZE[0], 0.6 + 0.2 * max(len(names), 4))
+        value, low, high = (shares.to_series(column).to_numpy() for column in range(3))
+        place = np.arange(len(names))
+        axes.axvline(usual, color=GREY, linestyle="--", linewidth=1)
+        axes.errorbar(value, place, xerr=np.abs([low - value, high - value]), fmt="o", color=BLUE, capsize=2)
+        axes.set_yticks(place, names)
+        axes.invert_yaxis()
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         return _svg(figure)
 
 

@@ -105,11 +105,13 @@ class Report:
 
 
 def with_bounds(interval: Interval | None, form: str = ".3f") -> str:
-    """A figure and its bounds in one cell.
+    """A figure and its bounds in one cell; of an exact one there are none.
 
-    >>> with_bounds(Interval(0.5, 0.42, 0.58), ".0%")
-    '50% (42%–58%)'
+    >>> with_bounds(Interval(0.5, 0.42, 0.58), ".0%"), with_bounds(Interval(0.5, 0.5, 0.5), ".0%")
+    ('50% (42%–58%)', '50%')
     """
     if interval is None:
         return ""
+    if interval.low == interval.high:
+        return f"{interval.value:{form}}"
     return f"{interval.value:{form}} ({interval.low:{form}}–{interval.high:{form}})"

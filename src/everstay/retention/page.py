@@ -8,7 +8,7 @@ import polars as pl
 
 from everstay.metrics.maturity import maturity
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
-from everstay.report.charts import AMBER, BLUE, Line, draw_lines
+from everstay.report.charts import AMBER, BLUE, Line, draw_lines, draw_shares
 from everstay.report.document import Cell, Tone
 from everstay.retention import forecast as f
 from everstay.retention import segments as s
@@ -67,8 +67,11 @@ def rhythm_section(figures: RetentionFigures) -> Section:
         "Active is whoever did something: bought, looked, searched; a message that was sent to them is none of it. "
         "Means of the last 28 days; a month is 28 days.",
     )
-    picture = Picture("Stickiness, by the week that ends on the date", draw_lines(lines, "", "ratio"))
-    return Section("How often users come", words, badges, (_repeat_table(figures),), (picture,))
+    pictures = (
+        Picture("Stickiness, by the week that ends on the date", draw_lines(lines, "", "ratio")),
+        *_repeat_picture(figures),
+    )
+    return Section("How often users come", words, badges, (_repeat_table(figures),), pictures)
 
 
 def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_users: int) -> Section:
@@ -87,7 +90,7 @@ def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_u
     if len(attributes):
         words.append(f"Of what users declared, groups of fewer than {min_users} are left out (`fairness.min_users`).")
         tables.append(_segment_table("Who left, by what users declared", attributes, fold=True))
-    return Section("Churn by segment", words, tables=tables)
+    return Section("Churn by segment", words, tables=tables, pictures=(_segment_picture(states, attributes),))
 
 
 def _segment_table(caption: str, segments: pl.DataFrame, *, fold: bool) -> Table:
@@ -101,6 +104,13 @@ def _segment_table(caption: str, segments: pl.DataFrame, *, fold: bool) -> Table
         Column("share that left", ".1%"), Column("90% interval"),
     )  # fmt: skip
     return Table(caption, columns, rows, marked=frozenset() if fold else frozenset({0}), fold=fold)
+
+
+def _segment_picture(states: pl.DataFrame, attributes: pl.DataFrame) -> Picture:
+    groups = pl.concat([states, attributes]).slice(1)
+    names = [f"{row[s.SEGMENT].replace('_', ' ')}: {row[s.GROUP]}" for row in groups.iter_rows(named=True)]
+    drawn = draw_shares(names, groups.select(s.SHARE, s.LOW, s.HIGH), states[s.SHARE][0])
+    return Picture("Share that left of each group with its 90% interval; dashed: of everybody", drawn)
 
 
 def _due(figures: RetentionFigures) -> pl.DataFrame:
@@ -207,6 +217,20 @@ def _repeat_table(figures: RetentionFigures) -> Table:
         rows.append([f"{days} days", with_bounds(share, ".1%") or "–", state if share else "not knowable yet"])
     columns = (Column("second order within"), Column("share of users, 90% interval"), Column("clock"))
     return Table("Repeat rate: how soon a first order is followed by a second", columns, rows)
+
+
+def _repeat_picture(figures: RetentionFigures) -> Iterator[Picture]:
+    days = range(1, max(REPEAT_DAYS) + 1)
+    shares = [share_by(figures.rhythm.repeated, figures.rhythm.waiting, day) for day in days]
+    known = [(day, share) for day, share in zip(days, shares, strict=True) if share is not None]
+    if known:
+        bounds = (
+            [share.value for _, share in known],
+            [share.low for _, share in known],
+            [share.high for _, share in known],
+        )
+        line = Line("ordered again, 90% interval", [day for day, _ in known], *bounds)
+        yield Picture("Repeat rate: how soon a first order is followed by a second", draw_lines([line], "days", ""))
 
 
 def _number(value: object) -> float | None:
