@@ -31,7 +31,7 @@ def serve() -> None:
     """Start a server when none answers, apply the deployments, and work until Ctrl-C or SIGTERM.
 
     Raises:
-        SettingsError: a schedule of the settings is none.
+        SettingsError: a schedule of the settings is none, or the server's address.
     """
     settings = load_settings()
     check_schedules(settings.prefect)
@@ -44,7 +44,7 @@ def serve() -> None:
                 print(f"Runs that were interrupted with the last worker: {ended}, now marked as crashed.", flush=True)
             print("Deployments of prefect.yaml: applying ...", flush=True)
             apply_deployments(environment)
-            print(describe_schedules(settings), flush=True)
+            print(describe_schedules(settings, is_own=is_own), flush=True)
             _work(environment)
     except KeyboardInterrupt:
         print("Stopped: the worker, and the server when it was started here.")
@@ -61,15 +61,21 @@ def check_schedules(settings: Prefect) -> None:
             raise SettingsError(f"prefect.{wrong} in everstay.toml: {problem['msg']}") from None
 
 
-def describe_schedules(settings: Settings) -> str:
-    """What runs when, where to see it, and how to start something now."""
+def describe_schedules(settings: Settings, *, is_own: bool) -> str:
+    """What runs when, where to see it, how to start something now, and what goes on when the command ends."""
     schedules, address = settings.prefect, settings.prefect.api_url.removesuffix("/api")
+    stopped = "Ctrl-C stops it and the server."
+    if not is_own:
+        stopped = (
+            "Ctrl-C stops it alone: the server answered before this command. Where an earlier `make deploy` was killed"
+            "\nor still runs, its worker too goes on running what is due (docs/runbook.md tells how to end both)."
+        )
     return (
         f"\n  score-users/daily          {schedules.daily_cron} ({schedules.time_zone}): ingest, then score"
         f"\n  retention-pipeline/weekly  {schedules.weekly_cron} ({schedules.time_zone}): the main job"
         f"\n  .../manual                 every other flow, started by hand"
         f"\n\nSee and start them at {address}/deployments. The worker runs what is due as long as this command runs;"
-        f"\nCtrl-C stops it and the server.\n"
+        f"\n{stopped}\n"
     )
 
 

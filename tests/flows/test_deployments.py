@@ -15,7 +15,7 @@ import pytest
 from everstay import tables as t
 from everstay.errors import SettingsError
 from everstay.lake import Lake
-from everstay.settings import Prefect
+from everstay.settings import Prefect, Settings
 from flows import deployments
 from tests.flows.conftest import PYTHONPATH, write_settings
 
@@ -88,6 +88,16 @@ def test_a_triggered_deployment_runs_in_a_worker_to_its_end(deployed: tuple[Path
     assert state == "COMPLETED"
     assert Lake(str(folder / "lake"), 2).snapshot().event_count > 10_000
     assert Lake(str(folder / "lake"), 2).read(t.ITEMS).height == 60
+
+
+def test_what_goes_on_after_ctrl_c_is_told(deployed: tuple[Path, str]):
+    _, api = deployed
+    settings = Settings(prefect=Prefect(api_url=api))
+    with deployments.prefect_server(settings, os.environ) as is_own:
+        assert not is_own
+    assert httpx.get(f"{api}/health", timeout=30).is_success
+    assert "Ctrl-C stops it alone: the server" in deployments.describe_schedules(settings, is_own=is_own)
+    assert "Ctrl-C stops it and the server." in deployments.describe_schedules(settings, is_own=True)
 
 
 @pytest.mark.parametrize(
