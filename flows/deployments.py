@@ -100,15 +100,20 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
 
     Raises:
         NotReady: the server does not answer in time, or the address is another machine's and nothing answers there.
+        SettingsError: the address is none.
     """
     url = settings.prefect.api_url
-    if _answers(url):
+    address = urlsplit(url)
+    try:
+        port, is_there = address.port or 4200, _answers(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise SettingsError(f"prefect.api_url '{url}' in everstay.toml is no address: {error}") from None
+    if is_there:
         yield False
         return
-    address = urlsplit(url)
     if address.hostname not in ("127.0.0.1", "localhost"):
         raise NotReady(f"no Prefect server answers at {url} (prefect.api_url in everstay.toml)")
-    command = [*_cli("server", "start"), "--host", "127.0.0.1", "--port", str(address.port or 4200)]
+    command = [*_cli("server", "start"), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=dict(environment), cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:
         _wait_for(url, server)

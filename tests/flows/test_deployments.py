@@ -1,6 +1,7 @@
 """A real Prefect server and a real worker: a deployment is applied, triggered, and seen complete; SIGTERM ends them."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -119,3 +120,14 @@ def test_a_schedule_that_is_none(wrong: dict[str, str], words: str):
     with pytest.raises(SettingsError) as told:
         deployments.check_schedules(Prefect(**wrong))
     assert words in str(told.value)
+
+
+@pytest.mark.parametrize("port", ["99999", "42OO"])
+def test_a_server_s_address_that_is_none(port: str):
+    url = f"http://127.0.0.1:{port}/api"
+    server = deployments.prefect_server(Settings(prefect=Prefect(api_url=url)), os.environ)
+    with (
+        pytest.raises(SettingsError, match=re.escape(f"prefect.api_url '{url}' in everstay.toml is no address")),
+        server,
+    ):
+        pass
