@@ -9,7 +9,7 @@ from everstay.churn.evaluate import RIGHT_SCORES_ERROR
 from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
 from everstay.recommender import load_artifact
-from everstay.registry import ledger, rollout
+from everstay.registry import rollout
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
@@ -116,7 +116,6 @@ def _judge(
 ) -> Decision:
     """Measure the evidence and decide."""
     run = training.run_of(challenger.candidate)
-    rolled_back = ledger.rolled_back(rollout.history(registry, runtime.open_lake(settings), training.model))
     calibration, chance, coverage = (run.metrics.get(name) for name in (_CALIBRATION, RIGHT_SCORES_ERROR, _COVERAGE))
     is_champion = current is not None and challenger.artifact_digest == current.artifact_digest
     difference = None
@@ -131,7 +130,7 @@ def _judge(
         calibration_error=calibration.value if calibration else None,
         chance_error=chance.high if chance else None,
         coverage=coverage.value if coverage else None,
-        was_rolled_back=challenger.version in rolled_back,
+        was_rolled_back=rollout.was_rolled_back(registry, runtime.open_lake(settings), challenger),
     )
     return decide(current, challenger, evidence, settings.promotion)
 

@@ -1,24 +1,34 @@
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.lake import Lake
 from everstay.metrics.comparison import Interval
+from everstay.metrics.report import CandidateReport
 from everstay.registry import ledger
 from everstay.registry.__main__ import main
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelRef
-from everstay.registry.rollout import ChampionChanged, apply_decision, history, require_champion, roll_back
+from everstay.registry.rollout import (
+    ChampionChanged,
+    apply_decision,
+    history,
+    require_champion,
+    roll_back,
+    was_rolled_back,
+)
 from everstay.registry.store import Registry
-from everstay.registry.versions import CHAMPION, champion, download, get_version, registered_at
+from everstay.registry.tracking import log_candidate
+from everstay.registry.versions import CHAMPION, champion, download, get_version, register_challenger, registered_at
 from everstay.settings import Mlflow, Promotion
 
 BETTER, TIED = Interval(0.02, 0.01, 0.03), Interval(0.01, -0.01, 0.03)
@@ -136,6 +146,25 @@ def test_a_version_that_was_rolled_back_is_not_promoted_by_an_old_decision(
     with pytest.raises(ChampionChanged, match="version 2 was rolled back"):
         apply_decision(registry, lake, decision)
     assert champion(registry, "churn") == versions[0]
+
+
+def test_a_model_that_was_rolled_back_is_known_under_a_new_number(
+    registry: Registry,
+    lake: Lake,
+    versions: list[ModelRef],
+    make_report: Callable[..., CandidateReport],
+    churn_rows: pl.DataFrame,
+):
+    """As a run that is judged by other costs is."""
+    promote(registry, lake, versions[0])
+    promote(registry, lake, versions[1])
+    roll_back(registry, lake, "churn")
+    again = make_report(slope=0.2)
+    run = log_candidate(registry, "churn", again, run_key="other costs", example=churn_rows, settings={})
+    same = register_challenger(registry, "churn", run, metric="test_metric")
+    assert same.version not in {version.version for version in versions}
+    taken_back = [was_rolled_back(registry, lake, version) for version in (*versions, same)]
+    assert taken_back == [False, True, False, True]
 
 
 def test_a_promotion_after_a_rollback_continues_from_the_restored(

@@ -21,7 +21,7 @@ class Evidence:
         calibration_error: of the challenger; None for a recommender.
         chance_error: up to which exactly right scores would show one among as many users; told when the guard fails.
         coverage: share of the catalogue the challenger shows; None for churn.
-        was_rolled_back: a person took this version back before.
+        was_rolled_back: a person took this model back before, under this number or another.
     """
 
     metric: str
@@ -99,7 +99,7 @@ def guard_failures(evidence: Evidence, policy: Promotion) -> tuple[str, ...]:
     if coverage is not None and not coverage >= policy.min_coverage:
         failures.append(f"guard: coverage {coverage:.4f} is below the limit {policy.min_coverage:g}")
     if evidence.was_rolled_back:
-        failures.append("guard: this version was rolled back by hand before")
+        failures.append("guard: this model was rolled back by hand before")
     return tuple(failures)
 
 

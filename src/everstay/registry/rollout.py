@@ -84,7 +84,7 @@ def why_no_champion(registry: Registry, lake: Lake, model: ModelName) -> str:
 def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
     """Make the champion before the present one that can still be loaded champion again, and record it.
 
-    The version taken back is never promoted again; a killed rollback is completed by the next call.
+    The model taken back is never promoted again; a killed rollback is completed by the next call.
 
     Returns:
         The restored champion.
@@ -102,6 +102,14 @@ def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
         lake.append(t.PROMOTIONS, ledger.decision_row(_rollback(current, previous), datetime.now(UTC)))
     registry.client.set_registered_model_alias(model, CHAMPION, previous)
     return get_version(registry, model, previous)
+
+
+def was_rolled_back(registry: Registry, lake: Lake, version: ModelRef) -> bool:
+    """Whether a person took this version back, or another of the same model, which a new run registers again."""
+    taken_back = ledger.rolled_back(history(registry, lake, version.model))
+    known = known_versions(registry, version.model)
+    digests = {known[number].artifact_digest for number in taken_back if number in known}
+    return version.version in taken_back or version.artifact_digest in digests
 
 
 def _refuse_when_changed(registry: Registry, decision: Decision, rolled_back: frozenset[str]) -> None:
