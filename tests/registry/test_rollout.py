@@ -134,6 +134,9 @@ def test_rollback_restores_the_champion_before_and_records_it(registry: Registry
     assert rows[t.METRIC].to_list()[3:] == [ledger.ROLLBACK] * 2
     assert rows[t.REASONS][3].to_list() == ["rolled back by hand from version 3 to version 2"]
     assert ledger.rolled_back(rows) == {"2", "3"}
+    described = [registry.client.get_model_version("churn", version).description for version in ("1", "2", "3")]
+    last = [words.split("\n\n")[1] for words in described]
+    assert last == [f"rolled back by hand from version {way}" for way in ("2 to version 1",) * 2 + ("3 to version 2",)]
 
 
 def test_a_version_that_was_rolled_back_is_not_promoted_by_an_old_decision(

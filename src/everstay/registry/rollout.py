@@ -82,7 +82,7 @@ def why_no_champion(registry: Registry, lake: Lake, model: ModelName) -> str:
 
 
 def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
-    """Make the champion before the present one that can still be loaded champion again, and record it.
+    """Make the champion before the present one that can still be loaded champion again, record it and describe it.
 
     The model taken back is never promoted again; a killed rollback is completed by the next call.
 
@@ -100,6 +100,8 @@ def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
     else:
         previous = _before(registry, versions, current)
         lake.append(t.PROMOTIONS, ledger.decision_row(_rollback(current, previous), datetime.now(UTC)))
+    for version in (current.version, previous):
+        describe_decision(registry, model, version, _rollback_words(current, previous))
     registry.client.set_registered_model_alias(model, CHAMPION, previous)
     return get_version(registry, model, previous)
 
@@ -146,6 +148,10 @@ def _rollback(current: ModelRef, previous: str) -> Decision:
         is_promoted=True,
         metric=ledger.ROLLBACK,
         difference=None,
-        reasons=(f"rolled back by hand from version {current.version} to version {previous}",),
+        reasons=(_rollback_words(current, previous),),
         data_version=current.data_version,
     )
+
+
+def _rollback_words(current: ModelRef, previous: str) -> str:
+    return f"rolled back by hand from version {current.version} to version {previous}"
