@@ -147,7 +147,8 @@ def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Sect
 
 
 def _key(run: PipelineRun, settings: Settings) -> str:
-    """Names what a page tells; a second run with nothing new has the same."""
+    """Names what a page tells; a second run with nothing new has the same, and one after a rollback another."""
     versions = [training.challenger.version for training in run.trainings]
-    told = (run.features.key, run.scored_at, versions, settings.model_dump_json())
+    champions = [one.challenger_version if one.is_promoted else one.champion_version for one in run.decisions]
+    told = (run.features.key, run.scored_at, versions, champions, settings.model_dump_json())
     return hashlib.sha256(repr(told).encode()).hexdigest()[:32]

@@ -22,9 +22,11 @@ from everstay import tables as t
 from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.errors import DataRejected, NotReady, SettingsError
 from everstay.lake import Lake
-from everstay.registry import versions
+from everstay.registry import rollout, versions
 from everstay.registry.artifact import ArtifactRefused
+from everstay.registry.promotion import Decision
 from everstay.registry.store import Registry
+from everstay.registry.tracking import find_run
 from everstay.scoring.__main__ import explain_user
 from everstay.scoring.tiers import HIGH
 from everstay.settings import load_settings
@@ -463,3 +465,23 @@ def test_a_champion_that_goes_by_another_segment_counts_as_none(monkeypatch: pyt
     told = f"champion version {before.version} goes by no attribute and counts as none: recommender.segment_by says age"
     assert decision.reasons[0].startswith(told)
     assert decision.is_promoted
+
+
+def test_the_page_in_mlflow_tells_of_the_champion_there_is(trained: Path, settings_of):
+    registry = Registry(settings_of.mlflow)
+    before, client = versions.champion(registry, "churn"), registry.client
+    runs = client.search_runs([client.get_experiment_by_name("churn").experiment_id], "attributes.status = 'FINISHED'")
+    key = next(run.data.tags["run_key"] for run in runs if run.data.tags["candidate"] != before.candidate)
+    other = versions.register_challenger(registry, "churn", find_run(registry, "churn", key), metric="test_roc_auc")
+    by_hand = Decision(
+        "churn", other.version, before.version, True, True, "none", None, ("by hand",), other.data_version
+    )
+    rollout.apply_decision(registry, lake_of(trained), by_hand)
+    retention_pipeline()
+    reports = client.get_experiment_by_name("reports").experiment_id
+    last = client.search_runs([reports], order_by=["attributes.start_time DESC"])[0]
+    assert client.download_artifacts(last.info.run_id, "report.html", str(trained))
+    page = (trained / "report.html").read_text()
+    assert page == (trained / "reports" / "report.html").read_text()
+    assert f"champion stays version {other.version}" in page
+    rollout.roll_back(registry, lake_of(trained), "churn")
