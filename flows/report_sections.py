@@ -116,7 +116,7 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
     rows = [
         (row[t.USER_ID], row[t.CHURN_PROBABILITY], row[t.PROBABILITY_CHANGE], row[t.VALUE_AT_RISK], row[t.RISK_TIER],
          _day(row[t.EXPECTED_ORDER_AT]), _day(row[t.EXPECTED_ALARM_AT]), "; ".join(row[t.REASONS]))
-        for row in list_order(scores).head(_HEAD).iter_rows(named=True)
+        for row in list_order(scores, settings.churn).head(_HEAD).iter_rows(named=True)
     ]  # fmt: skip
     columns = (
         Column("user"), Column("probability", ".3f"), Column("change", "+.3f"), Column("value at risk", ",.2f"),

@@ -116,7 +116,7 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn, currency: str) ->
     table = Table(title="The head of the warning list", title_justify="left")
     for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):
         table.add_column(name, justify="right" if name in ("probability", "change", "at risk") else "left")
-    for row in list_order(scores).head(_SAMPLE_USERS).iter_rows(named=True):
+    for row in list_order(scores, churn).head(_SAMPLE_USERS).iter_rows(named=True):
         items = lists.filter(pl.col(t.USER_ID) == row[t.USER_ID]).sort(t.RANK)[t.ITEM_ID].head(_SHOWN_ITEMS)
         table.add_row(
             row[t.USER_ID],

@@ -53,7 +53,13 @@ def test_the_list_is_ordered_by_value_at_risk_and_unknown_values_come_last():
 def test_a_published_list_begins_with_what_is_known_to_be_at_risk():
     tiers = pl.Series(t.RISK_TIER, ["low", "high", "high", "high", "medium", "high"])
     scores = list_of([0.9, 0.9, 0.1, 0.2, 0.5, 0.2], [9.0, None, 3.0, 5.0, None, 5.0]).with_columns(tiers)
-    assert list_order(scores)[t.USER_ID].to_list() == ["u03", "u05", "u02", "u01", "u04", "u00"]
+    assert list_order(scores, CHURN)[t.USER_ID].to_list() == ["u03", "u05", "u02", "u01", "u04", "u00"]
+
+
+def test_a_list_by_probability_begins_with_the_likeliest_to_leave():
+    tiers = pl.Series(t.RISK_TIER, ["high", "low", "high", "high"])
+    scores = list_of([0.6, 0.1, 0.9, 0.7], [9.0, 8.0, 1.0, None]).with_columns(tiers)
+    assert list_order(scores, BY_PROBABILITY)[t.USER_ID].to_list() == ["u02", "u03", "u00", "u01"]
 
 
 @pytest.mark.parametrize(("budget", "users"), [(1.0, 0), (8.5, 1), (17.5, 2), (17.4, 1), (1_000.0, 5)])

@@ -57,11 +57,12 @@ def tier_bounds(scores: pl.DataFrame, churn: Churn, value: Value) -> TierBounds:
     return TierBounds(by_value, _place(ranked, high), _place(ranked, medium))
 
 
-def list_order(scores: pl.DataFrame) -> pl.DataFrame:
-    """Published scores in an order in which the tiers follow each other: tier, value at risk, probability, user id."""
+def list_order(scores: pl.DataFrame, churn: Churn) -> pl.DataFrame:
+    """Published scores, the tiers after one another: by tier, what the list is ordered by, probability, user id."""
     rank = pl.col(t.RISK_TIER).replace_strict({tier: place for place, tier in enumerate(TIERS)}, return_dtype=pl.Int8)
-    at_risk, probability = pl.col(t.VALUE_AT_RISK), pl.col(t.CHURN_PROBABILITY)
-    return scores.sort(rank, -at_risk, -probability, t.USER_ID, nulls_last=True)
+    probability = -pl.col(t.CHURN_PROBABILITY)
+    weight = -pl.col(t.VALUE_AT_RISK) if churn.tiers_by == "value_at_risk" else probability
+    return scores.sort(rank, weight, probability, t.USER_ID, nulls_last=True)
 
 
 def assign_tiers(scores: pl.DataFrame, bounds: TierBounds) -> pl.DataFrame:
