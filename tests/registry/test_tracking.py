@@ -13,6 +13,7 @@ from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 from everstay.registry.artifact import ArtifactRefused, artifact_digest
 from everstay.registry.refs import RunRef
+from everstay.registry.reports import log_report
 from everstay.registry.searches import FIGURE, WATCHED, log_search
 from everstay.registry.store import Registry
 from everstay.registry.tracking import find_run, log_candidate, logged_settings
@@ -79,6 +80,23 @@ def test_a_killed_run_is_not_found_and_is_marked_by_the_next(
     complete = log(registry, make_report(), churn_rows)
     assert registry.client.get_run(killed.info.run_id).info.status == "KILLED"
     assert find_run(registry, "churn", "k1").run_id == complete.run_id != killed.info.run_id
+
+
+def test_what_a_kill_left_running_is_marked_whatever_its_key(
+    registry: Registry, make_report: Make, churn_rows: pl.DataFrame, tmp_path: Path
+):
+    """The next night has other data, and with it other keys."""
+    killed = [
+        registry.client.create_run(registry.experiment_id(home), tags={"run_key": "k0"}).info.run_id
+        for home in ("churn", "reports", "churn-tuning")
+    ]
+    other = registry.client.create_run(registry.experiment_id("recommender")).info.run_id
+    log(registry, make_report(), churn_rows)
+    (tmp_path / "report.html").write_text("<html>")
+    log_report(registry, tmp_path / "report.html", key="k1", name="report", tags={})
+    log_search(registry, "churn", "network", Search(Config(width=3), TRIALS), "three trials")
+    assert [registry.client.get_run(run).info.status for run in killed] == ["KILLED"] * 3
+    assert registry.client.get_run(other).info.status == "RUNNING"
 
 
 def test_a_run_that_fails_is_marked_and_not_found(registry: Registry, make_report: Make, churn_rows: pl.DataFrame):

@@ -8,7 +8,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from everstay.registry.refs import RunRef
 from everstay.registry.store import Registry
-from everstay.registry.tracking import RUN_KEY
+from everstay.registry.tracking import RUN_KEY, end_abandoned
 
 EXPERIMENT = "reports"
 _DESCRIPTION = "One run per result of the main job: its page is under Artifacts."
@@ -17,6 +17,8 @@ _PLOTS = "plots"
 
 def log_report(registry: Registry, page: Path, *, key: str, name: str, tags: Mapping[str, str]) -> str:
     """Log a page once; a key that is already complete is returned and nothing is written.
+
+    Runs that were left half-way are marked as killed.
 
     Args:
         registry: the store.
@@ -33,6 +35,7 @@ def log_report(registry: Registry, page: Path, *, key: str, name: str, tags: Map
     known = client.search_runs([experiment], wanted)
     if known:
         return str(known[0].info.run_id)
+    end_abandoned(registry, EXPERIMENT)
     client.set_experiment_tag(experiment, "mlflow.note.content", _DESCRIPTION)
     note = f"The page: Artifacts, {page.name}."
     run = client.create_run(experiment, run_name=name, tags={RUN_KEY: key, MLFLOW_RUN_NOTE: note, **tags})

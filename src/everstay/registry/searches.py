@@ -6,6 +6,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from everstay.registry.store import Registry
+from everstay.registry.tracking import end_abandoned
 from everstay.tuning import Search, Trial
 
 FIGURE = "validation_figure"
@@ -13,7 +14,7 @@ WATCHED = "watched"
 
 
 def log_search(registry: Registry, experiment: str, candidate: str, search: Search, note: str) -> str:
-    """Write a search; what was ended early is a killed run.
+    """Write a search; what was ended early is a killed run, and so are runs that were left half-way.
 
     Args:
         registry: the store.
@@ -26,6 +27,7 @@ def log_search(registry: Registry, experiment: str, candidate: str, search: Sear
         The id of the search's run.
     """
     client, home = registry.client, registry.experiment_id(f"{experiment}-tuning")
+    end_abandoned(registry, f"{experiment}-tuning")
     tags = {"candidate": candidate, MLFLOW_RUN_NOTE: note}
     now = time.time_ns() // 1_000_000
     name, clock = f"{candidate}, {len(search.trials)} trials", now - sum(map(_milliseconds, search.trials))

@@ -52,8 +52,8 @@ def log_candidate(
 ) -> RunRef:
     """Write one candidate: parameters, figures, curves, pictures, settings and the artifact as a `pyfunc` model.
 
-    A key that is already complete is returned and nothing is written; runs with this key that were left half-way are
-    marked as killed.
+    A key that is already complete is returned and nothing is written. Runs that were left half-way are marked as
+    killed.
 
     Args:
         registry: the store.
@@ -72,8 +72,7 @@ def log_candidate(
     if known is not None:
         return known
     client = registry.client
-    for abandoned in _search(registry, experiment, run_key, "RUNNING"):
-        client.set_terminated(abandoned.info.run_id, "KILLED")
+    end_abandoned(registry, experiment)
     origin = _origin(report, run_key)
     note = describe_run(report, experiment, origin[AS_OF], origin[DATA_VERSION])
     run = client.create_run(
@@ -89,6 +88,13 @@ def log_candidate(
         raise
     client.set_terminated(run.info.run_id, "FINISHED")
     return _as_ref(experiment, client.get_run(run.info.run_id))
+
+
+def end_abandoned(registry: Registry, experiment: str) -> None:
+    """Mark what killed processes left running as killed; a run of another machine says itself how it ended."""
+    running = "attributes.status = 'RUNNING'"
+    for abandoned in registry.client.search_runs([registry.experiment_id(experiment)], running):
+        registry.client.set_terminated(abandoned.info.run_id, "KILLED")
 
 
 def discard_run(registry: Registry, run: RunRef) -> None:
