@@ -146,3 +146,10 @@ def test_a_short_history_is_said_in_words():
         periods(2)
     with pytest.raises(NotReady, match="holds 0 whole weeks"):
         whole_periods(MONDAY + timedelta(days=1), MONDAY + timedelta(days=5), "week")
+
+
+def test_where_every_cohort_is_small_all_users_together_are_forecast(orders: pl.DataFrame):
+    histories = cohort_counts(orders, periods(), 2).histories
+    large, small = forecast(histories, WEEKS, 2, min_users=1), forecast(histories, WEEKS, 2, min_users=100_000)
+    assert set(small[COHORT]) == {ALL}
+    assert_frame_equal(small, large.filter(pl.col(COHORT) == ALL))

@@ -102,7 +102,8 @@ def _grouped(chances: pl.DataFrame, step: int, min_users: int) -> pl.DataFrame:
     everybody = chances.with_columns(pl.lit(ALL, pl.Int64).alias(COHORT))
     rows = pl.concat([chances, everybody]).group_by(ORIGIN, COHORT).agg(sums)
     kind = pl.col(COHORT).clip(ALL, 1).alias(_KIND)
-    named = rows.filter(pl.col(USERS) >= min_users).with_columns(kind, pl.lit(step, pl.Int64).alias(AHEAD))
+    told = (pl.col(USERS) >= min_users) | (pl.col(COHORT) == ALL)
+    named = rows.filter(told).with_columns(kind, pl.lit(step, pl.Int64).alias(AHEAD))
     return named.sort(ORIGIN, COHORT)
 
 
