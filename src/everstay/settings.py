@@ -76,7 +76,7 @@ class Data(Section):
     buckets: int = Field(default=16, gt=0, le=100_000)
     """User buckets; fixed once data is stored."""
     keep_days: Days | None = None
-    """Files that only versions older than this name are deleted after an ingestion; none: every version is kept."""
+    """Files that no version younger than this names are deleted after an ingestion; none: every version is kept."""
 
 
 class Churn(Section):

@@ -1,6 +1,7 @@
 """Compaction: fewer files and the same events; old versions readable until they are vacuumed."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,17 @@ def test_old_files_are_read_by_old_versions_until_they_are_vacuumed(lake: Lake):
     events = everything(lake)
     assert vacuum(lake, keep_days=0) == 2 * MOST_FILES
     assert_frame_equal(everything(lake), events)
+
+
+def test_a_file_that_no_version_names_is_vacuumed_when_it_is_as_old_as_the_versions(lake: Lake):
+    lake.replace(t.ITEMS, t.ITEMS.empty(), key="k")
+    table = Path(lake.table_uri(t.ITEMS))
+    old, young = (table / f"part-{name}.parquet" for name in ("old", "young"))
+    for left in (old, young):
+        left.write_bytes(b"half a file")
+    os.utime(old, (time.time() - 8 * 24 * 3600,) * 2)
+    assert vacuum(lake, keep_days=7) == 1
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_what_a_compaction_that_died_has_left_is_removed_after_a_day(lake: Lake, monkeypatch: pytest.MonkeyPatch):

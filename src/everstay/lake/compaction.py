@@ -82,13 +82,17 @@ def compact_events(lake: Lake, scheduler: str) -> int:
 
 
 def vacuum(lake: Lake, keep_days: int) -> int:
-    """Delete files that only versions older than `keep_days` days name; return how many were deleted."""
+    """Delete files that only versions older than `keep_days` days name, and as old ones that a kill left unnamed.
+
+    Returns:
+        How many were deleted.
+    """
     deleted = 0
     for table in t.TABLES:
         current = lake.open(table)
         if current is not None:
             hours = 24 * keep_days
-            deleted += len(current.vacuum(hours, dry_run=False, enforce_retention_duration=False))
+            deleted += len(current.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True))
     return deleted
 
 
