@@ -1,5 +1,8 @@
 """Runs whose worker was ended while it had them: Prefect counts them as running until someone says otherwise."""
 
+from contextlib import suppress
+
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -11,13 +14,15 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Crashed
 
 _UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # by which Prefect tells a process which run it is
 _WHY = "`make deploy` was stopped while this run was at work; what was half-done is invisible: run it again"
 
 
 def end_interrupted_runs(api_url: str) -> int:
     """Call unfinished runs of deployments crashed, or cancelled where that was asked for; it frees their slots.
 
-    To be called while no worker is at work. Runs by hand, which are in the same database, are left alone.
+    A killed worker's runs live on in processes of their own: those of this machine are ended. To be called while no
+    worker is at work. Runs by hand, which are in the same database, are left alone.
 
     Returns:
         Number of runs.
@@ -28,7 +33,16 @@ def end_interrupted_runs(api_url: str) -> int:
     )
     with SyncPrefectClient(api_url) as client:
         runs = client.read_flow_runs(flow_run_filter=interrupted)
+        _end_processes({str(run.id) for run in runs})
         for run in runs:
             ended = Cancelled if run.state_type is StateType.CANCELLING else Crashed  # Prefect takes no other
             client.set_flow_run_state(run.id, ended(message=_WHY))
     return len(runs)
+
+
+def _end_processes(runs: set[str]) -> None:
+    """End the processes of some runs; what they were writing stays invisible."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # another account's, or gone
+            if process.environ().get(_RUN_VARIABLE) in runs:
+                process.kill()

@@ -1,5 +1,9 @@
 """What a worker left behind makes place for the next run of its deployment."""
 
+import os
+import signal
+import subprocess
+
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -17,6 +21,11 @@ def nightly() -> None:
 def taken(client: SyncPrefectClient, run: FlowRun) -> int:
     """Slots of the run's deployment that are in use."""
     return client.read_deployment(run.deployment_id).global_concurrency_limit.active_slots
+
+
+def process_of(run: FlowRun) -> subprocess.Popen[bytes]:
+    """A process that has a run, as a worker starts them."""
+    return subprocess.Popen(["sleep", "60"], env={**os.environ, "PREFECT__FLOW_RUN_ID": str(run.id)})
 
 
 @pytest.mark.usefixtures("prefect_api")
@@ -37,7 +46,12 @@ def test_a_run_that_its_worker_left_gives_its_place_to_the_next(steps: tuple[Sta
         for state in (Pending(), *steps):
             client.set_flow_run_state(left.id, state)
         assert taken(client, left) == 1
+        worked_on, others = (process_of(run) for run in (left, by_hand))
         assert end_interrupted_runs(str(client.api_url)) == 1
+        assert worked_on.wait(timeout=10) == -signal.SIGKILL
+        assert others.poll() is None
+        others.kill()
+        others.wait()
         ended = client.read_flow_run(left.id)
         assert ended.state_type.value == told
         assert "`make deploy` was stopped" in ended.state.message
