@@ -1,5 +1,6 @@
 """A public sequence file becomes histories and next items, or is refused with its file and row."""
 
+import gzip
 from pathlib import Path
 
 import polars as pl
@@ -43,6 +44,9 @@ def test_the_last_two_items_are_the_targets(tmp_path: Path) -> None:
         ("1 2 3 4\n2 3 4.5\n", "row 2: '2 3 4.5' is not whole numbers"),
         ("1 2  3 4\n", "row 1: '1 2  3 4' is not whole numbers"),
         ("1,2,3\n", "row 1: '1,2,3' has no item"),
+        ("user items\n1 2 3 4\n2 3 4 5\n", "row 1: 'user items' is not whole numbers"),
+        ("A1 B1,B2,B3\nA2 B1,B3\n", r"row 1: 'A1 B1,B2,B3' is not ids of letters.* \(2 such rows\)"),
+        ("1 2.5 3 4\n2 3.5 4 5\n", "row 1: '1 2.5 3 4' is not whole numbers"),
         ("1 2 3\n2 3 4\n1 5 6\n1 7 8\n", r"row 3: '1 5 6' is a second line of its user: join the two \(2 such rows\)"),
     ],
 )
@@ -60,6 +64,20 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         read_sequence_rows(file)
 
 
+def test_a_file_without_anybody_to_judge_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "short.txt"
+    file.write_text("1 2 3\n2 3\n")
+    with pytest.raises(SourceError, match=r"short\.txt: no user has 3 items"):
+        read_sequence_rows(file)
+
+
+def test_what_begins_like_gzip_and_breaks_off_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "shop.txt.gz"
+    file.write_bytes(gzip.compress(b"1 10 11 12\n" * 100)[:-12])
+    with pytest.raises(SourceError, match=r"shop\.txt\.gz cannot be read"):
+        read_sequence_rows(file)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere\.txt cannot be read"):
         read_sequence_rows(tmp_path / "nowhere.txt")
@@ -70,3 +88,31 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
     file.write_bytes(b"1 10 11 12\r\n2 11 10 12\r\n")
     assert read_sequence_rows(file).test["target_item"].to_list() == [["12"], ["12"]]
     assert read_sequence_rows(file).validation.schema["history_item"] == pl.List(pl.String)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"1 10 11 12 \n2 11 10 12 \n",
+        b"1\t10\t11\t12\n2\t11 10 12\n",
+        b"1 10 11 12\n2 11 10 12\n\n \n",
+        b"\xef\xbb\xbf1 10 11 12\n2 11 10 12",
+        gzip.compress(b"1 10 11 12\n2 11 10 12\n"),
+    ],
+)
+def test_white_space_at_ends_tabs_a_byte_order_mark_and_gzip_change_nothing(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "shop.txt"
+    file.write_bytes(content)
+    assert read_sequence_rows(file).test.select(t.USER_ID, "history_item", "target_item").rows() == [
+        ("1", ["10", "11"], ["12"]),
+        ("2", ["11", "10"], ["12"]),
+    ]
+
+
+def test_ids_may_be_words(tmp_path: Path) -> None:
+    file = tmp_path / "shop.txt"
+    file.write_text("A1-x B_07 0101 B9\nA2 B_07 B9 0101\n")
+    assert read_sequence_rows(file).test.select(t.USER_ID, "history_item", "target_item").rows() == [
+        ("A1-x", ["B_07", "0101"], ["B9"]),
+        ("A2", ["B_07", "B9"], ["0101"]),
+    ]

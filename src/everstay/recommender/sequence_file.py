@@ -1,9 +1,11 @@
-"""Public sequence files: a line is a user, then the user's items from the first to the last, in whole numbers.
+"""Public sequence files: a line is a user, then the user's items from the first to the last, one blank or tab between.
 
 They are judged by leave-one-out: the last item is the test's target, the one before it the validation's. Lines tell an
 order but no time, so each item is an order of its own and one day older than the one after it.
 """
 
+import gzip
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,38 +27,51 @@ VALIDATION, TEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo
 
 _LEFT_OUT = {VALIDATION: 2, TEST: 1}
 _JUDGED_FROM = 3  # items: one to learn from, two targets
+_GZIP = b"\x1f\x8b"  # how it begins
+_NUMBER, _WORD = r"^[0-9]+$", r"^[A-Za-z0-9_-]+$"
 
 
 def read_sequence_rows(file: Path) -> BasketRows:
     """Read a sequence file as histories and next items; users with fewer than three items are learned from only.
 
     Args:
-        file: `user item item ...` per line, separated by single blanks; every user once.
+        file: `user item item ...` per line, separated by single blanks or tabs; every user once. May be gzipped. Ids
+            are whole numbers or, where most lines have letters, words of ASCII letters, digits, `_` and `-`.
 
     Raises:
-        SourceError: the file is missing or empty, or a line is not like that; names file and row.
+        SourceError: the file is missing or empty, a line is not like that, which names file and row, or no user can be
+            judged.
     """
     sequences = _read_lines(file)
+    if not (sequences["items"].list.len() >= _JUDGED_FROM).any():
+        raise SourceError(f"{file}: no user has {_JUDGED_FROM} items, so there is nobody to judge by the last two")
     return BasketRows(_rows(sequences, VALIDATION), _rows(sequences, TEST))
 
 
 def _read_lines(file: Path) -> pl.DataFrame:
     """`USER_ID` and `items` (list of text), in the file's order."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}") from None
-    lines = pl.DataFrame({"line": text.removesuffix("\n").split("\n")})
-    words = pl.col("line").str.strip_suffix("\r").str.split(" ")
+    lines = pl.DataFrame({"line": _read_text(file).rstrip().split("\n")})
+    words = pl.col("line").str.strip_chars_end().str.replace_all("\t", " ", literal=True).str.split(" ")
     sequences = lines.select(words.list.first().alias(t.USER_ID), words.list.slice(1).alias("items"), "line")
     _refuse(
         file, sequences, pl.col("items").list.len() == 0, "has no item: write a user, then items, one blank between"
     )
-    is_number = pl.element().str.contains(r"^[0-9]+$")
-    numbers = pl.concat_list(t.USER_ID, "items").list.eval(is_number).list.all()
-    _refuse(file, sequences, ~numbers, "is not whole numbers with one blank between: correct or delete the line")
+    are_words = sequences["line"].str.contains("[A-Za-z]").to_numpy().mean() > 0.5
+    pattern, known = (_WORD, "ids of letters, digits, _ and -") if are_words else (_NUMBER, "whole numbers")
+    fit = pl.concat_list(t.USER_ID, "items").list.eval(pl.element().str.contains(pattern)).list.all()
+    _refuse(file, sequences, ~fit, f"is not {known} with one blank between: correct or delete the line")
     _refuse(file, sequences, ~pl.col(t.USER_ID).is_first_distinct(), "is a second line of its user: join the two")
     return sequences.drop("line")
+
+
+def _read_text(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+        if content.startswith(_GZIP):
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _refuse(file: Path, sequences: pl.DataFrame, is_bad: pl.Expr, what: str) -> None:
