@@ -30,6 +30,7 @@ _REFERENCES = (*PEERS, TRUTH, READER)
 _RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
 _SURENESS = {"ECE": c.expected_calibration_error, "slope": c.calibration_slope}
 _RESAMPLES, _CONFIDENCE, _SEED = 2_000, 0.95, 17
+_RESAMPLED_ROWS = 50_000_000  # in all resamples of one statistic: intervals of many rows need fewer of them
 _DRAWS = 500
 
 
@@ -80,8 +81,9 @@ def _figures(scored: Scored, name: str) -> list[Row]:
     """Figures of one model, and its differences from the peers."""
     ours, peers = scored.probabilities[name], scored.probabilities
     case = f"{name}, chosen" if name == scored.chosen else name
-    interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
-    difference = partial(paired_statistic_difference, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
+    resamples = min(_RESAMPLES, max(_DRAWS, _RESAMPLED_ROWS // len(ours)))
+    interval = partial(statistic_interval, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED)
+    difference = partial(paired_statistic_difference, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED)
     rows = [estimated(case, word, interval(of, scored.churned, ours)) for word, of in (_RANKING | _SURENESS).items()]
     rows.append(estimated(case, "ECE, perfect", _perfect_error(ours)))
     for peer in _REFERENCES:
