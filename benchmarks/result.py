@@ -51,7 +51,7 @@ def show(title: str, rows: Sequence[Row], json_file: Path | None) -> None:
     for case in dict.fromkeys(row.case for row in rows):
         cells = {row.metric: _cell(row) for row in rows if row.case == case}
         table.add_row(case, *(cells.get(metric, "") for metric in metrics))
-    Console(width=max(100, 26 * (1 + len(metrics)))).print(table)
+    Console(width=max(100, 26 * (1 + len(metrics))), markup=False).print(table)  # cases name files and columns
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
