@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.churn_comparison import PEERS, Scored
 from benchmarks.peers import run_peer
-from everstay.churn.labelled_table import LabelledTable, group_folds, read_labelled_table
+from everstay.churn.labelled_table import LabelledTable, check_folds, group_folds, read_labelled_table
 from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
 from everstay.errors import EverstayError
 from everstay.metrics.classification import log_loss
@@ -28,11 +28,12 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
         raise EverstayError("--table needs --label: the column that says who left")
     table = read_labelled_table(file, label, group)
     folds = group_folds(table.groups, _FOLDS, _SEED)
+    check_folds(table.churned, folds)
     probabilities = _score_peers(table, folds)
     for name in TABLE_CANDIDATES:
         probabilities[name] = cross_validate(table, folds, name, _SEED)
     ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
-    left = (*table.ids, *table.constants)
+    left = (*table.ids, *table.constants, *table.texts)
     left_out = f", without {', '.join(left)}" if left else ""
     together = f"{len(np.unique(table.groups)):,} groups"
     best = min(ours, key=lambda name: ours[name])
@@ -43,7 +44,8 @@ def _score_peers(table: LabelledTable, folds: NDArray[np.int64]) -> dict[str, ND
     with tempfile.TemporaryDirectory() as folder:
         given, output = Path(folder, "table.parquet"), Path(folder, "predicted.parquet")
         outcome = pl.DataFrame({"churned": table.churned, "fold": folds})
-        pl.concat([table.features, outcome], how="horizontal").write_parquet(given)
+        numbered = table.features.rename(lambda name: f"{table.features.get_column_index(name)}")  # LightGBM asks so
+        pl.concat([numbered, outcome], how="horizontal").write_parquet(given)
         run_peer("table_churn.py", str(given), str(output))
         predicted = pl.read_parquet(output)
     return {name: predicted[column].to_numpy() for name, column in PEERS.items()}

@@ -1,12 +1,14 @@
 """Tables that somebody else labelled: what is read, what is refused, and that rows alike stay together."""
 
+import gzip
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from everstay.churn.labelled_table import TableEncoder, group_folds, read_labelled_table
+from everstay.churn.labelled_table import TableEncoder, check_folds, group_folds, read_labelled_table
 from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
 from everstay.errors import EverstayError
 from everstay.metrics.classification import roc_auc
@@ -90,7 +92,13 @@ def test_a_csv_file_reads_like_a_parquet_file(tmp_path: Path) -> None:
             (),
             r"column 'x' is List\(Int64\), neither number nor category",
         ),
-        ({"x": [*map(str, range(150)), "a", "a"], "left": [0, 1] * 76}, "left", (), r"'x' has 151 different texts"),
+        (
+            {"x": [*map(str, range(150)), "a", "a"], "left": [0, 1] * 76},
+            "left",
+            (),
+            r"no column to learn from beside 'left' and x",
+        ),
+        ({"x": [], "left": []}, "left", (), r"table\.parquet has no rows"),
     ],
 )
 def test_columns_that_cannot_be_used_are_named(
@@ -103,6 +111,60 @@ def test_columns_that_cannot_be_used_are_named(
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(EverstayError, match=r"absent\.csv is no"):
         read_labelled_table(tmp_path / "absent.csv", "left")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", b""),
+        ("ragged.csv", b"a,left\n1,2\n1,2,3\n"),
+        ("latin.csv", "a,left\n\u00e9,1\n".encode("latin-1")),
+        ("broken.csv.gz", b"\x1f\x8b\x08 broken"),
+        ("broken.parquet", b"no table at all"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(EverstayError, match=rf"{name} cannot be read: \S"):
+        read_labelled_table(tmp_path / name, "left")
+
+
+@pytest.mark.parametrize(("name", "separator"), [("t.CSV", ";"), ("t.tsv", "\t"), ("t.csv", "|"), ("t.csv.gz", ",")])
+def test_text_files_of_other_makers_read_alike(tmp_path: Path, name: str, separator: str) -> None:
+    text = "orders,plan,since,left\n1,a,2024-01-02,no\n2,b,2024-01-03,yes\n2,a,2024-01-03,no\n".replace(",", separator)
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    table = read_labelled_table(tmp_path / name, "left")
+    assert table.features.rows() == [(1.0, "a", 19724.0), (2.0, "b", 19725.0), (2.0, "a", 19725.0)]
+
+
+def test_dates_are_days_and_words_for_missing_numbers_are_missing(tmp_path: Path) -> None:
+    moments = [datetime(1970, 1, 3, 12, tzinfo=UTC), None, None]
+    file = write(
+        tmp_path,
+        since=[date(1970, 1, 2), None, date(1970, 1, 2)],
+        seen=moments,
+        spend=["1.5", "NA", "nan"],
+        extra=["None", "None", "gold"],
+        left=["Existing Customer", "Attrited Customer", "Existing Customer"],
+    )
+    table = read_labelled_table(file, "left")
+    assert table.features.rows() == [(1.0, 2.5, 1.5, "None"), (None, None, None, "None"), (1.0, None, None, "gold")]
+    assert table.churned.tolist() == [0, 1, 0]
+
+
+def test_texts_too_many_for_categories_are_left_out_and_named(tmp_path: Path) -> None:
+    file = write(tmp_path, surname=[*map("s{}".format, range(101)), "s1"], orders=[1, 2] * 51, left=[-1, 1] * 51)
+    table = read_labelled_table(file, "left")
+    assert table.texts == ("surname",)
+    assert table.features.columns == ["orders"]
+    assert table.churned.tolist() == [0, 1] * 51
+
+
+def test_an_outcome_too_rare_for_the_folds_is_told() -> None:
+    folds = np.arange(100) % 5
+    check_folds((np.arange(100) < 3).astype(float), folds)
+    with pytest.raises(EverstayError, match="2 of 100 rows with the rarer outcome are too few for 5 folds"):
+        check_folds((np.arange(100) < 2).astype(float), folds)
 
 
 def test_folds_never_part_a_group_and_are_nearly_equal() -> None:
@@ -126,6 +188,15 @@ def test_a_number_that_no_training_row_has_is_left_out() -> None:
         pl.DataFrame({"orders": [1.0, 2.0], "seldom": pl.Series([None, None], dtype=pl.Float64)})
     )
     np.testing.assert_array_equal(encoder.encode(pl.DataFrame({"orders": [3.0], "seldom": [4.0]})), [[3.0]])
+
+
+def test_a_support_vector_machine_learns_from_a_sample_of_many_rows() -> None:
+    generator = np.random.default_rng(5)
+    matrix = generator.normal(size=(11_000, 1))
+    outcome = (matrix[:, 0] + generator.normal(size=11_000) > 0).astype(float)
+    machine = TABLE_CANDIDATES["svm"](1)[0].fit(matrix, outcome)  # type: ignore[attr-defined]
+    assert machine[-1].shape_fit_ == (10_000, 1)
+    assert roc_auc(outcome, machine.decision_function(matrix)) > 0.8
 
 
 @pytest.mark.parametrize("name", ["logistic", "lasso", "tree", "svm"])

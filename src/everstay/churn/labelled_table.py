@@ -16,10 +16,13 @@ from everstay.errors import EverstayError
 
 FloatArray = NDArray[np.float64]
 
-_SUFFIXES = (".parquet", ".csv")
+_PARQUET, _SUFFIXES = ".parquet", (".parquet", ".csv", ".csv.gz", ".tsv")
+_SEPARATORS = ",;\t|"
 _MOST_CATEGORIES = 100
-_LEFT = {"1", "1.0", "true", "yes", "y", "churned", "left"}
-_STAYED = {"0", "0.0", "false", "no", "n", "stayed", "retained"}
+_LEFT = {"1", "1.0", "true", "t", "yes", "y", "churned", "left", "exited", "attrited", "attrited customer"}
+_STAYED = {"0", "0.0", "-1", "-1.0", "false", "f", "no", "n", "stayed", "retained", "existing", "existing customer"}
+_MISSING = ("na", "n/a", "nan", "null", "none", "?", "-")  # in a column that has numbers otherwise
+_DAY = 86_400_000.0  # milliseconds
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LabelledTable:
         groups: (N,) numbers; rows with the same number must not be parted.
         ids: columns left out because every row has a value of its own.
         constants: columns left out because every row has the same value, or none.
+        texts: columns left out because they have too many different texts to be categories: names, cities.
     """
 
     features: pl.DataFrame
@@ -39,6 +43,7 @@ class LabelledTable:
     groups: NDArray[np.int64]
     ids: tuple[str, ...]
     constants: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> LabelledTable:
@@ -52,9 +57,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     Raises:
         EverstayError: names the file, the column and what to do.
     """
-    if file.suffix not in _SUFFIXES or not file.is_file():
-        raise EverstayError(f"{file} is no .csv or .parquet file that can be read")
-    table = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file, infer_schema_length=None)
+    table = _read_table(file)
     for column in (label, *group):
         if column not in table.columns:
             near = get_close_matches(column, table.columns, n=1, cutoff=0.4)
@@ -62,16 +65,37 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
             raise EverstayError(f"{file} has no column '{column}'; {hint}")
     churned = _read_label(file, table[label])
     others = [column for column in table.get_columns() if column.name != label and column.name not in group]
-    ids = tuple(column.name for column in others if _is_id(column))
-    constants = tuple(column.name for column in others if column.n_unique() == 1)
-    left_out = {*ids, *constants}
-    features = pl.DataFrame([_read_feature(file, column) for column in others if column.name not in left_out])
+    read = [_read_feature(file, column) for column in others]
+    ids = tuple(column.name for column in read if _is_id(column))
+    constants = tuple(column.name for column in read if column.n_unique() == 1)
+    names = {*ids, *constants}
+    categories = (column for column in read if column.dtype == pl.String and column.name not in names)
+    texts = tuple(column.name for column in categories if column.n_unique() > _MOST_CATEGORIES)
+    features = pl.DataFrame([column for column in read if column.name not in names.union(texts)])
     if features.width == 0:
-        known = ", ".join((*group, *ids, *constants))
+        known = ", ".join((*group, *ids, *constants, *texts))
         raise EverstayError(f"{file} has no column to learn from beside '{label}' and {known}")
     key = table.select(group) if group else features.with_columns(pl.Series("label", churned))
     groups = key.select(pl.struct(pl.all()).rank("dense").cast(pl.Int64)).to_series().to_numpy()
-    return LabelledTable(features, churned, groups, ids, constants)
+    return LabelledTable(features, churned, groups, ids, constants, texts)
+
+
+def _read_table(file: Path) -> pl.DataFrame:
+    """Of a text file the separator is the one that its header has most of; dates in it are read as such."""
+    if not file.name.lower().endswith(_SUFFIXES) or not file.is_file():
+        raise EverstayError(f"{file} is no file that can be read; {', '.join(_SUFFIXES)} are")
+    try:
+        if file.suffix.lower() == _PARQUET:
+            table = pl.read_parquet(file)
+        else:
+            header = pl.read_csv(file, has_header=False, n_rows=1, separator="\x01", quote_char=None).item()
+            separator = max(_SEPARATORS, key=str(header).count)
+            table = pl.read_csv(file, separator=separator, infer_schema_length=None, try_parse_dates=True)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise EverstayError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
+    if table.is_empty():
+        raise EverstayError(f"{file} has no rows")
+    return table
 
 
 def _read_label(file: Path, column: pl.Series) -> FloatArray:
@@ -95,27 +119,28 @@ def _is_id(column: pl.Series) -> bool:
 
 
 def _read_feature(file: Path, column: pl.Series) -> pl.Series:
-    """Numbers as Float64, not finite as null; categories as String.
+    """Numbers, and days since 1970 of dates and times, as Float64, not finite as null; categories as String.
 
-    A text column all of whose values are numbers, or blank, is one of numbers.
+    A text column all of whose values are numbers, blank, or words for what is missing is one of numbers.
     """
-    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        numbers = column.cast(pl.Float64)
-        return numbers.set(~numbers.is_finite(), None)
+    if column.dtype in (pl.Date, pl.Datetime):
+        return column.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64) / _DAY
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+        return _finite(column.cast(pl.Float64))
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         raise EverstayError(
             f"{file}: column '{column.name}' is {column.dtype}, neither number nor category: make one of it, or drop it"
         )
     words = column.cast(pl.String).str.strip_chars().replace("", None)
-    numbers = words.cast(pl.Float64, strict=False)
-    if numbers.null_count() == words.null_count() and numbers.null_count() < len(words):
-        return numbers
-    if words.n_unique() > _MOST_CATEGORIES:
-        raise EverstayError(
-            f"{file}: column '{column.name}' has {words.n_unique()} different texts, too many for categories "
-            f"({_MOST_CATEGORIES} at most): group them, drop it, or name it in --group if it says who belongs together"
-        )
+    known = words.set(words.str.to_lowercase().is_in(_MISSING), None)
+    numbers = known.cast(pl.Float64, strict=False)
+    if numbers.null_count() == known.null_count() and numbers.null_count() < len(known):
+        return _finite(numbers)
     return words
+
+
+def _finite(numbers: pl.Series) -> pl.Series:
+    return numbers.set(~numbers.is_finite(), None)
 
 
 def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
@@ -131,6 +156,20 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.
     fold = np.empty(len(names), np.int64)
     fold[order] = np.minimum((np.cumsum(sizes[order]) - sizes[order]) * count // len(groups), count - 1)
     return fold[np.searchsorted(names, groups)]
+
+
+def check_folds(churned: FloatArray, folds: NDArray[np.int64]) -> None:
+    """See that both outcomes (N,) are left where any fold and the next are taken away.
+
+    Raises:
+        EverstayError: they are not, for one is too rare.
+    """
+    count = int(folds.max()) + 1
+    for fold in range(count):
+        known = churned[(folds != fold) & (folds != (fold + 1) % count)]
+        if known.min() == known.max():
+            rare = int(min(churned.sum(), len(churned) - churned.sum()))
+            raise EverstayError(f"{rare} of {len(churned):,} rows with the rarer outcome are too few for {count} folds")
 
 
 @dataclass(frozen=True)
