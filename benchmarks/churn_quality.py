@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.churn_cdnow import judge_cdnow
 from benchmarks.churn_comparison import Scored, show_scored
-from benchmarks.churn_lake import judge_lake, score_peers
+from benchmarks.churn_lake import CANDIDATES, judge_lake, score_peers
 from benchmarks.churn_table import judge_table
 from benchmarks.result import parse_arguments
 from everstay.churn import ChurnRows, load_artifact
@@ -46,14 +46,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, metavar="SETTINGS", help="a settings file: all candidates on its lake")
     parser.add_argument("--as-of", type=datetime.fromisoformat, metavar="DATE", help="where candidates are judged")
-    parser.add_argument("--horizon-days", type=int, metavar="N", help="instead of the settings'")
-    parser.add_argument("--rolling", type=int, default=1, metavar="K", help="judge at K as-ofs, four weeks apart")
-    parser.add_argument("--candidates", nargs="+", default=(), metavar="NAME", help="on a lake; default: all")
+    parser.add_argument("--horizon-days", type=_count, metavar="N", help="instead of the settings'")
+    parser.add_argument("--rolling", type=_count, default=1, metavar="K", help="judge at K as-ofs, four weeks apart")
+    parser.add_argument(
+        "--candidates", nargs="+", choices=CANDIDATES, default=(), metavar="NAME", help="on a lake; default: all"
+    )
     parser.add_argument("--cdnow", action="store_true", help="the published CD shop: who buys in the second half")
     parser.add_argument("--table", type=Path, metavar="FILE", help="a labelled table, .csv or .parquet")
     parser.add_argument("--label", metavar="COLUMN", help="of the table: who left")
     parser.add_argument("--group", nargs="+", default=(), metavar="COLUMN", help="rows alike in these are one user")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)
 
 
 def _judge_registered() -> Scored:
