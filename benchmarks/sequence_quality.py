@@ -43,6 +43,7 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
     settings, rows = sequence_settings(), read_sequence_rows(file)
     told: list[Row] = []
     judged: dict[str, pl.DataFrame] = {}
+    chosen_by: dict[str, float] = {}
     for name, fitted, seconds in fit_candidates(file, rows, folder):
         log.info("%s: %s", name, dict(fitted.params))
         judged[name] = _judge_lists(fitted.model, rows.test, settings)
@@ -50,8 +51,12 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
         told.append(measured(name, "fitting", seconds, "s"))
         early = _judge_lists(fitted.early, rows.test, settings)
         told += _means(f"{name}, fitted without validation", early, settings)
-        told += _means(f"{name}, on validation", _judge_lists(fitted.early, rows.validation, settings), settings)
-        show(_title(file, rows), [*told, *_differences(judged, settings)], json_file)
+        validated = _judge_lists(fitted.early, rows.validation, settings)
+        told += _means(f"{name}, on validation", validated, settings)
+        chosen_by[name] = float(validated["ndcg"].to_numpy().mean())
+        best = max(chosen_by, key=lambda name: chosen_by[name])
+        title = f"{_title(file, rows)}; best on validation: {best}"
+        show(title, [*told, *_differences(judged, settings)], json_file)
 
 
 def sequence_settings() -> Settings:
