@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import peer_command
 from benchmarks.process_tree import Watched, watch
-from benchmarks.result import Row, measured, parse_arguments, show
+from benchmarks.result import Row, count, measured, parse_arguments, show
 
 _SEEN = 20  # items of each user
 _EXACT = (
@@ -32,10 +32,10 @@ _GROWTH = (100_000, 50_000)
 def main() -> None:
     """Run everything on the same vectors."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--dimensions", type=int, default=128)
-    parser.add_argument("--peer-users", type=int, default=10_000)
+    parser.add_argument("--users", type=count, default=1_000_000)
+    parser.add_argument("--items", type=count, default=100_000)
+    parser.add_argument("--dimensions", type=count, default=128)
+    parser.add_argument("--peer-users", type=count, default=10_000)
     parser.add_argument("--growth", action="store_true", help="also: twice the users, twice the items")
     arguments = parse_arguments(__doc__ or "", parser)
     rows: list[Row] = []

@@ -13,7 +13,7 @@ from benchmarks.churn_cdnow import judge_cdnow
 from benchmarks.churn_comparison import Scored, show_scored
 from benchmarks.churn_lake import CANDIDATES, judge_lake, score_peers
 from benchmarks.churn_table import judge_table
-from benchmarks.result import parse_arguments
+from benchmarks.result import count, parse_arguments
 from everstay.churn import ChurnRows, load_artifact
 from everstay.registry.store import Registry
 from everstay.registry.versions import download
@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, metavar="SETTINGS", help="a settings file: all candidates on its lake")
     parser.add_argument("--as-of", type=datetime.fromisoformat, metavar="DATE", help="where candidates are judged")
-    parser.add_argument("--horizon-days", type=_count, metavar="N", help="instead of the settings'")
-    parser.add_argument("--rolling", type=_count, default=1, metavar="K", help="judge at K as-ofs, four weeks apart")
+    parser.add_argument("--horizon-days", type=count, metavar="N", help="instead of the settings'")
+    parser.add_argument("--rolling", type=count, default=1, metavar="K", help="judge at K as-ofs, four weeks apart")
     parser.add_argument(
         "--candidates", nargs="+", choices=CANDIDATES, default=(), metavar="NAME", help="on a lake; default: all"
     )
@@ -56,12 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--label", metavar="COLUMN", help="of the table: who left")
     parser.add_argument("--group", nargs="+", default=(), metavar="COLUMN", help="rows alike in these are one user")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
-    return int(text)
 
 
 def _judge_registered() -> Scored:

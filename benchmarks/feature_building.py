@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.event_log import AS_OF, COLUMNS, DAYS, write_event_log
 from benchmarks.peers import peer_command
 from benchmarks.process_tree import Watched, watch
-from benchmarks.result import Row, measured, parse_arguments, show
+from benchmarks.result import Row, count, measured, parse_arguments, show
 from benchmarks.windowed import same_table
 
 SLICES = 22
@@ -75,7 +75,7 @@ class Bench:
 def main() -> None:
     """Run everything on one log and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--events", type=count, default=10_000_000)
     parser.add_argument("--scaling", action="store_true", help="also: one worker, half the events, 22 as-ofs, a night")
     arguments = parse_arguments(__doc__ or "", parser)
     with tempfile.TemporaryDirectory() as name:

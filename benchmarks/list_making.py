@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.result import Row, measured, parse_arguments, show
+from benchmarks.result import Row, count, measured, parse_arguments, show
 from benchmarks.sequence_quality import fit_candidates
 from everstay import tables as t
 from everstay.errors import EverstayError
@@ -32,7 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=Path, metavar="FILE", help="lines of a user, then items in order")
     parser.add_argument("--folder", type=Path, help="keep what is fitted there")
-    parser.add_argument("--users", type=int, default=20_000, help="at least so many; users are asked again if need be")
+    parser.add_argument(
+        "--users", type=count, default=20_000, help="at least so many; users are asked again if need be"
+    )
     arguments = parse_arguments("", parser)
     try:
         if arguments.sequences is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.peers import peer_command
 from benchmarks.process_tree import Watched, watch
-from benchmarks.result import Row, measured, parse_arguments, show
+from benchmarks.result import Row, count, measured, parse_arguments, show
 
 _SIZES = ("dimensions", "blocks", "heads", "max_items")
 
@@ -20,8 +20,8 @@ def main() -> None:
     """Train both, or one on a large catalogue."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=Path, help="file of `user item item ...` lines")
-    parser.add_argument("--items", type=int, help="items of a made catalogue")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--items", type=count, help="items of a made catalogue")
+    parser.add_argument("--epochs", type=count, default=2)
     for name, default in zip(_SIZES, (64, 1, 1, 50), strict=True):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     arguments = parse_arguments(__doc__ or "", parser)

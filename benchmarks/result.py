@@ -34,6 +34,17 @@ def estimated(case: str, metric: str, interval: Interval, unit: str = "") -> Row
     return Row(case, metric, interval.value, interval.low, interval.high, unit)
 
 
+def count(text: str) -> int:
+    """An argument that counts something: at least 1.
+
+    >>> count("3")
+    3
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)
+
+
 def parse_arguments(description: str, parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
     """Every benchmark's arguments: `--json FILE`, and those already on `parser`."""
     parser = parser or argparse.ArgumentParser(description=description)

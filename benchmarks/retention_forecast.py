@@ -5,7 +5,7 @@ import time
 
 import polars as pl
 
-from benchmarks.result import Row, measured, parse_arguments, show
+from benchmarks.result import Row, count, measured, parse_arguments, show
 from everstay.features import midnight_before
 from everstay.partitions import open_cluster
 from everstay.retention import measure_retention
@@ -21,7 +21,7 @@ def main() -> None:
     """Read the lake of the settings, forecast from every origin, and say how often the 90% interval held."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--period", choices=("week", "month"), default="month")
-    parser.add_argument("--origins", type=int, default=40, help="at most so many, the latest")
+    parser.add_argument("--origins", type=count, default=40, help="at most so many, the latest")
     arguments = parse_arguments(__doc__ or "", parser)
     settings = load_settings()
     snapshot = runtime.open_lake(settings).snapshot()
