@@ -177,6 +177,14 @@ def test_folds_never_part_a_group_and_are_nearly_equal() -> None:
         group_folds(np.array([1, 1, 2]), 5, 1)
 
 
+def test_no_fold_is_empty_beside_large_groups() -> None:
+    groups = np.repeat(np.arange(12), [589, 543, 1850, 893, 391, 398, 347, 337, 564, 581, 168, 382])
+    for seed in range(20):
+        sizes = np.bincount(group_folds(groups, 5, seed), minlength=5)
+        assert sizes.min() > 0
+    assert np.bincount(group_folds(np.array([1] * 96 + [2, 3, 4, 5]), 5, 1)).tolist() == [96, 1, 1, 1, 1]
+
+
 def test_categories_are_those_of_training_and_unknown_ones_are_none_of_them() -> None:
     encoder = TableEncoder.fit(pl.DataFrame({"plan": ["a", "b", None], "orders": [1.0, None, 3.0]}))
     told = encoder.encode(pl.DataFrame({"plan": ["b", "c", None], "orders": [1.0, None, 3.0]}))

@@ -155,6 +155,11 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.
     order = np.random.default_rng(seed).permutation(len(names))
     fold = np.empty(len(names), np.int64)
     fold[order] = np.minimum((np.cumsum(sizes[order]) - sizes[order]) * count // len(groups), count - 1)
+    if len(np.unique(fold)) < count:  # a large group fills more than one: the largest first, to the smallest fold
+        filled = np.zeros(count, np.int64)
+        for group in np.argsort(-sizes, kind="stable"):
+            fold[group] = np.argmin(filled)
+            filled[fold[group]] += sizes[group]
     return fold[np.searchsorted(names, groups)]
 
 
