@@ -26,6 +26,9 @@ TRUTH, READER = "true hazard", "best reader"
 """Of a simulated shop: references like the peers. The truth knows each user's rate and hazard, which no log tells; the
 reader knows all but these and guesses them from the visits, which no model does better on average."""
 
+BOOSTING = "boosting"
+"""Our own candidate that the others are to beat, where it is one of them."""
+
 _REFERENCES = (*PEERS, TRUTH, READER)
 _RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
 _SURENESS = {"ECE": c.expected_calibration_error, "slope": c.calibration_slope}
@@ -86,8 +89,8 @@ def _figures(scored: Scored, name: str) -> list[Row]:
     difference = partial(paired_statistic_difference, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED)
     rows = [estimated(case, word, interval(of, scored.churned, ours)) for word, of in (_RANKING | _SURENESS).items()]
     rows.append(estimated(case, "ECE, perfect", _perfect_error(ours)))
-    for peer in _REFERENCES:
-        if name not in _REFERENCES and peer in peers:
+    for peer in (*_REFERENCES, BOOSTING):
+        if name not in (*_REFERENCES, peer) and peer in peers:
             for word, statistic in _RANKING.items():
                 against = difference(statistic, scored.churned, ours, peers[peer])
                 rows.append(estimated(case, f"{word}, minus {peer.split()[0]}'s", against))

@@ -15,7 +15,7 @@ from everstay.registry.refs import ModelName, ModelRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import usable_champion
-from everstay.scoring import Work, keep_previous, previous_as_of, scoring_as_of
+from everstay.scoring import Work, is_history, keep_previous, previous_as_of, scoring_as_of
 from everstay.scoring.leaving import learned_definition
 from everstay.settings import Churn, Settings, load_settings
 from flows import runtime, tasks
@@ -58,7 +58,8 @@ class PartlyPublished(NotReady):
 def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Publication:
     """Score every user with the champions and publish `churn_scores` and `recommendations`.
 
-    Once per as-of, model version, data version and list rules: what is published already is left as it is.
+    Once per as-of, model version, data version and list rules: what is published already is left as it is, and so is
+    what later publications followed.
 
     Args:
         ingest_first: read the source's new events before; what the daily schedule does.
@@ -95,7 +96,10 @@ def _score(settings: Settings, scheduler: str) -> Publication:
         settings = settings.model_copy(update={"churn": learned_definition(logged, settings.churn)})
     before = previous_as_of(lake, as_of)
     keys = {model: _publication_key(model, ref, snapshot, settings) for model, ref in champions.items()}
-    due = [model for model in champions if not lake.has_published(TABLE_OF[model], as_of, keys[model])]
+    changed = [model for model in champions if not lake.has_published(TABLE_OF[model], as_of, keys[model])]
+    due = [model for model in changed if not is_history(lake, TABLE_OF[model], as_of)]
+    for stays in (TABLE_OF[model].name for model in changed if model not in due):
+        logger.warning("%s as of %s stays as it was told then, for later ones followed", stays, f"{as_of:%Y-%m-%d}")
     if due:
         prove_as_of()
     published, suites = [], Path(settings.expectations_folder)

@@ -164,6 +164,9 @@ def test_scoring_at_another_as_of_keeps_the_first(trained: Path, settings_of, mo
     stored = content(trained, t.CHURN_SCORES)
     assert set(stored[t.AS_OF]) == {publication.as_of, *first[t.AS_OF]}
     assert_frame_equal(stored.filter(pl.col(t.AS_OF).is_in(first[t.AS_OF].unique().to_list())), first)
+    monkeypatch.setenv("EVERSTAY_CHURN__TIERS_BY", "probability")
+    assert score_users().published == ()  # later ones followed: what was told that day is not told anew
+    assert_frame_equal(content(trained, t.CHURN_SCORES), stored)
 
 
 def end_when_there_is(

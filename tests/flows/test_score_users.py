@@ -3,16 +3,19 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.lake import Lake, Snapshot, commit_staged, stage_events
 from everstay.partitions import IN_PROCESS
-from everstay.scoring import scoring_as_of
+from everstay.scoring import is_history, scoring_as_of
 from everstay.settings import Churn, Recommender, Settings
 from flows.build_features import choose_split, feature_key
 from flows.score_users import learned_otherwise
 from tests.lake.test_ingest import FrameChunk, purchases
+from tests.publishing import publish
 
 
 @pytest.fixture
@@ -46,6 +49,19 @@ def test_the_as_of_of_the_settings(snapshot: Snapshot, day: int):
 def test_an_as_of_that_the_data_does_not_reach(snapshot: Snapshot, as_of: date):
     with pytest.raises(NotReady, match=r"reaches from 2023-01-01 to 2023-01-09.*leave it out for 2023-01-09"):
         scoring_as_of(snapshot, settings(as_of))
+
+
+def test_what_later_publications_followed_is_history(tmp_path: Path):
+    lake = Lake(str(tmp_path / "lake"), 1)
+    first, second = datetime(2023, 1, 8, tzinfo=UTC), datetime(2023, 1, 9, tzinfo=UTC)
+    assert not is_history(lake, t.CHURN_SCORES, first)
+    for as_of in (first, second):
+        row = pl.DataFrame({t.USER_ID: ["ann"], t.AS_OF: [as_of]}, schema_overrides={t.AS_OF: t.TIME})
+        absent = [pl.lit(None, kind).alias(name) for name, kind in t.CHURN_SCORES.columns.items() if name not in row]
+        publish(lake, t.CHURN_SCORES, row.with_columns(absent), as_of=as_of, key="k")
+    assert is_history(lake, t.CHURN_SCORES, first)
+    assert not is_history(lake, t.CHURN_SCORES, second)
+    assert not is_history(lake, t.CHURN_SCORES, datetime(2023, 1, 7, tzinfo=UTC))  # nobody was told anything then
 
 
 def test_a_champion_of_another_definition_is_told():

@@ -1,6 +1,6 @@
 """Champions at work: every user's churn score and list, computed bucket by bucket from the artifact folder."""
 
-from everstay.scoring.as_of import scoring_as_of
+from everstay.scoring.as_of import is_history, scoring_as_of
 from everstay.scoring.churn_scores import churn_scores, compute_churn_scores
 from everstay.scoring.previous import keep_previous, previous_as_of
 from everstay.scoring.recommendations import compute_recommendations, recommendations
@@ -19,6 +19,7 @@ __all__ = [
     "compute_churn_scores",
     "compute_recommendations",
     "history_rows",
+    "is_history",
     "keep_previous",
     "list_order",
     "previous_as_of",

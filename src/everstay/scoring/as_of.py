@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, time, timedelta
 
+from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features import midnight_before
-from everstay.lake import Snapshot
+from everstay.lake import Lake, Snapshot
 from everstay.settings import Settings
 
 _QUIET_NIGHT = timedelta(days=1)  # the last events before a midnight are seldom recorded at it
@@ -26,3 +27,9 @@ def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
             f"{snapshot.recorded_until:%Y-%m-%d}: correct it in everstay.toml, or leave it out for {last:%Y-%m-%d}"
         )
     return as_of
+
+
+def is_history(lake: Lake, table: t.Table, as_of: datetime) -> bool:
+    """Whether a table has a publication of this as-of and later ones: what was told then is not told anew."""
+    published = lake.as_ofs(table)
+    return as_of in published and as_of < max(published)
