@@ -1,6 +1,8 @@
 """The tabular candidates on a labelled churn table, in five folds, beside LightGBM and logistic regression."""
 
+import logging
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
 from everstay.errors import EverstayError
 from everstay.metrics.classification import log_loss
 
+log = logging.getLogger(__name__)
+
 _FOLDS, _SEED = 5, 17
 
 
@@ -26,12 +30,15 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     """
     if label is None:
         raise EverstayError("--table needs --label: the column that says who left")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     table = read_labelled_table(file, label, group)
     folds = group_folds(table.groups, _FOLDS, _SEED)
     check_folds(table.churned, folds)
     probabilities = _score_peers(table, folds)
     for name in TABLE_CANDIDATES:
+        began = time.monotonic()
         probabilities[name] = cross_validate(table, folds, name, _SEED)
+        log.info("%s: %.0f s", name, time.monotonic() - began)
     ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
     left = (*table.ids, *table.constants, *table.texts)
     left_out = f", without {', '.join(left)}" if left else ""
