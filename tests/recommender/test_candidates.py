@@ -83,7 +83,8 @@ def test_the_blend_is_made_of_its_parts(homes: dict[str, Path]) -> None:
     assert isinstance(network, SequentialRanker)
     assert all(map(torch.equal, blend.sequential.network.parameters(), network.network.parameters()))
     config = blend.config
-    assert {config.follows_weight, config.alike_weight, config.together_weight} <= set(BLEND_WEIGHTS)
+    weights = {config.follows_weight, config.alike_weight, config.together_weight, config.factors_weight}
+    assert weights <= set(BLEND_WEIGHTS)
     assert (config.follows.learns, config.alike.learns, config.together.learns) == ("next", "alike", "together")
 
 
@@ -110,7 +111,7 @@ def test_no_single_weight_of_the_blend_is_better_on_validation(homes: dict[str, 
         varied = replace(blend, config=blend.config.model_copy(update=weights))
         return mean_ndcg(replace(early, ranker=varied), asked, k)
 
-    for name in ("follows_weight", "alike_weight", "together_weight"):
+    for name in ("follows_weight", "alike_weight", "together_weight", "factors_weight"):
         assert all(ndcg(**{name: weight}) <= ndcg() for weight in BLEND_WEIGHTS)
 
 

@@ -440,19 +440,20 @@ class TestBlend(ModelContract):
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
         sequential = TestSequential.fit(rows, vocabulary, folder)
-        linear = [family.fit(rows, vocabulary, folder) for family in (TestTransitions, TestItemItem, TestEase)]
-        configs = dict(zip(("follows", "alike", "together"), (part.config for part in linear), strict=True))
-        weights = {"follows_weight": 0.25, "alike_weight": 0.125, "together_weight": 0.5}
+        families = (TestTransitions, TestItemItem, TestEase, TestIals)
+        others = [family.fit(rows, vocabulary, folder) for family in families]
+        configs = dict(zip(("follows", "alike", "together", "factors"), (part.config for part in others), strict=True))
+        weights = {"follows_weight": 0.25, "alike_weight": 0.125, "together_weight": 0.5, "factors_weight": 0.375}
         config = BlendConfig(sequential=sequential.config, **configs, **weights)  # type: ignore[arg-type]
-        return BlendRanker(config, sequential, *linear)  # type: ignore[arg-type]
+        return BlendRanker(config, sequential, *others)  # type: ignore[arg-type]
 
     def test_scores_are_a_weighted_sum(self, model: ListModel, rows: pl.DataFrame) -> None:
         histories, blend = read_histories(rows, model.vocabulary), model.ranker
         assert isinstance(blend, BlendRanker)
-        members = (blend.sequential, blend.follows, blend.alike, blend.together)
+        members = (blend.sequential, blend.follows, blend.alike, blend.together, blend.factors)
         parts = [member.scores(histories) for member in members]
         scaled = [(part - part.mean(axis=1)[:, None]) / part.std(axis=1)[:, None] for part in parts]
-        expected = scaled[0] + 0.25 * scaled[1] + 0.125 * scaled[2] + 0.5 * scaled[3]
+        expected = scaled[0] + 0.25 * scaled[1] + 0.125 * scaled[2] + 0.5 * scaled[3] + 0.375 * scaled[4]
         np.testing.assert_allclose(blend.scores(histories), expected, atol=1e-4)
 
     def test_a_reason_is_that_of_the_strongest_part(self, model: ListModel, few: pl.DataFrame) -> None:

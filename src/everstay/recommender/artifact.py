@@ -48,7 +48,7 @@ LOADER = "everstay.recommender.artifact:load_artifact"
 
 _VOCABULARY = "vocabulary.parquet"
 _ARRAYS = "arrays.safetensors"
-_LINEAR_PARTS = ("follows", "alike", "together")  # of a blend
+_LINEAR_PARTS, _FACTORS = ("follows", "alike", "together"), "factors"  # of a blend
 _WEIGHTS = "weights.safetensors"
 
 
@@ -156,11 +156,11 @@ def _cells(arrays: Mapping[str, np.ndarray], vocabulary: Vocabulary, name: str =
 
 
 def _save_ials(ranker: IalsRanker, folder: Path) -> None:
-    save_file({"factors": ranker.item_factors}, folder / _ARRAYS)
+    save_file({_FACTORS: ranker.item_factors}, folder / _ARRAYS)
 
 
 def _load_ials(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
-    return IalsRanker.build(vocabulary, IalsConfig(**config), load_file(folder / _ARRAYS)["factors"])
+    return IalsRanker.build(vocabulary, IalsConfig(**config), load_file(folder / _ARRAYS)[_FACTORS])
 
 
 def _save_sequential(ranker: SequentialRanker, folder: Path) -> None:
@@ -189,7 +189,7 @@ def _load_network(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) 
 
 def _save_blend(ranker: BlendRanker, folder: Path) -> None:
     _save_sequential(ranker.sequential, folder)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {_FACTORS: ranker.factors.item_factors}
     for part in _LINEAR_PARTS:
         arrays |= _arrays(getattr(ranker, part).weights, f"{part}.")
     save_file(arrays, folder / _ARRAYS)
@@ -201,7 +201,10 @@ def _load_blend(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) ->
         LinearRanker.build(vocabulary, getattr(blend, part), _cells(arrays, vocabulary, f"{part}."))
         for part in _LINEAR_PARTS
     )
-    return BlendRanker(blend, _load_sequential(folder, config["sequential"], vocabulary), *linear)
+    network = _load_sequential(folder, config["sequential"], vocabulary)
+    follows, alike, together = linear
+    factors = IalsRanker.build(vocabulary, blend.factors, arrays[_FACTORS])
+    return BlendRanker(blend, network, follows, alike, together, factors)
 
 
 _KINDS: dict[

@@ -1,4 +1,4 @@
-"""The sequential network and the linear models together: each knows what the others miss."""
+"""The sequential network, the linear models and a factorisation together: each knows what the others miss."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from numba import njit
 
 from everstay.recommender.config import BlendConfig
 from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.ials import IalsRanker
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.model import Ranker, Scores
 from everstay.recommender.sequential import SequentialRanker
@@ -26,6 +27,7 @@ class BlendRanker:
         follows: SLIT.
         alike: the cosine of items.
         together: EASE.
+        factors: iALS.
     """
 
     config: BlendConfig
@@ -33,6 +35,7 @@ class BlendRanker:
     follows: LinearRanker
     alike: LinearRanker
     together: LinearRanker
+    factors: IalsRanker
 
     def scores(self, histories: Histories) -> Scores:
         """Weighted sum of the members' standardised scores, (n, items)."""
@@ -61,6 +64,7 @@ class BlendRanker:
             (self.config.follows_weight, self.follows),
             (self.config.alike_weight, self.alike),
             (self.config.together_weight, self.together),
+            (self.config.factors_weight, self.factors),
         ]
         return [(weight, member) for weight, member in weighted if weight > 0]
 

@@ -32,7 +32,7 @@ CONFIGS: dict[str, Sequence[BaseModel]] = {
     "network": (NetworkConfig(),),
     "hybrid": (HybridConfig(),),
     **{name: (config,) for name, config in SEQUENTIAL.items()},
-    "blend": (SEQUENTIAL["sequential"], *GRIDS["transitions"], *GRIDS["item_item"], *GRIDS["ease"]),
+    "blend": (SEQUENTIAL["sequential"], *(config for name in BLENDED[1:] for config in GRIDS[name])),
 }
 
 

@@ -197,15 +197,18 @@ class RatingFactorsConfig(Configuration):
 
 
 class BlendConfig(Configuration):
-    """The sequential network, SLIT, the cosine and EASE, added up in standard deviations over a user's items."""
+    """The sequential network, SLIT, the cosine, EASE and iALS, added up in standard deviations over a user's items."""
 
     sequential: SequentialConfig
     follows: LinearConfig
     alike: LinearConfig
     together: LinearConfig
+    factors: IalsConfig
     follows_weight: float = Field(default=0.0, ge=0)
     """Of SLIT; the network's weight is 1."""
     alike_weight: float = Field(default=0.0, ge=0)
     """Of the cosine, which alone knows every item of a large catalogue."""
     together_weight: float = Field(default=0.0, ge=0)
     """Of EASE."""
+    factors_weight: float = Field(default=0.0, ge=0)
+    """Of iALS."""

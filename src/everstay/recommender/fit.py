@@ -94,13 +94,13 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
 
 
-BLENDED = ("sequential", "transitions", "item_item", "ease")
+BLENDED = ("sequential", "transitions", "item_item", "ease", "ials")
 """Candidates that the blend is made of."""
-_WEIGHTS = ("follows_weight", "alike_weight", "together_weight")
+_WEIGHTS = ("follows_weight", "alike_weight", "together_weight", "factors_weight")
 
 
 def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
-    """Choose on validation how much the linear models add to the network.
+    """Choose on validation how much the others add to the network.
 
     Args:
         fitted: the candidates `BLENDED`.
@@ -110,8 +110,8 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
     early, final = (
         [without_segments(getattr(fitted[name], part).ranker) for name in BLENDED] for part in ("early", "model")
     )
-    sequential, follows, alike, together = (rank.config for rank in early)
-    start = BlendConfig(sequential=sequential, follows=follows, alike=alike, together=together)
+    parts = ("sequential", "follows", "alike", "together", "factors")
+    start = BlendConfig(**{part: ranker.config for part, ranker in zip(parts, early, strict=True)})
     vocabulary, early_vocabulary = (fitted["ease"].model.vocabulary, fitted["ease"].early.vocabulary)
 
     def make(config: BlendConfig) -> ListModel:
