@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.churn_comparison import PEERS, Scored
 from benchmarks.peers import run_peer
+from benchmarks.result import tell_progress
 from everstay.churn.labelled_table import LabelledTable, check_folds, group_folds, read_labelled_table
 from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
 from everstay.errors import EverstayError
@@ -30,7 +31,7 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     """
     if label is None:
         raise EverstayError("--table needs --label: the column that says who left")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tell_progress()
     table = read_labelled_table(file, label, group)
     folds = group_folds(table.groups, _FOLDS, _SEED)
     check_folds(table.churned, folds)

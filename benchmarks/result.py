@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ def parse_arguments(description: str, parser: argparse.ArgumentParser | None = N
     parser = parser or argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     return parser.parse_args()
+
+
+def tell_progress() -> None:
+    """Log what goes on, also where Prefect was imported, which keeps it to itself outside of flows."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
 
 
 def show(title: str, rows: Sequence[Row], json_file: Path | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.result import Row, estimated, measured, show
+from benchmarks.result import Row, estimated, measured, show, tell_progress
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.candidates import load_candidate, train_candidate
 from everstay.recommender.evaluate import bootstrap, judge_lists
@@ -74,7 +74,7 @@ def fit_candidates(file: Path, rows: BasketRows, folder: Path | None) -> Iterato
         rows: by `read_sequence_rows`.
         folder: keeps what is fitted; none: nothing is kept.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tell_progress()
     rows.check()
     with tempfile.TemporaryDirectory() as temporary:
         home = folder or Path(temporary)
