@@ -174,7 +174,7 @@ def _with_bounds(
 
 def _differences(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     columns = {figure: [group[figure] for group in values.values() if figure in group] for figure in FIGURES}
-    return {figure: float(np.ptp(column)) for figure, column in columns.items() if column}
+    return {figure: float(np.ptp(column)) for figure, column in columns.items() if len(column) > 1}
 
 
 def groups_of(users: pl.Series, attributes: pl.DataFrame, user_id: str, attribute: str) -> list[str]:
