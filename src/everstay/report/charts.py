@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -92,21 +91,16 @@ def draw_calibration(
         return _svg(figure)
 
 
-def draw_shares(names: Sequence[str], shares: pl.DataFrame, usual: float) -> str:
-    """A share of each group with its interval, the first above, and an upright line at the usual one.
-
-    Args:
-        names: (n,) of the groups.
-        shares: (n, 3): value, low, high.
-        usual: of everybody.
-    """
+def draw_shares(
+    names: Sequence[str], share: Sequence[float], low: Sequence[float], high: Sequence[float], usual: float
+) -> str:
+    """The share of each group with its interval, the first group above, and an upright line at everybody's."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes("", "")
         figure.set_size_inches(_SIZE[0], 0.6 + 0.2 * max(len(names), 4))
-        value, low, high = (shares.to_series(column).to_numpy() for column in range(3))
-        place = np.arange(len(names))
+        place, spread = np.arange(len(names)), np.abs(np.array([low, high]) - np.array(share))
         axes.axvline(usual, color=GREY, linestyle="--", linewidth=1)
-        axes.errorbar(value, place, xerr=np.abs([low - value, high - value]), fmt="o", color=BLUE, capsize=2)
+        axes.errorbar(share, place, xerr=spread, fmt="o", color=BLUE, capsize=2)
         axes.set_yticks(place, names)
         axes.invert_yaxis()
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))

@@ -109,7 +109,8 @@ def _segment_table(caption: str, segments: pl.DataFrame, *, fold: bool) -> Table
 def _segment_picture(states: pl.DataFrame, attributes: pl.DataFrame) -> Picture:
     groups = pl.concat([states, attributes]).slice(1)
     names = [f"{row[s.SEGMENT].replace('_', ' ')}: {row[s.GROUP]}" for row in groups.iter_rows(named=True)]
-    drawn = draw_shares(names, groups.select(s.SHARE, s.LOW, s.HIGH), states[s.SHARE][0])
+    share, low, high = (groups[column].to_list() for column in (s.SHARE, s.LOW, s.HIGH))
+    drawn = draw_shares(names, share, low, high, states[s.SHARE][0])
     return Picture("Share that left of each group with its 90% interval; dashed: of everybody", drawn)
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.churn.model import CalibratedModel
+from everstay.churn.reasons.words import counted
 from everstay.errors import NotReady
 from everstay.features import net_purchases
 from everstay.lake import assign_bucket
@@ -178,8 +179,8 @@ def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
     gaps = days.diff().dt.total_days().drop_nulls()
     longest, median = max(gaps, default=0), float(np.median(gaps)) if len(gaps) else 0.0
     usual = f"; between two of them usually {median:.0f} days, at most {longest}" if len(gaps) else ""
-    ago = f"{silence:.0f}" if silence >= 10 else f"{silence:.1f}".removesuffix(".0")
-    return [*lines, f"last order {latest}, {ago} day{'' if ago == '1' else 's'} ago{usual}"]
+    ago = pl.select(counted(pl.lit(silence), "day", "days")).item()
+    return [*lines, f"last order {latest}, {ago} ago{usual}"]
 
 
 def _published_row(user_id: str, published: pl.DataFrame) -> dict[str, Any] | None:

@@ -109,7 +109,7 @@ def _problems(raw: pl.Series, value: pl.Series, before: str, after: str) -> pl.S
 
 
 def _ids(raw: pl.Series) -> pl.Series:
-    """The same where a number is written as text: `17850.0` in a CSV is who `17850` is in another file."""
+    """Text in which a whole number has no fraction either: `17850.0` in a CSV is who `17850` is in another file."""
     text = _texts(raw)
     if raw.dtype == pl.String and text.str.ends_with(".0").any():
         return text.str.replace(r"^(-?\d+)\.0$", "$1")

@@ -71,7 +71,10 @@ def _risk(test: pl.DataFrame, probability: FloatArray, settings: Settings) -> Fl
 
 
 def _listed_share(risk: FloatArray, probability: FloatArray, sample: float, settings: Settings) -> float:
-    """Share of the users in tier `high`: as many as the budget pays for, when there is one."""
+    """Share of the users in tier `high`: as many as the budget pays for, when there is one.
+
+    Where groups are evened out, the list spends each group's part of the budget instead, on about the same share.
+    """
     value = settings.value
     if value.budget is None:
         return settings.churn.high_risk_share
