@@ -22,7 +22,13 @@ from scipy import sparse
 from benchmarks.peers import run_peer
 from benchmarks.result import Row, estimated
 from everstay import tables as t
-from everstay.features.sequences import HISTORY_DAYS_AGO, HISTORY_ITEM, HISTORY_ORDER
+from everstay.features.sequences import (
+    HISTORY_DAYS_AGO,
+    HISTORY_DISCOUNT,
+    HISTORY_ITEM,
+    HISTORY_ORDER,
+    HISTORY_PRICE,
+)
 from everstay.metrics import ranking
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.baselines import decayed_counts
@@ -55,7 +61,7 @@ Lists = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Baskets:
-    """All baskets: `lines` (`user`, `basket`, `item`, `back` = baskets after it) and the same as `histories`."""
+    """All baskets: `lines` (`user`, `basket`, `item`, `back` = baskets after it, price) and the same as `histories`."""
 
     lines: pl.DataFrame
     vocabulary: Vocabulary
@@ -110,11 +116,20 @@ def read_baskets() -> Baskets:
         bought = pl.read_parquet(file).select(
             pl.col("household_id", "basket_id", "product_id").cast(pl.String).name.map(_COLUMNS.__getitem__),
             at="transaction_timestamp",
+            paid="sales_value",
+            off=pl.sum_horizontal("retail_disc", "coupon_disc", "coupon_match_disc"),
+            pieces="quantity",
         )
     users = bought.group_by("user").agg(pl.col("basket").n_unique()).filter(pl.col("basket") >= _LEAST_BASKETS)
     items = bought.group_by("item").len().filter(pl.col("len") >= _LEAST_BOUGHT)
     kept = bought.join(users, on="user", how="semi").join(items, on="item", how="semi")
-    lines = kept.group_by("user", "basket", "item").agg(pl.min("at")).with_columns(pl.min("at").over("user", "basket"))
+    sums, asked = pl.sum("paid", "off", "pieces"), pl.col("paid") + pl.col("off")
+    lines = kept.group_by("user", "basket", "item").agg(pl.min("at"), sums)
+    lines = lines.with_columns(
+        pl.min("at").over("user", "basket"),
+        pl.when(pl.col("pieces") > 0).then(asked / pl.col("pieces")).otherwise(0.0).alias("price"),
+        pl.when(asked > 0).then(pl.col("off") / asked).otherwise(0.0).alias("discount"),
+    )
     number = pl.struct("at", "basket").rank("dense").over("user")
     days_ago = (pl.col("at").max() - pl.col("at")).dt.total_seconds() / 86_400
     lines = lines.with_columns(back=number.max().over("user") - number, days_ago=days_ago)
@@ -131,8 +146,10 @@ def _rows(lines: pl.DataFrame) -> pl.DataFrame:
         pl.col("item").alias(HISTORY_ITEM),
         pl.col("days_ago").cast(pl.Float32).alias(HISTORY_DAYS_AGO),
         pl.col("back").cast(pl.UInt32).alias(HISTORY_ORDER),
+        pl.col("price").cast(pl.Float32).alias(HISTORY_PRICE),
+        pl.col("discount").cast(pl.Float32).alias(HISTORY_DISCOUNT),
     )
-    columns = (HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER)
+    columns = (HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER, HISTORY_PRICE, HISTORY_DISCOUNT)
     return named.group_by(t.USER_ID, maintain_order=True).agg(*columns).sort(t.USER_ID)
 
 

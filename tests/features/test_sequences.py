@@ -18,7 +18,7 @@ KNOWN_AT = AS_OF + timedelta(days=28)
 LISTS = (
     s.TOKEN_TYPE, s.TOKEN_DAYS_AGO, s.TOKEN_COUNT, s.TOKEN_AMOUNT, s.TOKEN_ITEMS, s.TOKEN_DISCOUNT, s.TOKEN_HOUR,
 )  # fmt: skip
-HISTORY = (s.HISTORY_ITEM, s.HISTORY_DAYS_AGO, s.HISTORY_ORDER, s.HISTORY_QUANTITY)
+HISTORY = (s.HISTORY_ITEM, s.HISTORY_ORDER, s.HISTORY_DAYS_AGO, s.HISTORY_PRICE, s.HISTORY_DISCOUNT)
 
 
 def days_ago(moment) -> float:
@@ -26,7 +26,7 @@ def days_ago(moment) -> float:
 
 
 def net_orders(rows, moment) -> dict[str, list]:
-    """Per user the orders that remain, as (first time, order id, items to pieces), in order."""
+    """Per user the orders that remain, as (first time, order id, items to pieces, paid and off), in order."""
     known = frame_of([row for row in rows if is_known(row, moment)])
     orders = defaultdict(list)
     for row in net_purchases(known).iter_rows(named=True):
@@ -34,9 +34,10 @@ def net_orders(rows, moment) -> dict[str, list]:
             orders[row[t.USER_ID], row[t.ORDER_ID] or row[t.OCCURRED_AT].date()].append(row)
     users = defaultdict(list)
     for (user, _), lines in orders.items():
-        items = defaultdict(int)
+        items = defaultdict(lambda: (0, 0.0, 0.0))
         for row in sorted(lines, key=lambda row: row[t.ITEM_ID]):
-            items[row[t.ITEM_ID]] += row[t.QUANTITY]
+            line = (row[t.QUANTITY], row[t.AMOUNT], row[t.DISCOUNT])
+            items[row[t.ITEM_ID]] = tuple(map(sum, zip(items[row[t.ITEM_ID]], line, strict=True)))
         users[user].append((min(row[t.OCCURRED_AT] for row in lines), lines[0][t.ORDER_ID] or "", dict(items)))
     return {user: sorted(found, key=lambda order: order[:2]) for user, found in sorted(users.items())}
 
@@ -74,13 +75,21 @@ def test_purchase_history_equals_a_slow_reference(rows):
     for row in table.iter_rows(named=True):
         orders = expected[row[t.USER_ID]]
         wanted = [
-            (item, days_ago(moment), len(orders) - 1 - place, pieces)
+            (
+                item,
+                len(orders) - 1 - place,
+                days_ago(moment),
+                (paid + off) / pieces if pieces else 0.0,
+                off / ((paid + off) or 1),
+            )
             for place, (moment, _, items) in enumerate(orders)
-            for item, pieces in items.items()
+            for item, (pieces, paid, off) in items.items()
         ]
         entries = list(zip(*(row[name] for name in HISTORY), strict=True))
-        assert [(item, order, pieces) for item, _, order, pieces in entries] == [(w[0], w[2], w[3]) for w in wanted]
-        assert [entry[1] for entry in entries] == pytest.approx([w[1] for w in wanted], rel=1e-6)
+        assert [entry[:2] for entry in entries] == [w[:2] for w in wanted]
+        assert [x for entry in entries for x in entry[2:]] == pytest.approx(
+            [x for w in wanted for x in w[2:]], rel=1e-6
+        )
 
 
 @PROPERTY
@@ -118,7 +127,7 @@ def test_types_are_those_promised():
     rows = [event("u0", t.PURCHASE, -1)]
     floats, words = pl.List(pl.Float32), pl.List(pl.String)
     assert s.day_tokens(frame_of(rows), AS_OF, 5).dtypes[2:] == [words, *[floats] * 6]
-    assert s.purchase_history(frame_of(rows), AS_OF).dtypes[2:] == [words, floats, pl.List(pl.UInt32), floats]
+    assert s.purchase_history(frame_of(rows), AS_OF).dtypes[2:] == [words, floats, pl.List(pl.UInt32), floats, floats]
 
 
 def test_yesterday_is_one_day_ago():

@@ -17,11 +17,18 @@ LISTS = {
     "history_item": pl.List(pl.String),
     "history_days_ago": pl.List(pl.Float32),
     "history_order": pl.List(pl.UInt32),
-    "history_quantity": pl.List(pl.Float32),
+    "history_price": pl.List(pl.Float32),
+    "history_discount": pl.List(pl.Float32),
     "target_item": pl.List(pl.String),
 }
 
 Order = tuple[float, list[str]]
+
+
+def price_of(item: str) -> float:
+    """Staples are cheap, the higher their number the dearer an item."""
+    kind, _, number = item.partition("-")
+    return {"staple": 2.0, "new": 10.0}.get(kind, 5.0) + sum(int(part) for part in number.split("-") if part.isdigit())
 
 
 def basket_rows(orders: dict[str, list[Order]], targets: dict[str, list[str]] | None = None) -> pl.DataFrame:
@@ -38,7 +45,8 @@ def basket_rows(orders: dict[str, list[Order]], targets: dict[str, list[str]] | 
             "history_item": [line[0] for line in lines],
             "history_days_ago": [line[1] for line in lines],
             "history_order": [line[2] for line in lines],
-            "history_quantity": [1.0] * len(lines),
+            "history_price": [price_of(line[0]) for line in lines],
+            "history_discount": [0.2 if line[1] % 3 < 1 else 0.0 for line in lines],
         }
         rows.append({t.USER_ID: user, t.AS_OF: AS_OF, **lists, "target_item": (targets or {}).get(user)})
     return pl.DataFrame(rows, schema={t.USER_ID: pl.String, t.AS_OF: t.TIME, **LISTS})

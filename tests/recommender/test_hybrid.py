@@ -19,7 +19,7 @@ from everstay.recommender.vocabulary import Vocabulary
 
 from .conftest import basket_rows
 
-LISTS = ["history_item", "history_days_ago", "history_order", "history_quantity"]
+LISTS = ["history_item", "history_days_ago", "history_order", "history_price", "history_discount"]
 MOMENT = 21.0
 
 

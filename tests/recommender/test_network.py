@@ -60,7 +60,7 @@ def test_pad_sequences_lays_out() -> None:
 def test_later_orders_change_no_question(
     rows: pl.DataFrame, vocabulary: Vocabulary, questioner: Questioner, network: RepeatNetwork
 ) -> None:
-    lists = ["history_item", "history_days_ago", "history_order", "history_quantity"]
+    lists = ["history_item", "history_days_ago", "history_order", "history_price", "history_discount"]
     early = rows.explode(lists).filter(pl.col("history_days_ago") > 14.0)
     early = early.with_columns(pl.col("history_order") - pl.col("history_order").min().over("user_id"))
     cut = rows.select("user_id").join(

@@ -55,7 +55,7 @@ def test_features_equal_a_slow_reference(histories: Histories, days_ago: float) 
 
 
 def test_later_orders_change_nothing(rows: pl.DataFrame, vocabulary: Vocabulary, histories: Histories) -> None:
-    lists = ["history_item", "history_days_ago", "history_order", "history_quantity"]
+    lists = ["history_item", "history_days_ago", "history_order", "history_price", "history_discount"]
     early = rows.explode(lists).filter(pl.col("history_days_ago") > 21.0)
     kept = early.with_columns(pl.col("history_order") - pl.col("history_order").min().over("user_id"))
     cut = rows.select("user_id").join(

@@ -6,7 +6,7 @@ import polars as pl
 
 from everstay import tables as t
 from everstay.errors import NotReady
-from everstay.features.feature import divide
+from everstay.features.feature import divide, ratio
 from everstay.features.kernels import DAY
 from everstay.features.ledger import HOUR, MONEY
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
@@ -26,13 +26,14 @@ TOKEN_COLUMNS = (
 """The columns of `tables.EVENTS` that `day_tokens` reads."""
 
 _HISTORY_COLUMNS = (
-    t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY,
+    t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY, t.AMOUNT, t.DISCOUNT,
 )  # fmt: skip
 
 HISTORY_ITEM = "history_item"
 HISTORY_DAYS_AGO = "history_days_ago"
 HISTORY_ORDER = "history_order"
-HISTORY_QUANTITY = "history_quantity"
+HISTORY_PRICE = "history_price"
+HISTORY_DISCOUNT = "history_discount"
 TARGET_ITEM = "target_item"
 
 
@@ -88,20 +89,23 @@ def purchase_history(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     Returns:
         One row for every user with a net purchase of an item, sorted by user: `USER_ID`, `AS_OF` and list columns of
         equal length, oldest order first, within an order by item: `history_item` (String), `history_days_ago`
-        (Float32, since the order's first line), `history_order` (UInt32, 0 = most recent order), `history_quantity`
-        (Float32, pieces).
+        (Float32, since the order's first line), `history_order` (UInt32, 0 = most recent order), `history_price`
+        (Float32, of a piece before discounts, 0: nothing was asked for it) and `history_discount` (Float32, the share
+        of that price that was taken off).
     """
     lines = _order_lines(net_purchases(events.filter(known_before(as_of)))).sort(
         t.USER_ID, t.OCCURRED_AT, t.ORDER_ID, ORDER_DAY, t.ITEM_ID
     )
     is_new = pl.struct(t.ORDER_ID, ORDER_DAY).rle_id()
     entries = lines.with_columns(_days_ago(t.OCCURRED_AT, as_of).alias(HISTORY_DAYS_AGO), is_new.alias("order"))
-    columns = (HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER, HISTORY_QUANTITY)
+    columns = (HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER, HISTORY_PRICE, HISTORY_DISCOUNT)
+    asked = pl.col(t.AMOUNT) + pl.col(t.DISCOUNT)
     history = entries.group_by(t.USER_ID, maintain_order=True).agg(
         pl.col(t.ITEM_ID).alias(HISTORY_ITEM),
         pl.col(HISTORY_DAYS_AGO),
         (pl.col("order").last() - pl.col("order")).alias(HISTORY_ORDER),
-        pl.col(t.QUANTITY).cast(pl.Float32).alias(HISTORY_QUANTITY),
+        ratio(divide(asked, MONEY), pl.col(t.QUANTITY)).fill_null(0).cast(pl.Float32).alias(HISTORY_PRICE),
+        ratio(pl.col(t.DISCOUNT), asked).fill_null(0).cast(pl.Float32).alias(HISTORY_DISCOUNT),
     )
     return _listed(history, columns, as_of).collect()
 
@@ -139,10 +143,14 @@ def next_basket(events: pl.DataFrame, as_of: datetime, horizon_days: int, known_
 
 
 def _order_lines(purchases: pl.DataFrame) -> pl.LazyFrame:
-    """One row per order and item: pieces, and as time the order's first line. Lines without item are left out."""
+    """One row per order and item: pieces, money in whole parts of the currency, and as time the order's first line.
+
+    Lines without item are left out.
+    """
     lines = purchases.lazy().filter(pl.col(t.ITEM_ID).is_not_null()).with_columns(order_day())
     pieces = pl.col(t.QUANTITY).cast(pl.Int64).sum()
-    grouped = lines.group_by(*ORDER_KEY, t.ITEM_ID).agg(pieces, pl.min(t.OCCURRED_AT))
+    money = (_money(name) for name in (t.AMOUNT, t.DISCOUNT))
+    grouped = lines.group_by(*ORDER_KEY, t.ITEM_ID).agg(pieces, *money, pl.min(t.OCCURRED_AT))
     return grouped.with_columns(pl.col(t.OCCURRED_AT).min().over(ORDER_KEY))
 
 

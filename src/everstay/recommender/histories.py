@@ -8,9 +8,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay.features.ratings import RATED_ITEM, RATED_VALUE
-from everstay.features.sequences import HISTORY_DAYS_AGO, HISTORY_ITEM, HISTORY_ORDER
+from everstay.features.sequences import (
+    HISTORY_DAYS_AGO,
+    HISTORY_DISCOUNT,
+    HISTORY_ITEM,
+    HISTORY_ORDER,
+    HISTORY_PRICE,
+)
 from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
 from everstay.settings import UserAttribute
+
+_LISTS = (HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER, HISTORY_PRICE, HISTORY_DISCOUNT)
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -40,6 +48,8 @@ class Histories:
     Attributes:
         line_item: (lines,) item index.
         line_order: (lines,) order, rising.
+        line_price: (lines,) of a piece before discounts; 0: nothing was asked for it, or nobody knows.
+        line_discount: (lines,) share of that price that was taken off.
         order_user: (orders,) user, rising.
         order_days_ago: (orders,) days before the as-of, falling within a user.
         order_start: (orders + 1,) first line of each order.
@@ -50,6 +60,8 @@ class Histories:
 
     line_item: IntArray
     line_order: IntArray
+    line_price: FloatArray
+    line_discount: FloatArray
     order_user: IntArray
     order_days_ago: FloatArray
     order_start: IntArray
@@ -60,8 +72,8 @@ class Histories:
     @classmethod
     def of_nobody_known(cls) -> Self:
         """One user of whom nothing is known."""
-        none = np.empty(0, np.int64)
-        return cls(none, none, none, np.empty(0), np.zeros(1, np.int64), np.zeros(2, np.int64))
+        none, nothing = np.empty(0, np.int64), np.empty(0)
+        return cls(none, none, nothing, nothing, none, nothing, np.zeros(1, np.int64), np.zeros(2, np.int64))
 
     @property
     def user_count(self) -> int:
@@ -92,8 +104,8 @@ def read_histories(rows: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
             and the list columns of `features.latest_ratings`, or none.
         vocabulary: gives the item indices.
     """
-    lists = rows.select(pl.col(HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER)).with_row_index("user")
-    lines = lists.filter(pl.col(HISTORY_ITEM).list.len() > 0).explode(HISTORY_ITEM, HISTORY_DAYS_AGO, HISTORY_ORDER)
+    lists = rows.select(_LISTS).with_row_index("user")
+    lines = lists.filter(pl.col(HISTORY_ITEM).list.len() > 0).explode(_LISTS)
     known = vocabulary.with_index(lines, HISTORY_ITEM).drop_nulls(ITEM_INDEX)
     known = known.with_columns(pl.struct("user", HISTORY_ORDER).rle_id().alias("order"))
     orders = known.group_by("order", maintain_order=True).agg(pl.len(), pl.first("user", HISTORY_DAYS_AGO))
@@ -101,6 +113,8 @@ def read_histories(rows: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
     return Histories(
         line_item=known[ITEM_INDEX].to_numpy().astype(np.int64),
         line_order=known["order"].to_numpy().astype(np.int64),
+        line_price=known[HISTORY_PRICE].to_numpy().astype(np.float64),
+        line_discount=known[HISTORY_DISCOUNT].to_numpy().astype(np.float64),
         order_user=users,
         order_days_ago=orders[HISTORY_DAYS_AGO].to_numpy().astype(np.float64),
         order_start=_starts(orders["len"].to_numpy().astype(np.int64)),

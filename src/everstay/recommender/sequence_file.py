@@ -15,9 +15,10 @@ from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.features.sequences import (
     HISTORY_DAYS_AGO,
+    HISTORY_DISCOUNT,
     HISTORY_ITEM,
     HISTORY_ORDER,
-    HISTORY_QUANTITY,
+    HISTORY_PRICE,
     TARGET_ITEM,
 )
 from everstay.recommender.rows import BasketRows
@@ -87,12 +88,13 @@ def _rows(sequences: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     is_judged = length >= _JUDGED_FROM
     seen = pl.when(is_judged).then(length - _LEFT_OUT[as_of]).otherwise(length)
     target = pl.when(is_judged).then(items.list.slice(seen, 1))
+    nothing = pl.int_ranges(0, seen).list.eval(pl.lit(0.0, pl.Float32))  # no prices are told
     return sequences.select(
         t.USER_ID,
         pl.lit(as_of, t.TIME).alias(t.AS_OF),
         items.list.slice(0, seen).alias(HISTORY_ITEM),
         pl.int_ranges(seen, 0, -1).cast(pl.List(pl.Float32)).alias(HISTORY_DAYS_AGO),
         pl.int_ranges(seen - 1, -1, -1).cast(pl.List(pl.UInt32)).alias(HISTORY_ORDER),
-        pl.int_ranges(0, seen).list.eval(pl.lit(1.0, pl.Float32)).alias(HISTORY_QUANTITY),
+        *(nothing.alias(name) for name in (HISTORY_PRICE, HISTORY_DISCOUNT)),
         target.alias(TARGET_ITEM),
     )

@@ -1,4 +1,4 @@
-"""What all users' purchases before a moment say about each item: how popular it is, how it is bought again, with what.
+"""What all users' purchases before a moment say about each item: how and how often it is bought, with what, how dear.
 
 Shapes: V = items.
 """
@@ -10,21 +10,26 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from everstay.recommender.baselines import find_neighbours
-from everstay.recommender.histories import FloatArray, Histories, IntArray
+from everstay.recommender.histories import Histories
+from everstay.recommender.hybrid import prices
+from everstay.recommender.hybrid.aged import Aged
 from everstay.recommender.repeats import Repeats
 from everstay.recommender.trends import log_share
 
 SHARE_DAYS = (3, 7, 28, 112)
 """Days before the moment over which popularity is counted."""
 
-COLUMNS = (
+DEMAND_COLUMNS = (
     *(f"log_share_{days}d" for days in SHARE_DAYS), *(f"log_tried_{days}d" for days in SHARE_DAYS),
     "log_buyers", "log_age", "repeat_share", "log_repeats", "log_gap",
 )  # fmt: skip
-"""Of `ItemFacts.columns`: log shares of the purchases of the last days, and of those among them with which a user
+"""Log shares of the purchases of the last days, and of those among them with which a user
 bought the item for the first time; log(1 + users who ever bought it); log(1 + days since it was first bought); the
 share of its buyers who bought it again; log repeats per buyer; mean log(1 + days) between purchases by the same user.
 The last three are smoothed."""
+
+COLUMNS = (*DEMAND_COLUMNS, *prices.ITEM_COLUMNS)
+"""Of `ItemFacts.columns`."""
 
 NEIGHBOUR_STEP_DAYS = 56
 """Neighbours change slowly: for earlier moments they are those of up to so many days before."""
@@ -56,11 +61,12 @@ class PastFacts:
         self.items = items
         again = repeats.count > 1
         gaps = np.log1p(np.append(0.0, -np.diff(repeats.days_ago)).clip(0))  # of lines that repeat the line before
-        self._lines = _Aged.of(histories.line_item, histories.line_days_ago)
+        self._lines = Aged.of(histories.line_item, histories.line_days_ago)
         self._buyers, self._returned = (
-            _Aged.of(repeats.item[repeats.count == nth], repeats.days_ago[repeats.count == nth]) for nth in (1, 2)
+            Aged.of(repeats.item[repeats.count == nth], repeats.days_ago[repeats.count == nth]) for nth in (1, 2)
         )
-        self._repeats = _Aged.of(repeats.item[again], repeats.days_ago[again], gaps[again])
+        self._repeats = Aged.of(repeats.item[again], repeats.days_ago[again], gaps[again])
+        self._prices = prices.PriceLog.of(histories)
         self._first_sold = np.zeros(items)
         np.maximum.at(self._first_sold, histories.line_item, histories.line_days_ago)
         self._neighbours: dict[int, sparse.csr_array] = {}
@@ -89,46 +95,22 @@ class PastFacts:
             (returned + prior) / (buyers + _PRIOR_BUYERS),
             np.log((repeated + prior) / (buyers + _PRIOR_BUYERS)),
             (gaps + _PRIOR_BUYERS * usual) / (repeated + _PRIOR_BUYERS),
+            *self._prices.columns(self.items, days_ago),
         )
         return np.stack(columns, axis=1).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _Aged:
-    """Purchases from old to new, so that those of a window are a slice: items, days before the as-of, values."""
-
-    item: IntArray
-    days_ago: FloatArray
-    value: FloatArray
-
-    @classmethod
-    def of(cls, item: IntArray, days_ago: FloatArray, value: FloatArray | None = None) -> "_Aged":
-        order = np.argsort(-days_ago, kind="stable")
-        return cls(item[order], days_ago[order], np.ones(len(order)) if value is None else value[order])
-
-    def count(self, items: int, newer_limit: float, older_limit: float = np.inf) -> IntArray:
-        """Purchases of each item more than `newer_limit` and at most `older_limit` days ago."""
-        return np.bincount(self.item[self._slice(newer_limit, older_limit)], minlength=items)
-
-    def add(self, items: int, newer_limit: float) -> FloatArray:
-        """Sum of their values."""
-        part = self._slice(newer_limit, np.inf)
-        return np.bincount(self.item[part], weights=self.value[part], minlength=items).astype(np.float64)
-
-    def _slice(self, newer_limit: float, older_limit: float) -> slice:
-        first, end = np.searchsorted(-self.days_ago, [-older_limit, -newer_limit], side="left")
-        return slice(int(first), int(end))
 
 
 def before(histories: Histories, days_ago: int) -> Histories:
     """The orders that lie more than `days_ago` days before the as-of, with days counted from there."""
     is_known = histories.order_days_ago > days_ago
-    sizes = np.diff(histories.order_start)[is_known]
+    sizes, line = np.diff(histories.order_start)[is_known], is_known[histories.line_order]
     users = histories.order_user[is_known]
     counts = np.bincount(users, minlength=histories.user_count)
     return Histories(
-        line_item=histories.line_item[is_known[histories.line_order]],
+        line_item=histories.line_item[line],
         line_order=np.repeat(np.arange(len(sizes)), sizes),
+        line_price=histories.line_price[line],
+        line_discount=histories.line_discount[line],
         order_user=users,
         order_days_ago=histories.order_days_ago[is_known] - days_ago,
         order_start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),

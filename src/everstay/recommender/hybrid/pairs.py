@@ -16,6 +16,7 @@ from scipy import sparse
 from everstay.recommender import repeats
 from everstay.recommender.histories import FloatArray, Histories, IntArray, spread
 from everstay.recommender.hybrid import facts as item_facts
+from everstay.recommender.hybrid import prices
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.repeats import OwnItems, Repeats, own_items
 from everstay.recommender.top_k import top_k
@@ -24,14 +25,16 @@ FloatMatrix = NDArray[np.float32]
 
 QUESTION_COLUMNS = (
     "orders", "items_per_order", "days_since_order", "order_gap", "order_overdue", "last_size", "last_three_size",
-    "share_of_new_items",
+    "share_of_new_items", *prices.QUESTION_COLUMNS,
 )  # fmt: skip
 """Of the user at the moment; `order_overdue` = log of the days since the last order relative to the usual gap."""
 
 GROUP_COLUMNS = ("decayed_84d", "decayed_21d", "count", "items", "days_since", "item_share")
 """Of the user's purchases in the item's group; `item_share` = the item's part of the decayed ones."""
 
-PAIR_COLUMNS = ("near", "near_last", "overdue_of_item", "overdue_smoothed", "since_to_order_gap")
+PAIR_COLUMNS = (
+    "near", "near_last", "overdue_of_item", "overdue_smoothed", "since_to_order_gap", *prices.PAIR_COLUMNS,
+)  # fmt: skip
 """Closeness to what the user buys, and to the last order; days since the last purchase of the item relative to the
 item's usual gap among all users, to the user's own gap smoothed by that, and to the user's gap between orders."""
 
@@ -110,10 +113,16 @@ class PairMaker:
         question, item = np.concatenate([own.question[kept], question]), np.concatenate([own.item[kept], item])
         known = np.full((len(item), len(repeats.FEATURES)), np.nan, np.float32)
         known[: len(kept)] = own.features[kept]
-        asked = self._question_columns(questions, own)
+        place = prices.price_places(facts.columns[:, _FACT["log_price"]], self.groupings)
+        asked = self._question_columns(questions, own, place, facts)
         of_item = facts.columns[item]
         groups = [_group_columns(own, group, question, item, known) for group in self.groupings]
-        of_pair = np.stack([near[question, item], near_last[question, item], *_timing(known, of_item, asked[question])])
+        of_pair = np.stack(
+            [
+                near[question, item], near_last[question, item], *_timing(known, of_item, asked[question]),
+                *_price_fit(place[item], of_item, asked[question]),
+            ]
+        )  # fmt: skip
         features = np.concatenate([known, asked[question], of_item, *groups, of_pair.T], axis=1, dtype=np.float32)
         order = np.lexsort((item, question))
         return Pairs(question[order], item[order], features[order])
@@ -156,13 +165,16 @@ class PairMaker:
         cells = [_largest(np.where(is_own, 0.0, score), count) for score, count in sources]
         return np.divmod(np.unique(np.concatenate(cells)), near.shape[1])
 
-    def _question_columns(self, questions: Questions, own: OwnItems) -> FloatMatrix:
+    def _question_columns(
+        self, questions: Questions, own: OwnItems, place: FloatArray, facts: ItemFacts
+    ) -> FloatMatrix:
         """`QUESTION_COLUMNS` (Q, C)."""
         histories, days = self.histories, self.histories.order_days_ago
         first = histories.user_start[questions.user]
         orders = questions.seen_until - first
         has = orders > 0
-        lines = histories.order_start[questions.seen_until] - histories.order_start[first]
+        first_line, end_line = histories.order_start[first], histories.order_start[questions.seen_until]
+        lines = end_line - first_line
         since = np.full(len(orders), _NEVER)
         since[has] = days[questions.seen_until[has] - 1] - questions.days_ago[has]
         span = np.zeros(len(orders))
@@ -170,20 +182,29 @@ class PairMaker:
         gap = np.where(orders > 1, span / np.maximum(orders - 1, 1), _USUAL_ORDER_GAP)
         _, last = self._order_before(questions, 1)
         start, three = self._order_before(questions, 3)
+        usual = facts.columns[:, _FACT["discount_112d"]].mean()
         columns = (
             np.log1p(orders), lines / np.maximum(orders, 1), np.log1p(since), np.log1p(gap),
             np.log((since + 0.3) / (gap + 0.3)), last, three / np.maximum(questions.seen_until - start, 1),
             np.bincount(own.question, minlength=len(orders)) / np.maximum(lines, 1),
+            prices.level_of_users(place, own.question, own.item, len(orders)),
+            prices.discounts_of_users(histories, first_line, end_line, float(usual)),
         )  # fmt: skip
         return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _timing(known: FloatMatrix, of_item: FloatMatrix, asked: FloatMatrix) -> tuple[NDArray[np.floating], ...]:
-    """The last three of `PAIR_COLUMNS`, each (P,)."""
+    """`overdue_of_item`, `overdue_smoothed` and `since_to_order_gap`, each (P,)."""
     since, usual = known[:, _OWN["log_days_since"]], of_item[:, _FACT["log_gap"]]
     gaps = np.exp(known[:, _OWN["log_count"]]) - 1
     smoothed = (gaps * known[:, _OWN["log_gap_mean"]] + _PRIOR_GAPS * usual) / (gaps + _PRIOR_GAPS)
     return since - usual, since - smoothed, since - asked[:, QUESTION_COLUMNS.index("order_gap")]
+
+
+def _price_fit(place: FloatArray, of_item: FloatMatrix, asked: FloatMatrix) -> tuple[NDArray[np.floating], ...]:
+    """`prices.PAIR_COLUMNS`, each (P,)."""
+    level, discount = (asked[:, QUESTION_COLUMNS.index(name)] for name in prices.QUESTION_COLUMNS)
+    return place, place - level, discount - of_item[:, _FACT["discount_112d"]]
 
 
 def _group_columns(

@@ -12,6 +12,7 @@ from everstay.recommender import repeats
 from everstay.recommender.baselines import decayed_counts
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.hybrid import facts as item_facts
+from everstay.recommender.hybrid import prices
 from everstay.recommender.hybrid.facts import ItemFacts
 from everstay.recommender.hybrid.pairs import FloatMatrix, feature_names
 from everstay.recommender.links import find_links
@@ -21,6 +22,10 @@ from everstay.recommender.vocabulary import Vocabulary
 _HALF_LIFE_DAYS = 84.0  # with which purchases weigh where nearness is measured
 _NEAR = ("near", "near_last")
 _TIMING = ("overdue_of_item", "overdue_smoothed", "since_to_order_gap")
+_DISCOUNTS = (*prices.DISCOUNT_COLUMNS, "discount_fit")
+_PRICES = (*prices.LEVEL_COLUMNS, "price_place", "price_fit")
+_LEAST_REDUCED = 0.05  # share taken off, before it is spoken of
+_AT_LEVEL = 0.15  # distance from the user's place among the prices
 
 
 def pair_reasons(
@@ -41,7 +46,8 @@ def pair_reasons(
         vocabulary: ids and attributes of the items.
         groupings: the attributes by which items are grouped.
     """
-    parts = _contributions(booster, features, len(groupings))
+    names = feature_names(len(groupings))
+    parts = _contributions(booster, features, names, len(groupings))
     histories, user, item = asked
     own = decayed_counts(histories, vocabulary.size, _HALF_LIFE_DAYS)
     source = find_links(own, facts.neighbours, user, item).strongest
@@ -54,14 +60,29 @@ def pair_reasons(
     for number, name in enumerate(groupings):
         kind = vocabulary.items[name].gather(item.astype(np.uint32))
         told.append((parts[:, 2 + number], "popular in your category " + kind))
+    told += [(parts[:, -3], _reduced(features, names)), (parts[:, -2], _at_level(features, names))]
     return heaviest([*told, (parts[:, -1], POPULAR)])
 
 
-def _contributions(booster: lightgbm.Booster, features: FloatMatrix, groupings: int) -> NDArray[np.float64]:
-    """Sums over the columns of each kind (n, 2 + G + 1): own purchases, nearness, each grouping, the item itself."""
-    names = feature_names(groupings)
+def _reduced(features: FloatMatrix, names: list[str]) -> pl.Series:
+    """Of items that were sold at a discount in the last days; null for the others."""
+    off = pl.Series(features[:, names.index("discount_7d")])
+    told = pl.format("reduced by {}% lately", (off * 100).round().cast(pl.Int64))
+    return pl.select(pl.when(off >= _LEAST_REDUCED).then(told)).to_series()
+
+
+def _at_level(features: FloatMatrix, names: list[str]) -> pl.Series:
+    """Of items that are about as dear within their group as what the user buys; null for the others."""
+    is_near = pl.Series(np.abs(features[:, names.index("price_fit")]) <= _AT_LEVEL)
+    return pl.select(pl.when(is_near).then(pl.lit("at the price level that you buy at"))).to_series()
+
+
+def _contributions(
+    booster: lightgbm.Booster, features: FloatMatrix, names: list[str], groupings: int
+) -> NDArray[np.float64]:
+    """Sums over the columns of each kind (n, 2 + G + 3): own items, nearness, groupings, discounts, price, demand."""
     parts = np.asarray(booster.predict(features, pred_contrib=True, num_threads=1))[:, : len(names)]
     kinds = [(*repeats.FEATURES, *_TIMING), _NEAR]
     kinds += [tuple(name for name in names if name.startswith(f"group_{number}_")) for number in range(groupings)]
-    kinds.append(item_facts.COLUMNS)
+    kinds += [_DISCOUNTS, _PRICES, item_facts.DEMAND_COLUMNS]
     return np.stack([parts[:, [names.index(name) for name in kind]].sum(axis=1) for kind in kinds], axis=1)
