@@ -58,7 +58,7 @@ def check_schedules(settings: Prefect) -> None:
         except ValidationError as error:
             (problem, *_) = error.errors()
             wrong = "time_zone" if problem["loc"] == ("timezone",) else key
-            raise SettingsError(f"prefect.{wrong} in everstay.toml: {problem['msg']}") from None
+            raise SettingsError(f"prefect.{wrong} in the settings: {problem['msg']}") from None
 
 
 def describe_schedules(settings: Settings, *, is_own: bool) -> str:
@@ -107,12 +107,12 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
     try:
         port, is_there = address.port or 4200, _answers(url)
     except (ValueError, httpx.InvalidURL) as error:
-        raise SettingsError(f"prefect.api_url '{url}' in everstay.toml is no address: {error}") from None
+        raise SettingsError(f"prefect.api_url '{url}' in the settings is no address: {error}") from None
     if is_there:
         yield False
         return
     if address.hostname not in ("127.0.0.1", "localhost"):
-        raise NotReady(f"no Prefect server answers at {url} (prefect.api_url in everstay.toml)")
+        raise NotReady(f"no Prefect server answers at {url} (prefect.api_url in the settings)")
     command = [*_cli("server", "start"), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=dict(environment), cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:

@@ -35,7 +35,7 @@ def open_lake(settings: Settings) -> Lake:
         SettingsError: its folder, or that of the reports, cannot be written.
     """
     if strange := sorted(_MISREAD.intersection(settings.data.folder)):
-        folder = f"data.folder '{settings.data.folder}' in everstay.toml"
+        folder = f"data.folder '{settings.data.folder}' in the settings"
         raise SettingsError(f"{folder} has a {strange[0]}, which means something else in a table's address: rename it")
     _check_place("data.folder", settings.data.folder)
     _check_place("report_folder", settings.report_folder)
@@ -52,7 +52,7 @@ def _check_place(key: str, uri: str) -> None:
         probe.clear()
     except (OSError, ValueError) as error:  # Arrow's errors are one of them
         said = str(error).partition("\n")[0]
-        raise SettingsError(f"{key} '{uri}' in everstay.toml cannot be written: {said}") from None
+        raise SettingsError(f"{key} '{uri}' in the settings cannot be written: {said}") from None
 
 
 def recorded_until(lake: Lake) -> datetime | None:

@@ -141,7 +141,7 @@ def test_a_person_s_mistake_arrives_as_it_was_told(scheduler: str, caplog: pytes
 @pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1:8786"])
 def test_what_is_no_address_of_a_scheduler(address: str):
     before = threads()
-    with pytest.raises(SettingsError, match=r"dask\.scheduler in everstay\.toml .* write tcp://host:8786"):
+    with pytest.raises(SettingsError, match=r"dask\.scheduler in the settings .* write tcp://host:8786"):
         map_parts(str, [1], address)
     assert threads() == before  # the client is closed; the garbage collector may come while a lock of Dask's is held
 

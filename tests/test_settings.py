@@ -150,6 +150,11 @@ def test_a_folder_is_no_file(settings_file: Path):
         load_settings()
 
 
+def test_messages_speak_of_the_settings_for_their_file_may_be_named_otherwise():
+    files = [file for room in ("src", "flows") for file in (REPOSITORY / room).rglob("*.py")]
+    assert [file.name for file in files if "everstay.toml" in file.read_text()] == ["settings.py"]
+
+
 def test_the_repository_s_own_file_is_valid_and_says_what_the_defaults_say(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EVERSTAY_SETTINGS", str(REPOSITORY / "everstay.toml"))
     assert load_settings().model_dump() == default_settings(monkeypatch).model_dump()

@@ -168,5 +168,5 @@ def test_parameters_are_counted() -> None:
 
 @pytest.mark.parametrize("wrong", [{"accelerator": "gpuu"}, {"devices": 0}, {"devices": -1}, {"strategy": "dpp"}])
 def test_what_lightning_does_not_know_is_told_as_a_setting(tmp_path: Path, wrong: dict[str, object]):
-    with pytest.raises(SettingsError, match=r"strategy of \[training\] in everstay\.toml: "):
+    with pytest.raises(SettingsError, match=r"strategy of \[training\] in the settings: "):
         make_trainer(Training.model_validate(wrong), folder=tmp_path, monitor=None)

@@ -6,7 +6,7 @@ class EverstayError(Exception):
 
 
 class SettingsError(EverstayError):
-    """`everstay.toml` or an `EVERSTAY_*` variable cannot be used."""
+    """The settings, of their file or of an `EVERSTAY_*` variable, cannot be used."""
 
 
 class SourceError(EverstayError):

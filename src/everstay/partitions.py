@@ -87,11 +87,11 @@ def map_parts(
         client = _Client(scheduler, timeout=connect_seconds, set_as_default=False)
     except (ValueError, TypeError) as error:  # no address, or one of a kind that this environment is not made for
         raise SettingsError(
-            f"dask.scheduler in everstay.toml is '{scheduler}': {error}; write tcp://host:8786"
+            f"dask.scheduler in the settings is '{scheduler}': {error}; write tcp://host:8786"
         ) from None
     except OSError:
         raise NotReady(
-            f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in everstay.toml"
+            f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in the settings"
         ) from None
     try:
         with client:

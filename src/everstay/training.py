@@ -270,7 +270,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise SettingsError(f"accelerator, devices or strategy of [training] in everstay.toml: {error}") from None
+        raise SettingsError(f"accelerator, devices or strategy of [training] in the settings: {error}") from None
 
 
 @contextmanager

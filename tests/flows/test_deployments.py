@@ -105,12 +105,12 @@ def test_what_goes_on_after_ctrl_c_is_told(deployed: tuple[Path, str]):
     [
         (
             {"daily_cron": "every day"},
-            'prefect.daily_cron in everstay.toml: Value error, Invalid cron string: "every day"',
+            'prefect.daily_cron in the settings: Value error, Invalid cron string: "every day"',
         ),
-        ({"weekly_cron": "0 4 *"}, "prefect.weekly_cron in everstay.toml"),
+        ({"weekly_cron": "0 4 *"}, "prefect.weekly_cron in the settings"),
         (
             {"time_zone": "Europe/Berln"},
-            'prefect.time_zone in everstay.toml: Value error, Invalid timezone: "Europe/Berln"',
+            'prefect.time_zone in the settings: Value error, Invalid timezone: "Europe/Berln"',
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_server_s_address_that_is_none(port: str):
     url = f"http://127.0.0.1:{port}/api"
     server = deployments.prefect_server(Settings(prefect=Prefect(api_url=url)), os.environ)
     with (
-        pytest.raises(SettingsError, match=re.escape(f"prefect.api_url '{url}' in everstay.toml is no address")),
+        pytest.raises(SettingsError, match=re.escape(f"prefect.api_url '{url}' in the settings is no address")),
         server,
     ):
         pass

@@ -32,7 +32,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_key(tmp_path: Path, l
     (tmp_path / "file").write_text("")
     lake, reports = (text.format(file=tmp_path / "file", folder=tmp_path / "new") for text in (lake, reports))
     settings = Settings(data=Data(folder=lake), report_folder=reports)
-    with pytest.raises(SettingsError, match=rf"^{key} '.*' in everstay\.toml cannot be written: "):
+    with pytest.raises(SettingsError, match=rf"^{key} '.*' in the settings cannot be written: "):
         runtime.open_lake(settings)
     with pytest.raises(SettingsError, match=f"^{key} "), runtime.working_alone(settings):
         pass

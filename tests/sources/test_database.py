@@ -288,7 +288,7 @@ def test_a_url_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str, words: 
 
 
 def test_no_events_named() -> None:
-    assert "source.database.events in everstay.toml is empty" in refusal_of(settings_of(events=""))
+    assert "source.database.events in the settings is empty" in refusal_of(settings_of(events=""))
 
 
 def _keys(chunk: Chunk) -> list[int]:

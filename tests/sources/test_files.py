@@ -384,7 +384,7 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"events": ""}, "source.files.events in everstay.toml is empty"),
+        ({"events": ""}, "source.files.events in the settings is empty"),
         ({"columns": {"user": "customer"}}, "'user' is no column of ours; did you mean 'user_id'?"),
         ({"event_types": {"buy": "purchases"}}, "'purchases' is no event type of ours; did you mean 'purchase'?"),
         ({"default_event_type": "?"}, "'?' is no event type of ours; there are view, click"),

@@ -77,7 +77,7 @@ def why_no_champion(registry: Registry, lake: Lake, model: ModelName) -> str:
     reasons = "; ".join(decisions[t.REASONS][-1])
     return (
         f"there is no {model} champion, so nothing of it is published; the last decision: {reasons}; bring more "
-        f"history, or change [promotion] or [{model}] in everstay.toml, and run `make train`"
+        f"history, or change [promotion] or [{model}] in the settings, and run `make train`"
     )
 
 

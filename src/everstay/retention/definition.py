@@ -102,7 +102,7 @@ def advise_definition(
     if known_until <= first_event_at:
         raise NotReady(
             f"nothing was known at {known_until:%Y-%m-%d %H:%M}: the data begins at {first_event_at:%Y-%m-%d %H:%M}; "
-            "set a later as_of in everstay.toml, or leave it out"
+            "set a later as_of in the settings, or leave it out"
         )
     days = (known_until - first_event_at) // timedelta(days=1) + 2
     count = partial(_bucket_gaps, reader=reader, known_until=known_until, days=days)

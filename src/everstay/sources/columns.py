@@ -94,9 +94,9 @@ def check_mapping(settings: MappedSource) -> None:
     Raises:
         SourceError: they do not; names the nearest.
     """
-    section = f"[{settings.section}] in everstay.toml"
+    section = f"[{settings.section}] in the settings"
     if not settings.events:
-        raise SourceError(f"{settings.section}.events in everstay.toml is empty: name the shop's events")
+        raise SourceError(f"{settings.section}.events in the settings is empty: name the shop's events")
     ours = {name for table in _TABLES for name in table.columns}
     for name in settings.columns:
         if name not in ours:
@@ -122,5 +122,5 @@ def nearest(name: str, names: Sequence[str]) -> str:
 def _absent(theirs: str, ours: str, header: Header, origin: str, key: str) -> SourceError:
     return SourceError(
         f"{origin}: no column '{theirs}' for {ours}; there are {', '.join(header.names)}"
-        f"{nearest(theirs, header.names)}; name it in {key} in everstay.toml"
+        f"{nearest(theirs, header.names)}; name it in {key} in the settings"
     )

@@ -54,7 +54,7 @@ class DatabaseTables:
         plan = Plan(relation, database.quoted(settings.key), self._condition(relation, columns), origin)
         ranges = list(key_ranges(database, plan, settings.chunk_rows))
         if not ranges and self._recorded_until is None:
-            raise SourceError(f"{origin} has no rows: correct source.database.events in everstay.toml")
+            raise SourceError(f"{origin} has no rows: correct source.database.events in the settings")
         wanted = [database.quoted(name) for name in dict.fromkeys([*columns.values(), settings.key])]
         head = f"{select(wanted, relation)} WHERE {plan.condition} AND "
         return [TableChunk(head + bounds, origin, columns, settings) for bounds in ranges]

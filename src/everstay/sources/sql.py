@@ -69,7 +69,7 @@ class Database:
             known = [] if is_there else [*inspector.get_table_names(within), *inspector.get_view_names(within)]
         if not is_there:
             words = nearest(table, known) or (f"; there are {', '.join(sorted(known)[:20])}" if known else "")
-            raise SourceError(f"{self._place} has no table '{events}'{words}; correct {key} in everstay.toml")
+            raise SourceError(f"{self._place} has no table '{events}'{words}; correct {key} in the settings")
         return ".".join(self.quoted(part) for part in (*schema, table))
 
     def quoted(self, name: str) -> str:

@@ -50,7 +50,7 @@ def find_files(pattern: str, key: str) -> list[FoundFile]:
     found = _objects(pattern, key) if is_remote(pattern) else _local_files(pattern, key)
     if not found:
         place = "" if is_remote(pattern) else f" (from {Path.cwd()})"
-        raise SourceError(f"no file matches '{pattern}'{place}: correct {key} in everstay.toml")
+        raise SourceError(f"no file matches '{pattern}'{place}: correct {key} in the settings")
     return sorted(found, key=lambda file: file.name)
 
 
@@ -113,7 +113,7 @@ def _local_files(pattern: str, key: str) -> list[FoundFile]:
     path = Path(pattern)
     root = Path(path.anchor)
     if path.is_dir():
-        raise SourceError(f"{pattern} is a folder: set {key} in everstay.toml to {pattern}/*.parquet or /*.csv")
+        raise SourceError(f"{pattern} is a folder: set {key} in the settings to {pattern}/*.parquet or /*.csv")
     found = [path] if path.is_file() else root.glob(str(path.relative_to(root)))
     return [FoundFile(str(file), _stamp(file.stat())) for file in found if file.is_file()]
 
@@ -141,7 +141,7 @@ def _object(name: str) -> str:
 def _objects(pattern: str, key: str) -> list[FoundFile]:
     """Objects that match; a pattern without `*` names one."""
     if "@" in _object(pattern).partition("/")[0]:
-        raise SourceError(f"{key} in everstay.toml holds a key: keys are AWS_* variables, the path is s3://bucket/...")
+        raise SourceError(f"{key} in the settings holds a key: keys are AWS_* variables, the path is s3://bucket/...")
     wanted = _object(pattern)
     fixed = _WILD.split(wanted, maxsplit=1)[0]
     try:
@@ -156,7 +156,7 @@ def _objects(pattern: str, key: str) -> list[FoundFile]:
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{key} '{pattern}' cannot be read: {_storage_advice(str(error))}") from None
     if any(info.path == wanted and info.type == pa.fs.FileType.Directory for info in found):
-        raise SourceError(f"{pattern} is a folder: set {key} in everstay.toml to {pattern}/*.parquet or /*.csv")
+        raise SourceError(f"{pattern} is a folder: set {key} in the settings to {pattern}/*.parquet or /*.csv")
     matches = re.compile(_glob_expression(wanted)).fullmatch
     return [
         FoundFile(_S3 + info.path, f"{info.size} {info.mtime_ns}")
