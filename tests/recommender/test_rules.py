@@ -180,6 +180,24 @@ def test_an_item_that_was_never_sold_is_new_only_where_the_catalogue_says_since_
     assert (newness["old"], newness["young"]) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("blocked", "until", "words"),
+    [
+        (("food",), None, "each that the model knows is of recommender.lists.blocked_categories, or not on sale by"),
+        ((), AS_OF, "each that the model knows is not on sale by available_from and available_until of the items"),
+    ],
+)
+def test_rules_that_leave_no_item_are_told_by_name(
+    weekly: pl.DataFrame, blocked: tuple[str, ...], until: datetime | None, words: str
+):
+    names = {t.ITEM_ID: ["milk", "salt"], t.CATEGORY: "food", t.AVAILABLE_UNTIL: until}
+    items = t.ITEMS.conform(pl.DataFrame(names, schema_overrides={t.AVAILABLE_UNTIL: t.TIME}))
+    rules = ListRules.read(items, AS_OF, Recommender(lists={"blocked_categories": blocked}))
+    model = ListModel("random", RandomRanker(2), Vocabulary.learn(weekly, 1), "keep")
+    with pytest.raises(SettingsError, match=words):
+        model.recommend(weekly, 2, rules)
+
+
 def test_a_category_that_does_not_exist_is_told_with_the_nearest(vocabulary: Vocabulary):
     wanted = Recommender(lists={"blocked_categories": ("fooood",)})
     with pytest.raises(SettingsError, match=r"'fooood'; did you mean 'food'\?"):

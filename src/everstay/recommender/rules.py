@@ -117,12 +117,23 @@ class ItemRules:
 
     @classmethod
     def of(cls, rules: ListRules, vocabulary: Vocabulary) -> Self:
-        """Look the model's items up."""
+        """Look the model's items up.
+
+        Raises:
+            SettingsError: the rules leave none of them.
+        """
         settings = rules.settings
         known = vocabulary.items.select(t.ITEM_ID).join(rules.items, on=t.ITEM_ID, how="left", maintain_order="left")
+        is_offered = known[_IS_OFFERED].fill_null(True)
+        if not is_offered.any():
+            blocked = "of recommender.lists.blocked_categories, or " if settings.lists.blocked_categories else ""
+            raise SettingsError(
+                "no item is left for a list: each that the model knows is "
+                f"{blocked}not on sale by available_from and available_until of the items"
+            )
         on_sale = known[_DAYS_ON_SALE].fill_null(pl.Series(vocabulary.first_sold_days)).to_numpy()
         return cls(
-            np.flatnonzero(~known[_IS_OFFERED].fill_null(True).to_numpy()),
+            np.flatnonzero(~is_offered.to_numpy()),
             _rest_days(vocabulary, known[_POLICY].fill_null(settings.already_bought)),
             _codes(known[t.CATEGORY]),
             _codes(known[t.SUBCATEGORY]),
