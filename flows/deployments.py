@@ -100,7 +100,7 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
 
     Raises:
         NotReady: the server does not answer in time, or the address is another machine's and nothing answers there.
-        SettingsError: the address is none.
+        SettingsError: the address is none, or not that of a server's API.
     """
     url = settings.prefect.api_url
     address = urlsplit(url)
@@ -113,6 +113,9 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
         return
     if address.hostname not in ("127.0.0.1", "localhost"):
         raise NotReady(f"no Prefect server answers at {url} (prefect.api_url in the settings)")
+    if not url.endswith("/api"):
+        wanted = f"{address.scheme}://{address.netloc}/api"
+        raise SettingsError(f"prefect.api_url '{url}' in the settings does not end in /api: write {wanted}")
     command = [*_cli("server", "start"), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=dict(environment), cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:

@@ -130,3 +130,11 @@ def test_a_server_s_address_that_is_none(port: str):
         server,
     ):
         pass
+
+
+@pytest.mark.parametrize("end", ["", "/", "/api/", "/apis"])
+def test_a_server_s_address_without_its_api(end: str):
+    settings = Settings(prefect=Prefect(api_url=f"http://127.0.0.1:1{end}"))
+    words = re.escape(f"127.0.0.1:1{end}' in the settings does not end in /api: write http://127.0.0.1:1/api")
+    with pytest.raises(SettingsError, match=words), deployments.prefect_server(settings, os.environ):
+        pass
