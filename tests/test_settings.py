@@ -80,6 +80,14 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
             "[recommender]\ncandidates = ['ease', 'ials', 'ease']",
             "recommender.candidates: Value error, 'ease' is named twice",
         ),
+        (
+            "[fairness]\nattributes = ['age_band', 'age_band']",
+            "fairness.attributes: Value error, 'age_band' is named twice",
+        ),
+        (
+            "[recommender.lists]\nblocked_categories = ['tea', 'wine', 'tea']",
+            "recommender.lists.blocked_categories: Value error, 'tea' is named twice",
+        ),
         ("[churn]\nlook_back_days = 99999999999", "churn.look_back_days: Input should be less than or equal to 36500"),
         ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
         ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),

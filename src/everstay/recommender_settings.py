@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from everstay.source_settings import Days, Names, Section, UserAttribute
+from everstay.source_settings import AnyNames, Days, Names, Section, UserAttribute
 
 AlreadyBought = Literal["keep", "after_gap", "remove"]
 """A list may repeat what the user bought: always; once the item's usual gap between purchases has passed; never."""
@@ -15,7 +15,7 @@ class Lists(Section):
 
     already_bought_by_category: dict[str, AlreadyBought] = Field(default_factory=dict)
     """Category or subcategory to its own policy, for example `{wine = "remove"}`; the subcategory's comes first."""
-    blocked_categories: tuple[str, ...] = ()
+    blocked_categories: AnyNames[str] = ()
     """Categories and subcategories that are never recommended."""
     diversity: float = Field(default=0.0, ge=0, le=1)
     """Weight of being unlike what stands above in the list, by category and subcategory; 0: lists are not touched."""

@@ -15,6 +15,8 @@ def _each_once(names: tuple[Name, ...]) -> tuple[Name, ...]:
     return names
 
 
+AnyNames = Annotated[tuple[Name, ...], AfterValidator(_each_once)]
+"""Names, or none; each once."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
 """Some names, each once."""
 

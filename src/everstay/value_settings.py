@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from everstay.source_settings import Days, Section, UserAttribute
+from everstay.source_settings import AnyNames, Days, Section, UserAttribute
 
 
 class Value(Section):
@@ -32,7 +32,7 @@ class Value(Section):
 class Fairness(Section):
     """Which groups of users a model is looked at for, and whether warnings are evened out between them."""
 
-    attributes: tuple[UserAttribute, ...] = ("age_band", "income_band", "household_size")
+    attributes: AnyNames[UserAttribute] = ("age_band", "income_band", "household_size")
     """Declared attributes of `users`; churn models are judged by them, and never read them."""
     min_users: int = Field(default=50, ge=10)
     """Smaller groups are named and not judged: their figures would be noise, and could point at persons."""
