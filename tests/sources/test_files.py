@@ -16,6 +16,7 @@ from everstay.errors import SourceError
 from everstay.settings import FilesSource, Source
 from everstay.sources import open_source
 from everstay.sources.csv_text import STRAY
+from everstay.sources.quotations import Quotations
 from everstay.sources.storage import explained
 from tests.sources.reading import COLUMNS, HEADER, ROWS, files_settings, read_files, refusal_of
 
@@ -453,6 +454,16 @@ def test_a_quotation_mark_without_its_partner_in_any_column(write: Write, *, wan
     told = staged.filter(pl.col(t.PROBLEM).is_not_null())[t.SOURCE_ROW].to_list()
     assert told == [3], "which swallowed rows 4 to 6"
     assert staged.filter(pl.col(t.PROBLEM).is_null())[t.EVENT_ID].to_list() == ["1", "2", "7", "8"]
+
+
+def test_every_row_of_a_file_of_strays_is_told_and_none_is_remembered(write: Write) -> None:
+    rows = [f'{day},ann,"A"a,buy,2024-05-0{day} 12:00:00,1,2,fine\n' for day in range(1, 9)]
+    staged = read_files(files_settings(write(HEADER + "".join(rows)), chunk_rows=3))
+    assert staged.filter(pl.col(t.PROBLEM) == STRAY)[t.SOURCE_ROW].to_list() == list(range(1, 9))
+    quotations = Quotations()
+    quotations.follow((HEADER + "".join(rows)).encode())
+    assert list(quotations.take_stray(3)) == [1, 2, 3]
+    assert list(quotations.stray) == [4, 5, 6, 7, 8]
 
 
 def test_an_inch_mark_in_the_last_row_is_no_open_quotation(write: Write) -> None:

@@ -60,7 +60,7 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
             read += raw.height
             until = int(np.searchsorted(skipped, rows[-1]))
             block = Block(rows, raw, _unread(unread[told:until]), is_quoted=file.quotations.has_any)
-            yield _without_strays(block, file.quotations.stray)
+            yield _without_strays(block, file.quotations.take_stray(rows[-1]))
             told = until
         _refuse_a_cut(part.name, file, read, unread)
     if unread[told:]:

@@ -4,6 +4,10 @@ A value is quoted when it begins with a mark (RFC 4180, section 2); within it tw
 closed makes one value of all rows up to the next mark, behind which text goes on: that is how it is found.
 """
 
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -19,12 +23,13 @@ class Quotations:
 
     Attributes:
         has_any: whether there was a mark.
-        stray: rows with text behind a closed quotation, ascending; 0 = the header, empty lines are no rows.
+        stray: rows with text behind a closed quotation that were not taken yet, ascending; 0 = the header, empty lines
+            are no rows.
     """
 
     def __init__(self) -> None:
         self.has_any = False
-        self.stray: list[int] = []
+        self.stray = array("q")
         self._state, self._rows = _ROW, 0
 
     @property
@@ -41,7 +46,14 @@ class Quotations:
         self.has_any = self.has_any or b'"' in block
         stray = np.empty(len(block) // 2 + 1 if self.has_any else 0, np.int64)
         self._state, self._rows, count = _follow(np.frombuffer(block, np.uint8), self._state, self._rows, stray)
-        self.stray += np.unique(stray[:count]).tolist()
+        self.stray.frombytes(np.unique(stray[:count]).tobytes())
+
+    def take_stray(self, last: int) -> Sequence[int]:
+        """Give the stray rows up to this one and forget them, for a file may consist of such rows."""
+        count = bisect_right(self.stray, last)
+        taken = self.stray[:count]
+        del self.stray[:count]  # in place: a parser that reads ahead follows in a thread of its own meanwhile
+        return taken
 
 
 @njit(cache=True, nogil=True)
