@@ -339,6 +339,14 @@ def test_text_that_is_not_utf_8(write: Write) -> None:
     assert "events.csv row 4: the text is not UTF-8: save the file as UTF-8" in message
 
 
+# PyArrow decodes a row of too many values before it asks what to do with it, and tells of its failure aside.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_row_with_too_many_values_that_is_not_utf_8(write: Write) -> None:
+    row = "4,Zoë,A,buy,2024-05-01,1,1,fine,too many\n".encode("latin-1")
+    message = refusal_of(files_settings(write((HEADER + ROWS).encode() + row)))
+    assert "events.csv row 4: the text is not UTF-8: save the file as UTF-8" in message
+
+
 @pytest.mark.parametrize(
     "content",
     [

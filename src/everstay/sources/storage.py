@@ -100,7 +100,7 @@ def explained(name: str) -> Iterator[None]:
         where = f"{name} row {int(row[1]) - 1}" if row else name  # Arrow counts the header
         if "AWS Error" in said:
             raise SourceError(f"{where} cannot be read: {_storage_advice(said)}") from None
-        if "UTF8" in said:
+        if "UTF8" in said or "\ufffd" in said:  # Arrow quotes a row of too many values, and had to replace bytes
             raise SourceError(f"{where}: the text is not UTF-8: {SAVE_AS_UTF8}") from None
         if "straddling" in said:
             reason = f"a row longer than {BLOCK_BYTES >> 20} MiB, or a quotation mark that is never closed"
