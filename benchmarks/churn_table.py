@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from benchmarks.churn_comparison import PEERS, Scored
 from benchmarks.peers import run_peer
 from benchmarks.result import tell_progress
-from everstay.churn.labelled_table import LabelledTable, check_folds, group_folds, read_labelled_table
+from everstay.churn.labelled_table import (
+    LabelledTable,
+    check_folds,
+    columns_that_tell,
+    group_folds,
+    read_labelled_table,
+)
 from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
 from everstay.errors import EverstayError
 from everstay.metrics.classification import log_loss
@@ -33,6 +39,10 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
         raise EverstayError("--table needs --label: the column that says who left")
     tell_progress()
     table = read_labelled_table(file, label, group)
+    for column in columns_that_tell(table):
+        log.warning(
+            "WARNING: '%s' alone decides '%s' in every row: is it the label in other words? Drop it", column, label
+        )
     folds = group_folds(table.groups, _FOLDS, _SEED)
     check_folds(table.churned, folds)
     probabilities = _score_peers(table, folds)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from everstay.churn.labelled_table import TableEncoder, check_folds, group_folds, read_labelled_table
+from everstay.churn.labelled_table import TableEncoder, check_folds, columns_that_tell, group_folds, read_labelled_table
 from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
 from everstay.errors import EverstayError
 from everstay.metrics.classification import roc_auc
@@ -158,6 +158,23 @@ def test_texts_too_many_for_categories_are_left_out_and_named(tmp_path: Path) ->
     assert table.texts == ("surname",)
     assert table.features.columns == ["orders"]
     assert table.churned.tolist() == [0, 1] * 51
+
+
+def test_columns_that_alone_decide_the_label_are_named(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        status=["churned", "active", "active", "gone", "active"],
+        reason=["price", None, None, "moved", None],
+        ended=[date(2024, 1, 2), None, None, date(2024, 1, 2), None],
+        last_seen_days=[90.0, 3.0, 89.5, 400.0, 3.0],
+        score=[-2.0, 5.0, None, -1.5, 5.0],
+        plan=["basic", "basic", "full", "full", None],
+        spend=[2.0, 1.0, 3.0, 2.0, 1.0],
+        calls=[1.0, 1.0, 0.0, 2.0, None],
+        left=["yes", "no", "no", "yes", "no"],
+    )
+    told = columns_that_tell(read_labelled_table(file, "left"))
+    assert told == ["status", "reason", "ended", "last_seen_days", "score"]
 
 
 def test_an_outcome_too_rare_for_the_folds_is_told() -> None:

@@ -143,6 +143,26 @@ def _finite(numbers: pl.Series) -> pl.Series:
     return numbers.set(~numbers.is_finite(), None)
 
 
+def columns_that_tell(table: LabelledTable) -> list[str]:
+    """Columns each of which alone decides the label of every row: it in other words, or written once it was known.
+
+    Of a category every value goes with one outcome; of a number a border parts them, undefined lying on either side.
+    """
+    left = pl.Series(table.churned == 1)
+    return [column.name for column in table.features if _tells(column, left)]
+
+
+def _tells(column: pl.Series, left: pl.Series) -> bool:
+    ours, others = column.filter(left), column.filter(~left)
+    if column.dtype == pl.String:
+        return not set(ours) & set(others)
+    return any(
+        low.fill_null(end).to_numpy().max() < high.fill_null(end).to_numpy().min()
+        for low, high in ((ours, others), (others, ours))
+        for end in (-np.inf, np.inf)
+    )
+
+
 def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Give every row (N,) one of `count` folds; rows of one group get the same, sizes are nearly equal.
 
