@@ -1,5 +1,6 @@
 """Probabilities of several models on the same test users -> figures with intervals, beside the peers'."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +16,8 @@ from everstay import tables as t
 from everstay.churn.evaluate import lifecycle_states
 from everstay.metrics import classification as c
 from everstay.metrics.comparison import Interval, drawn_interval, paired_statistic_difference, statistic_interval
+
+log = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
@@ -83,6 +86,7 @@ def show_scored(scored: Sequence[Scored], json_file: Path | None) -> None:
 def _figures(scored: Scored, name: str) -> list[Row]:
     """Figures of one model, and its differences from the peers."""
     ours, peers = scored.probabilities[name], scored.probabilities
+    log.info("%s: intervals of its figures", name)
     case = f"{name}, chosen" if name == scored.chosen else name
     resamples = min(_RESAMPLES, max(_DRAWS, _RESAMPLED_ROWS // len(ours)))
     interval = partial(statistic_interval, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED)

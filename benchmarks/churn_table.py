@@ -2,7 +2,6 @@
 
 import logging
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,11 +44,10 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
         )
     folds = group_folds(table.groups, _FOLDS, _SEED)
     check_folds(table.churned, folds)
+    log.info("%s: %d folds", ", ".join(PEERS), _FOLDS)
     probabilities = _score_peers(table, folds)
     for name in TABLE_CANDIDATES:
-        began = time.monotonic()
         probabilities[name] = cross_validate(table, folds, name, _SEED)
-        log.info("%s: %.0f s", name, time.monotonic() - began)
     ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
     left = (*table.ids, *table.constants, *table.texts)
     left_out = f", without {', '.join(left)}" if left else ""

@@ -225,7 +225,9 @@ def test_a_support_vector_machine_learns_from_a_sample_of_many_rows() -> None:
 
 
 @pytest.mark.parametrize("name", ["logistic", "lasso", "tree", "svm"])
-def test_candidates_rank_what_is_planted_and_are_judged_on_what_they_have_not_seen(tmp_path: Path, name: str) -> None:
+def test_candidates_rank_what_is_planted_and_are_judged_on_what_they_have_not_seen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     generator = np.random.default_rng(7)
     orders, plan = generator.normal(size=600), generator.choice(["a", "b"], 600)
     odds = 2 * orders + np.where(plan == "a", 1.0, -1.0)
@@ -233,6 +235,8 @@ def test_candidates_rank_what_is_planted_and_are_judged_on_what_they_have_not_se
     noise = generator.choice(["u", "v", "w"], 600)
     table = read_labelled_table(write(tmp_path, orders=[*orders], plan=[*plan], noise=[*noise], left=[*left]), "left")
     folds = group_folds(table.groups, 3, 1)
-    probability = cross_validate(table, folds, name, 1)
+    with caplog.at_level("INFO"):
+        probability = cross_validate(table, folds, name, 1)
     assert name in TABLE_CANDIDATES
+    assert caplog.messages == [f"{name}: fold {fold} of 3" for fold in (1, 2, 3)]
     assert 0.78 < roc_auc(table.churned, probability) < roc_auc(table.churned, odds) + 0.01

@@ -1,5 +1,6 @@
 """Candidates for labelled tables without history: the same families as the shop's, with settings for small tables."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
@@ -18,6 +19,8 @@ from sklearn.tree import DecisionTreeClassifier
 from everstay.churn.calibration import Calibrator
 from everstay.churn.labelled_table import LabelledTable, TableEncoder
 from everstay.metrics.classification import log_loss
+
+log = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 Estimators = Callable[[int], Sequence[object]]
@@ -78,6 +81,7 @@ def cross_validate(table: LabelledTable, folds: NDArray[np.int64], name: str, se
     """
     count, probability = int(folds.max()) + 1, np.zeros(len(folds))
     for fold in range(count):
+        log.info("%s: fold %d of %d", name, fold + 1, count)
         test, validation = folds == fold, folds == (fold + 1) % count
         probability[test] = _fit_fold(table, ~test & ~validation, validation, test, TABLE_CANDIDATES[name](seed))
     return probability
