@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import FilesSource, Source
-from everstay.sources import open_source
+from everstay.sources import csv_text, open_source
 from everstay.sources.csv_text import STRAY
 from everstay.sources.quotations import Quotations
 from everstay.sources.storage import explained
@@ -337,6 +338,22 @@ def test_text_that_is_not_utf_8(write: Write) -> None:
         files_settings(write((HEADER + ROWS).encode() + "4,Zoë,A,buy,2024-05-01,1,1,\n".encode("latin-1")))
     )
     assert "events.csv row 4: the text is not UTF-8: save the file as UTF-8" in message
+
+
+def test_a_refused_file_is_held_by_nobody(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the error, and not by Arrow's thread that reads ahead: it would abort a process that ends meanwhile."""
+    held = []
+
+    class Watched(csv_text._WatchedStream):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            held.append(weakref.ref(self))
+
+    monkeypatch.setattr(csv_text, "_WatchedStream", Watched)
+    content = (HEADER + ROWS).encode() + "4,Zoë,A,buy,2024-05-01,1,1,\n".encode("latin-1")
+    with pytest.raises(SourceError) as refused:
+        read_files(files_settings(write(content)))
+    assert [file() for file in held] == [None], refused.value
 
 
 # PyArrow decodes a row of too many values before it asks what to do with it, and tells of its failure aside.

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -20,6 +22,7 @@ STRAY = "text goes on behind a quotation: is a mark before it without its partne
 
 _NO_CHARACTER = "\ufffd"  # what decoding puts in the place of bytes that are none
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_LET_GO_SECONDS = 10.0  # in which Arrow has read a block
 _MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
 
 
@@ -52,60 +55,92 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
     unread: list[pa.csv.InvalidRow] = []
     read, told = 0, 0  # rows with the right number of values, and others, given to the caller
     with open_stream(part.name) as stream:
-        file = _WatchedStream(stream)
+        watch = _Watch()
         raw = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        for raw in _regrouped(_batches(file, columns, unread), chunk_rows):
+        for raw in _regrouped(_batches(stream, watch, columns, unread), chunk_rows):
             skipped = np.array([row.number - 1 for row in unread], dtype=np.int64)
             rows = _row_numbers(read, raw.height, skipped)
             read += raw.height
             until = int(np.searchsorted(skipped, rows[-1]))
-            block = Block(rows, raw, _unread(unread[told:until]), is_quoted=file.quotations.has_any)
-            yield _without_strays(block, file.quotations.take_stray(rows[-1]))
+            block = Block(rows, raw, _unread(unread[told:until]), is_quoted=watch.quotations.has_any)
+            yield _without_strays(block, watch.quotations.take_stray(rows[-1]))
             told = until
-        _refuse_a_cut(part.name, file, read, unread)
+        _refuse_a_cut(part.name, watch, read, unread)
     if unread[told:]:
         yield Block(pl.Series([], dtype=pl.Int64), raw.clear(), _unread(unread[told:]))
 
 
-class _WatchedStream(io.RawIOBase):
-    """A stream that remembers how it ended and what was quoted, for a CSV parser forgives marks without a word."""
+class _Watch:
+    """How a file ended and what was quoted, for a CSV parser forgives marks without a word."""
 
-    def __init__(self, stream: pa.NativeFile) -> None:
-        super().__init__()
-        self._stream = stream
+    def __init__(self) -> None:
         self._last_byte = b""
         self.quotations = Quotations()
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        block: bytes = self._stream.read(None if size is None or size < 0 else size)
+    def follow(self, block: bytes) -> None:
+        """Take the next bytes of the file."""
         self.quotations.follow(block)
         self._last_byte = block[-1:] or self._last_byte
-        return block
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
 
     @property
     def ends_with_a_row(self) -> bool:
         return self._last_byte in (b"\n", b"\r")
 
 
-def _batches(file: io.RawIOBase, columns: Sequence[str], unread: list[pa.csv.InvalidRow]) -> Iterator[pa.RecordBatch]:
-    """Parse columns as text; rows with a wrong number of values go to `unread`, too many of them are an error."""
+class _WatchedStream(io.RawIOBase):
+    """A stream that shows what is read of it."""
+
+    def __init__(self, stream: pa.NativeFile, watch: _Watch) -> None:
+        super().__init__()
+        self._stream, self._watch = stream, watch
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        block: bytes = self._stream.read(None if size is None or size < 0 else size)
+        self._watch.follow(block)
+        return block
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+
+def _batches(
+    stream: pa.NativeFile, watch: _Watch, columns: Sequence[str], unread: list[pa.csv.InvalidRow]
+) -> Iterator[pa.RecordBatch]:
+    """Parse columns as text; rows with a wrong number of values go to `unread`, too many of them are an error.
+
+    Arrow reads ahead in a thread of its own, which still holds the stream when the parser has refused a block. It is
+    waited for: a process that ends before that thread lets go is aborted.
+    """
+    watched = _WatchedStream(stream, watch)
+    held, reader = weakref.ref(watched), None
 
     def skip(row: pa.csv.InvalidRow) -> str:
         unread.append(row)
         return "skip" if len(unread) < _MOST_UNREAD_ROWS else "error"
 
-    yield from pyarrow.csv.open_csv(
-        file,
-        pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),  # threads lose the row numbers
-        pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-        pyarrow.csv.ConvertOptions(
-            include_columns=list(columns), default_column_type=pa.string(), null_values=[""], strings_can_be_null=True
-        ),
-    )
+    try:
+        reader = pyarrow.csv.open_csv(
+            watched,
+            pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),  # threads lose the row numbers
+            pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
+            pyarrow.csv.ConvertOptions(
+                include_columns=list(columns),
+                default_column_type=pa.string(),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        yield from reader
+    finally:
+        del reader, watched
+        _wait_while(lambda: held() is not None, _LET_GO_SECONDS)
+
+
+def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while holds() and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def _without_strays(block: Block, stray: Sequence[int]) -> Block:
@@ -119,11 +154,11 @@ def _without_strays(block: Block, stray: Sequence[int]) -> Block:
     return Block(block.rows.filter(~is_stray), block.raw.filter(~is_stray), unread, block.is_quoted)
 
 
-def _refuse_a_cut(name: str, file: _WatchedStream, read: int, unread: list[pa.csv.InvalidRow]) -> None:
+def _refuse_a_cut(name: str, watch: _Watch, read: int, unread: list[pa.csv.InvalidRow]) -> None:
     """Raise when the file ends in the middle of a row."""
     last = read + len(unread)
-    is_cut = bool(unread) and unread[-1].number - 1 == last and not file.ends_with_a_row
-    if is_cut or file.quotations.is_open:
+    is_cut = bool(unread) and unread[-1].number - 1 == last and not watch.ends_with_a_row
+    if is_cut or watch.quotations.is_open:
         raise SourceError(f"{name} row {last} is cut off, the file ends in the middle of it: {EXPORT_AGAIN}")
 
 
