@@ -1,5 +1,6 @@
 """The connection to MLflow's store: SQLite or PostgreSQL for what is known, a folder or bucket for the files."""
 
+import importlib.util
 import logging
 import os
 import sqlite3
@@ -30,6 +31,10 @@ class Registry:
     def __init__(self, settings: Mlflow):
         _be_quiet()
         self.tracking_uri = _checked(settings.tracking_uri)
+        if settings.artifacts.startswith("s3://") and importlib.util.find_spec("boto3") is None:
+            raise SettingsError(
+                f"mlflow.artifacts '{settings.artifacts}' needs a package of its own: pip install boto3"
+            )
         self._artifacts = (
             settings.artifacts if "://" in settings.artifacts else Path(settings.artifacts).absolute().as_uri()
         )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow.artifacts
@@ -110,7 +111,11 @@ def logged_settings(registry: Registry, run_id: str) -> dict[str, Any]:
     """
     uri = registry.tracking_uri
     try:
-        file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=SETTINGS_FILE, tracking_uri=uri)
+        with TemporaryDirectory() as folder:
+            file = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=SETTINGS_FILE, dst_path=folder, tracking_uri=uri
+            )
+            settings: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -118,7 +123,6 @@ def logged_settings(registry: Registry, run_id: str) -> dict[str, Any]:
             f"{SETTINGS_FILE} of run {run_id} is gone from MLflow's store: `make train` replaces a champion whose "
             "files are lost"
         ) from None
-    settings: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
     return settings
 
 

@@ -1,8 +1,13 @@
 """Runs as versions of the registered models `churn` and `recommender`, and what their aliases point to."""
 
+import atexit
 import json
+import shutil
+import tempfile
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow.artifacts
 from mlflow.entities.model_registry import ModelVersion
@@ -86,14 +91,18 @@ def describe_decision(registry: Registry, model: ModelName, version: str, words:
 
 
 def download(registry: Registry, ref: ModelRef | RunRef) -> Path:
-    """The artifact folder of a version or run: where it lies in a local store, else a copy in a temporary folder.
+    """The artifact folder of a version or run: where it lies in a local store, else a copy until this process ends.
 
     Raises:
         ArtifactRefused: the files are gone, or are not the ones that were logged.
     """
     try:
         location = registry.client.get_logged_model(ref.model_id).artifact_location
-        folder = Path(mlflow.artifacts.download_artifacts(location, tracking_uri=registry.tracking_uri))
+        folder = Path(
+            mlflow.artifacts.download_artifacts(
+                location, dst_path=_place_of_copy(location, ref), tracking_uri=registry.tracking_uri
+            )
+        )
         artifact = folder / _packed_name(folder)
     except MlflowException as error:
         if error.error_code != _NOT_THERE:
@@ -108,6 +117,22 @@ def download(registry: Registry, ref: ModelRef | RunRef) -> Path:
             "`make train` makes it anew"
         )
     return artifact
+
+
+def _place_of_copy(location: str, ref: ModelRef | RunRef) -> str | None:
+    """Where files of a remote store are copied to; None: they are on this machine."""
+    if urlsplit(location).scheme in ("", "file"):
+        return None
+    place = Path(_copies(), ref.model_id)
+    place.mkdir(exist_ok=True)
+    return str(place)
+
+
+@cache
+def _copies() -> str:
+    folder = tempfile.mkdtemp(prefix="everstay-models-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def why_lost(registry: Registry, ref: ModelRef | RunRef) -> str:
