@@ -1,7 +1,7 @@
-"""What workers do with a delivery's buckets: drop what is stored, refuse, sort, and write the lake's files. Invisible.
+"""Per-bucket work on a delivery: drop stored rows, refuse, sort and write the lake's files, all still invisible.
 
-A file holds one bucket's new events, users in the order of their ids, each user's events in the order of time. Readers
-count on it: whatever is summed up per user is one pass over neighbouring rows.
+A file holds one bucket's new events, sorted by user id, then by time. Readers rely on it: an aggregate per user is one
+pass over adjacent rows.
 """
 
 import json
@@ -24,19 +24,19 @@ from everstay.lake.table_version import TableVersion
 from everstay.storage import Folder
 
 REFUSED_BEFORE = "refused-before.arrow"
-"""In the folder of a staging: `SOURCE_FILE` and `SOURCE_ROW` of rows that an earlier reading of its files refused."""
+"""In a staging's folder: `SOURCE_FILE` and `SOURCE_ROW` of rows that were refused when its files were read before."""
 
 _ROW_GROUP = 1 << 20
-_DICTIONARY_BYTES = 16 << 20  # a bucket's whole catalogue: readers get codes instead of text
+_DICTIONARY_BYTES = 16 << 20  # holds a bucket's whole catalogue, so readers get codes instead of text
 _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID,
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
 _TIMES = (t.OCCURRED_AT, t.RECORDED_AT)
 _ENCODINGS = dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED")
 _WHAT_IT_IS = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.QUANTITY, t.AMOUNT)  # the rest may come later
-_REPEATING = (t.ORDER_ID, t.SESSION_ID, t.TEXT, t.PLATFORM, t.CAMPAIGN_ID)  # of the rest is nothing left to compress
+_REPEATING = (t.ORDER_ID, t.SESSION_ID, t.TEXT, t.PLATFORM, t.CAMPAIGN_ID)  # the others hardly compress
 _COMPRESSION = {name: "zstd" if name in _REPEATING else "none" for name in t.EVENTS.columns}
 _SCHEMA = pa.schema(
-    field.with_nullable(field.name not in t.EVENTS.required)  # of which nobody needs to note where a value is
+    field.with_nullable(field.name not in t.EVENTS.required)  # required columns need no null mask
     for field in t.EVENTS.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 )
 
@@ -60,7 +60,7 @@ class BucketOutcome:
         file: of its new events.
         rows_duplicate: known already.
         refused: names of files of refused rows.
-        rows_again: new ones of files that were stored before, which were not refused then.
+        rows_again: new rows from files stored before that were not refused then.
     """
 
     file: StagedFile | None
@@ -106,9 +106,9 @@ def _count_again(fresh: pa.Table, read_before: Sequence[str], folder: Folder) ->
 
 
 def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVersion) -> tuple[pa.Table, pl.DataFrame]:
-    """Rows whose id is not in the lake, and those whose id stands there for something else.
+    """Rows whose id is not in the lake, and rows whose id belongs to a different event there.
 
-    An id made from content can only be stored at the same time, so files of other times are not read for it.
+    An id made from content implies the event's time: if all are, only files that overlap the delivery's times are read.
     """
     known = pl.DataFrame(pl.from_arrow(with_text_ids(delivered.select([t.EVENT_ID, t.OCCURRED_AT]))))
     are_made = bool(known[t.EVENT_ID].str.starts_with(t.MADE_ID).all())
@@ -129,7 +129,7 @@ def _drop_stored(delivered: pa.Table, lake: Lake, bucket: int, stored: TableVers
 
 
 def _unlike_stored(delivered: pa.Table, folder: Folder, files: Sequence[str]) -> pl.DataFrame:
-    """Rows with the id of a stored event that is another one, as to be quarantined."""
+    """Rows that reuse the id of a different stored event, with the problem in words."""
     rows = _plain(pl.DataFrame(pl.from_arrow(with_text_ids(delivered))))
     ids = rows.select(t.EVENT_ID)
     stored = pl.concat(
@@ -145,7 +145,7 @@ def _unlike_stored(delivered: pa.Table, folder: Folder, files: Sequence[str]) ->
 
 
 def _plain(rows: pl.DataFrame) -> pl.DataFrame:
-    """Codes as text, and what is compared present, null where no row has it."""
+    """Decode categories to text, and add compared columns that are absent, as null."""
     absent = [pl.lit(None, t.EVENTS.columns[name]).alias(name) for name in _WHAT_IT_IS if name not in rows.columns]
     return rows.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String), *absent)
 
@@ -155,7 +155,7 @@ def _in_order(rows: pa.Table) -> pa.Table:
 
 
 def _may_repeat(events: pa.Table) -> bool:
-    """Whether an id may stand twice in sorted events: made of content, only where user and time are the same too."""
+    """Whether sorted events may repeat an id; ids made from content only can where user and time are equal."""
     if events.schema.field(t.EVENT_ID).type != DIGEST:
         ids = pl.Series(pl.from_arrow(one_chunk(events[t.EVENT_ID])), dtype=pl.String)
         if not ids.str.starts_with(t.MADE_ID).all():
@@ -166,7 +166,7 @@ def _may_repeat(events: pa.Table) -> bool:
 
 
 def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
-    """The first row of each id, and those that use its id for something else; repetitions are in neither."""
+    """The first row of each id, and rows that reuse its id for a different event; exact duplicates are in neither."""
     fresh = with_text_ids(fresh)
     rows = pl.DataFrame(pl.from_arrow(fresh)).with_row_index("row")
     columns = [name for name in t.EVENTS.columns if name in fresh.column_names]
@@ -187,13 +187,13 @@ def bucket_path(bucket: int, name: str) -> str:
 
 
 def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> StagedFile:
-    """Write sorted events as one file of the events table that no version names yet.
+    """Write sorted events as one file of the events table that no version references yet.
 
     Args:
         lake: the folder.
         name: of the file.
         bucket: whose folder it goes to.
-        events: from `sort_events`; columns of `EVENTS`, one that is absent is null everywhere.
+        events: from `sort_events`; columns of `EVENTS`; an absent one is all null.
     """
     relative = bucket_path(bucket, name)
     table = Folder(lake.table_uri(t.EVENTS))
@@ -207,8 +207,8 @@ def write_bucket(lake: Lake, name: str, bucket: int, events: pa.Table) -> Staged
             use_dictionary=_DICTIONARIES,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding=_ENCODINGS,
-            write_statistics=list(_TIMES),  # nobody looks for a range of anything else
-            store_schema=False,  # to other readers text is text, however we hand it over
+            write_statistics=list(_TIMES),  # no reader filters by ranges of anything else
+            store_schema=False,  # other readers get plain text, not our dictionaries
         )
     return StagedFile(bucket, relative, len(rows), table.size(relative), _statistics(rows))
 

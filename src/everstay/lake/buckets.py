@@ -9,7 +9,7 @@ from everstay import tables as t
 def assign_bucket(frame: pl.DataFrame, bucket_count: int) -> pl.DataFrame:
     """Add column `user_bucket` (0 to `bucket_count` - 1) from `user_id`.
 
-    XXH3 is used because Polars does not promise its own hash between versions.
+    XXH3, because Polars does not keep its own hash stable across versions.
 
     >>> assign_bucket(pl.DataFrame({"user_id": ["a", "b", "a"]}), 5)["user_bucket"].to_list()
     [4, 0, 4]

@@ -1,7 +1,7 @@
-"""Few files a bucket, and no more old versions than wanted, however many nights have appended a file each.
+"""Keeps few files per bucket and only the wanted old versions, however many nights have appended a file each.
 
-Files are merged in tiers: the smallest ones of a bucket, up to the first that is larger than all of them together. So
-an event is rewritten about as often as its bucket has doubled, and a night's cost stays that of the night.
+Files are merged in tiers: a bucket's smallest ones, up to the first that is larger than all of them together. So an
+event is rewritten about as often as its bucket has doubled, and the cost of a night depends only on that night's data.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Merge:
 def compact_events(lake: Lake, scheduler: str) -> int:
     """Merge the small files of every bucket that has more than `MOST_FILES`, in one commit that changes no event.
 
-    What it leaves when it dies before the commit, an ingestion removes after a day.
+    Files left by a crash before the commit are removed by an ingestion after a day.
 
     Returns:
         Number of buckets compacted.
@@ -82,7 +82,7 @@ def compact_events(lake: Lake, scheduler: str) -> int:
 
 
 def vacuum(lake: Lake, keep_days: int) -> int:
-    """Delete files that only versions older than `keep_days` days name, and as old ones that a kill left unnamed.
+    """Delete files referenced only by versions older than `keep_days` days, and equally old orphans of a kill.
 
     Returns:
         How many were deleted.
@@ -97,7 +97,7 @@ def vacuum(lake: Lake, keep_days: int) -> int:
 
 
 def choose_smallest(rows: list[int]) -> int:
-    """How many files of so many `rows`, ascending, are merged: up to the first larger than all before it.
+    """How many files, given their ascending `rows`, to merge: up to the first larger than all before it together.
 
     >>> choose_smallest([1, 1, 2, 3, 900])
     4

@@ -1,4 +1,4 @@
-"""Which files were stored before, so that a night reads the night's files and not those of all nights before it."""
+"""Which files were stored before, so that a nightly run reads only new ones."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -11,9 +11,9 @@ from everstay.lake.store import Lake
 
 
 def known_deliveries(lake: Lake) -> frozenset[str]:
-    """What `note_deliveries` was told of the events that the lake holds now.
+    """The deliveries that `note_deliveries` recorded for the events that the lake holds now.
 
-    Nothing where the events are another table than those it was told of, or fewer: an older version was restored.
+    Empty when the events table was recreated since, or holds fewer events: an older version was restored.
     """
     events, stored = lake.open(t.EVENTS), lake.read(t.DELIVERIES)
     if events is None or stored is None:
@@ -24,7 +24,7 @@ def known_deliveries(lake: Lake) -> frozenset[str]:
 
 
 def read_otherwise(known: Collection[str], new: Mapping[str, str]) -> frozenset[str]:
-    """Files that were stored before, as they are, but read by other settings or other code.
+    """Files that were stored before and are unchanged, but were read with other settings or other code.
 
     Args:
         known: from `known_deliveries`.
@@ -35,7 +35,7 @@ def read_otherwise(known: Collection[str], new: Mapping[str, str]) -> frozenset[
 
 
 def note_deliveries(lake: Lake, known: Collection[str], new: Mapping[str, str]) -> None:
-    """Remember files whose events are committed; one file of the lake holds them all.
+    """Record files whose events are committed; the whole table is one file.
 
     Args:
         lake: that holds the events.

@@ -15,7 +15,7 @@ ENTITY_TABLES = (t.ITEMS, t.USERS, t.TREATMENTS)
 
 
 class EntitySource(Protocol):
-    """The part of a source that is not events; `everstay.sources` makes them."""
+    """The part of a source that is not events; implemented in `everstay.sources`."""
 
     def items(self) -> pl.DataFrame:
         """The catalogue."""
@@ -49,7 +49,7 @@ class StagedEntities:
 
 @dataclass(frozen=True)
 class EntityReader:
-    """Reads one staged table, whatever the number of the part: there is one."""
+    """Reads one staged table; it has a single part, so the part's number is ignored."""
 
     folder: Folder
     name: str

@@ -1,6 +1,6 @@
-"""The same past with other futures: lakes of a sample of users in which what was not known at a moment is changed.
+"""Lakes with the same past and different futures: for a sample of users, what was unknown as of a moment is changed.
 
-Whatever is computed as of that moment must be the same, to the bit, in all of them: that is the proof of no leak.
+Whatever is computed as of that moment must be bit-identical in all of them: that proves that nothing leaks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ from everstay.storage import Folder
 AS_IT_IS = "as it is"
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
-_SHARE = 0.5  # of the known events that are copied into another future
+_SHARE = 0.5  # of the known events, copied into a changed future
 _DELIVERIES, _BUCKETS = 3, 2
 
 Change = Callable[[pl.DataFrame, datetime, int], pl.DataFrame]
@@ -34,7 +34,7 @@ class FrameChunk:
     events: pl.DataFrame
 
     def read(self) -> Iterator[pl.DataFrame]:
-        """Yield them at once, as sources do."""
+        """Yield them as one frame of staged events."""
         nothing = pl.lit(None, pl.String)
         yield self.events.with_columns(
             pl.lit(self.origin).alias(t.SOURCE_FILE),
@@ -45,7 +45,7 @@ class FrameChunk:
 
 
 def sample_events(snapshot: Snapshot, most_events: int) -> pl.DataFrame:
-    """All that is stored of the users of the first buckets, until there are `most_events`; one bucket at least."""
+    """All stored events of a sample of users, about `most_events`: the first buckets, thinned by user if more."""
     frames, count = [], 0
     for bucket in snapshot.buckets:
         frames.append(snapshot.read_events(bucket, END_OF_TIME))
@@ -69,8 +69,8 @@ def write_futures(snapshot: Snapshot, as_of: datetime, uri: str, *, most_events:
         snapshot: the real data, with its real future.
         as_of: only what is not known before it is changed.
         uri: folder of the lakes; what it held before is removed.
-        most_events: about how large the sample is.
-        seed: of what is drawn.
+        most_events: approximate size of the sample.
+        seed: of the random draws.
 
     Returns:
         Name of the future to the lake's snapshot; the first is `AS_IT_IS`.
@@ -99,7 +99,7 @@ def _deleted(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame: 
 
 
 def _appended(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
-    """Half of the past happens again, at three times the price and as purchases, within a day: none is yet to come."""
+    """Repeat half of the past as purchases at three times the price, within a day after the as-of: none lies ahead."""
     copies, moment = _copies(events, as_of, seed), pl.lit(as_of, t.TIME)
     ago = (moment - pl.col(t.OCCURRED_AT)).dt.total_microseconds()
     later = pl.duration(microseconds=(ago / ago.max() * timedelta(days=1).total_seconds() * 1e6).cast(pl.Int64))
@@ -113,7 +113,7 @@ def _appended(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
 
 
 def _back_dated(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
-    """Half of the past happened twice, and the second time was recorded after the as-of only."""
+    """Repeat half of the past an hour earlier, recorded only after the as-of."""
     late = pl.lit(as_of, t.TIME) + timedelta(days=1)
     twice = _copies(events, as_of, seed).with_columns(
         (pl.col(t.OCCURRED_AT) - timedelta(hours=1)).alias(t.OCCURRED_AT), late.alias(t.RECORDED_AT)
@@ -122,7 +122,7 @@ def _back_dated(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFram
 
 
 def _shuffled(events: pl.DataFrame, as_of: datetime, seed: int) -> pl.DataFrame:
-    """What comes later falls to other users and items, and the rows come in any order."""
+    """Permute users and items among the later events, and shuffle all rows."""
     known, later = events.filter(_is_known(as_of)), events.filter(~_is_known(as_of))
     drawn = [later[name].sample(fraction=1, shuffle=True, seed=seed) for name in (t.USER_ID, t.ITEM_ID)]
     return pl.concat([known, later.with_columns(drawn)]).sample(fraction=1, shuffle=True, seed=seed)

@@ -28,8 +28,8 @@ from everstay.storage import Folder
 
 STAGING = "_staging"
 _TRANSACTION = "everstay-ingest"  # Delta's application transaction: two ingestions at once cannot both commit
-TOKEN = "everstay.staged"  # commit metadata: the staging whose files a version names, whatever became of it
-STARTED = "started"  # an empty file whose time tells how old a staging is
+TOKEN = "everstay.staged"  # commit metadata: the staging that wrote the commit's files
+STARTED = "started"  # an empty file whose timestamp tells how old a staging is
 _EXAMPLES = 3
 _LEFTOVER_AGE = timedelta(days=1)
 
@@ -44,11 +44,11 @@ class Staged:
         base_version: version of `events` that duplicates were looked up in; -1 for a new lake.
         files: the new events by bucket.
         rows_read: rows of the delivery.
-        rows_duplicate: rows that are stored already or stand twice in the delivery.
+        rows_duplicate: rows that are stored already or repeated in the delivery.
         quarantine_files: Arrow files of refused rows, in the staging's folder.
         rows_quarantined: number of refused rows.
         example: the first of them in words; empty where there is none.
-        unsettled: names of the delivery's files with rows that may be stored later: their time has not come yet.
+        unsettled: names of the delivery's files with rows that may be stored later: their time still lies ahead.
     """
 
     lake: Lake
@@ -74,7 +74,7 @@ class Staged:
 
     @property
     def read(self) -> Callable[..., pl.DataFrame]:
-        """Reads the new events of one bucket, as they would be stored; small, for every task of a worker gets it."""
+        """Reads the new events of one bucket, as they would be stored; small, as it is sent with every task."""
         return partial(_read_staged, lake=self.lake, token=self.token)
 
 
@@ -108,12 +108,12 @@ def stage_events(
         lake: that the events will be committed to.
         chunks: of the delivery.
         scheduler: address from `partitions.open_cluster`.
-        max_quarantined_share: of the rows that may be refused.
-        read_before: origins whose rows were stored before by another reading: only what was refused then may be new.
+        max_quarantined_share: largest share of rows that may be refused.
+        read_before: origins stored before, but read with other settings or code: only rows refused then may be new.
 
     Raises:
-        DataRejected: more than `max_quarantined_share` of the rows cannot be stored, or rows that are stored would be
-            stored again, read otherwise; nothing is kept.
+        DataRejected: more than `max_quarantined_share` of the rows cannot be stored, or stored rows would be stored
+            again because they are read differently now; nothing is kept.
         SourceError: a file cannot be read as a whole.
     """
     current = lake.open(t.EVENTS)
@@ -255,7 +255,7 @@ def _staging(lake: Lake) -> Folder:
 
 
 def _remove(lake: Lake, token: str) -> None:
-    """Remove all that one staging wrote and no version names."""
+    """Remove everything that one uncommitted staging wrote."""
     events = Folder(lake.table_uri(t.EVENTS))
     for bucket in range(lake.bucket_count):
         events.remove(bucket_path(bucket, f"{token}.parquet"))
@@ -263,7 +263,7 @@ def _remove(lake: Lake, token: str) -> None:
 
 
 def _remove_leftovers(lake: Lake) -> None:
-    """Remove stagings of processes that died long ago; a young one may belong to a process that still works."""
+    """Remove stagings of processes that died long ago; a recent one may belong to a process that is still running."""
     oldest = datetime.now(UTC) - _LEFTOVER_AGE
     started = {file.name.split("/")[0]: file.modified_at for file in _staging(lake).files() if STARTED in file.name}
     current = lake.open(t.EVENTS)

@@ -1,4 +1,4 @@
-"""Sorted events put into other sorted events: a night's file into the bucket's history, without sorting that anew.
+"""Merging sorted events into sorted events: a night's file into the bucket's history, without re-sorting the latter.
 
 Shapes: A rows of the larger table, B of the smaller one.
 """
@@ -22,10 +22,10 @@ class SameMoment(Exception):
 
 
 def merge_coded(tables: Sequence[pa.Table]) -> pa.Table:
-    """Merge tables of the same columns, each in the order of events, whose ids are dictionaries; users' codes ascend.
+    """Merge tables of the same columns, each sorted as events, with ids as dictionaries and ascending user codes.
 
     Raises:
-        SameMoment: the tables do not say which of two events is first.
+        SameMoment: the order of two events depends on their ids.
     """
     return reduce(_merge_two, sorted(tables, key=len))
 
@@ -40,7 +40,7 @@ def _merge_two(small: pa.Table, large: pa.Table) -> pa.Table:
 
 
 def _with_common_users(large: pa.Table, small: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Give the users of both tables one dictionary, in the order of their ids, which is the larger one's as a rule."""
+    """Give both tables one dictionary of users, sorted by id; usually it is the larger table's."""
     coded = [one_chunk(table[t.USER_ID]) for table in (large, small)]
     users, newer = (pl.Series(pl.from_arrow(column.dictionary), dtype=pl.String) for column in coded)
     new = newer.filter(~newer.is_in(users.implode())).unique().sort()
@@ -101,7 +101,7 @@ def _insert(large: pa.Array, small: pa.Array, at: NDArray[np.int64]) -> pa.Array
 
 
 def _common_codes(large: pa.DictionaryArray, small: pa.DictionaryArray) -> tuple[pa.Array, pa.Array]:
-    """What the codes of both stand for, and those of the smaller one."""
+    """The dictionary of both, and the smaller one's codes in it."""
     if large.dictionary.equals(small.dictionary):
         return large.dictionary, small.indices
     place = pc.index_in(large.dictionary, value_set=small.dictionary).fill_null(-1).to_numpy()
@@ -114,7 +114,7 @@ def _common_codes(large: pa.DictionaryArray, small: pa.DictionaryArray) -> tuple
 
 
 def _numbers(column: pa.Array) -> NDArray[np.generic]:
-    """The values as numbers of the same width; anything where null."""
+    """The values as integers of the same width; arbitrary where null."""
     kind = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}[column.type.bit_width // 8]
     whole = column.view(kind)
     return (whole.fill_null(0) if whole.null_count else whole).to_numpy()
@@ -126,7 +126,7 @@ def _is_null(column: pa.Array) -> NDArray[np.bool_]:
 
 @njit(cache=True, nogil=True)
 def _insert_rows(large: NDArray, small: NDArray, at: NDArray[np.int64]) -> NDArray:
-    """The values (A + B,) with each small one (B,) before the large one (A,) of number `at` (B,), ascending."""
+    """Insert each of `small` (B,) before row `at` (B,), ascending, of `large` (A,); returns (A + B,) values."""
     result = np.empty(len(large) + len(small), large.dtype)
     done = 0
     for row in range(len(small)):

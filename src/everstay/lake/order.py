@@ -12,7 +12,7 @@ _RADIX_BITS = 16
 
 
 def sort_events(events: pa.Table) -> pa.Table:
-    """Sort a table with `USER_ID`, `OCCURRED_AT` and `EVENT_ID`; its user ids become a dictionary in their order.
+    """Sort a table with `USER_ID`, `OCCURRED_AT` and `EVENT_ID`; its user ids become a sorted dictionary.
 
     Ids may be a dictionary already, in any order.
     """
@@ -30,7 +30,7 @@ def sort_events(events: pa.Table) -> pa.Table:
 
 
 def is_in_order(events: pa.Table) -> bool:
-    """Whether users, a dictionary, ascend and each user's times do not fall: so it is in files that the lake wrote."""
+    """Whether users, a dictionary, ascend and each user's times never decrease, as in files that the lake wrote."""
     users = one_chunk(events[t.USER_ID])
     code, moment = users.indices.to_numpy(), one_chunk(events[t.OCCURRED_AT]).view(pa.int64()).to_numpy()
     is_next = (code[1:] > code[:-1]) | ((code[1:] == code[:-1]) & (moment[1:] >= moment[:-1]))
@@ -38,7 +38,7 @@ def is_in_order(events: pa.Table) -> bool:
 
 
 def event_order(user: NDArray[np.integer], moment: NDArray[np.int64], ids: pa.Array) -> NDArray[np.int64]:
-    """Row numbers in the order of user, time and id; ids are looked at where user and time are equal.
+    """Row numbers in the order of user, time and id; ids are compared only where user and time are equal.
 
     Args:
         user: (n,) rank of the user's id.
@@ -65,7 +65,7 @@ def _descents(values: NDArray[np.integer]) -> int:
 
 
 def _by_radix(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A log: a merge sort notices the order of time; NumPy sorts 16 bits by radix, stably, and users are sorted so."""
+    """For a log, nearly in order of time: merge sort by time, then stable radix sort by user, 16 bits at a time."""
     order = np.argsort(moment, kind="stable")
     for shift in range(0, int(user.max()).bit_length(), _RADIX_BITS):
         order = order[np.argsort((user[order] >> shift).astype(np.uint16), kind="stable")]
@@ -73,7 +73,7 @@ def _by_radix(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray[n
 
 
 def _by_merging(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Files of the lake, each in order already: one integer holds user and time, and a merge sort notices the files."""
+    """For concatenated lake files: user and time are packed into one integer; merge sort exploits the sorted runs."""
     since = (moment - moment.min()).astype(np.uint64)
     width = int(since.max()).bit_length()
     if width + int(user.max()).bit_length() > 64:
@@ -82,5 +82,5 @@ def _by_merging(user: NDArray[np.integer], moment: NDArray[np.int64]) -> NDArray
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece, which most are already."""
+    """A column as one chunk; most already are."""
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

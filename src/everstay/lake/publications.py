@@ -1,4 +1,4 @@
-"""Published tables: an as-of is read without reading those of all nights before it."""
+"""Published tables: one as-of is read without reading all earlier ones."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ class Publications:
 
     Its log is read once.
 
-    A file that holds several as-ofs, as a deletion of some rows leaves it, is read where it is needed.
+    A file that holds several as-ofs, as left by deleting some rows, is read when needed.
 
     Args:
         lake: the folder.
@@ -34,7 +34,7 @@ class Publications:
         self._names = {name.removeprefix(f"{table.name}/"): name for name in names_below(table.name, delta.file_uris())}
 
     def as_ofs(self) -> list[datetime]:
-        """Which there are, oldest first."""
+        """The published as-ofs, oldest first."""
         mixed = [self._read(path, [t.AS_OF])[t.AS_OF] for path in self._files.filter("mixed")["path"]]
         return pl.concat([self._files.filter(~pl.col("mixed"))["low"], *mixed]).unique().sort().to_list()
 

@@ -8,7 +8,7 @@ from everstay import tables as t
 from everstay.blanks import is_blank
 
 MOST_MONEY = 1e11
-"""Of an event; a house in rupiah. Sums of a user then stay within whole ten-thousandths."""
+"""Largest amount of an event (a house, in rupiah); a user's sums then fit in integer ten-thousandths."""
 
 # What `expectations/events.json` would refuse a whole delivery for is refused here row by row, with file and row.
 _RATING_RANGE = (1, 5)
@@ -18,17 +18,17 @@ _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
 
 NOT_YET = "has not come yet"
-"""What is said of a time that lies ahead: the same row may be stored later."""
+"""Part of the message for a time that lies ahead: the same row may be stored later."""
 
-Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and words
+Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and the message
 
 
 def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part staged events into rows to store and rows to quarantine.
+    """Split staged events into rows to store and rows to quarantine.
 
     Args:
         staged: columns of `events` plus `source_file`, `source_row`, `problem` (what the source could not parse)
-            and `content` (the raw row, may be null). An absent `event_id` is no fault: it will be made.
+            and `content` (the raw row, may be null). An absent `event_id` is not an error: it will be made.
 
     Returns:
         The good rows (columns of `events`, `source_file`, `source_row`), and the refused ones as `quarantine`.
@@ -39,7 +39,7 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if not verdict.any():
         return good, t.QUARANTINE.empty()
     refused = staged.filter(verdict)
-    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules(refused)]  # not of all rows
+    words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules(refused)]  # refused only
     problems = pl.concat_str([pl.col(t.PROBLEM), *words], separator="; ", ignore_nulls=True)
     refused = refused.with_columns(problems.alias(t.PROBLEM))
     return good.filter(~verdict), to_quarantine(refused)
@@ -55,7 +55,7 @@ def to_quarantine(refused: pl.DataFrame) -> pl.DataFrame:
 
 
 def _has_problem(staged: pl.DataFrame) -> pl.Expr:
-    """Whether the source had something to say of a row; seldom is there a row of which it has."""
+    """Whether the source reported a problem with a row; usually it reports none at all."""
     if staged[t.PROBLEM].null_count() == staged.height:
         return pl.lit(value=False)
     return pl.col(t.PROBLEM).is_not_null() & (pl.col(t.PROBLEM) != "")

@@ -1,4 +1,4 @@
-"""Fixed versions of the lake's tables, and the only reader of events: nobody reads them but as of a moment."""
+"""Fixed versions of the lake's tables, and the only reader of events: they are always read as of a moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from everstay.lake.table_version import STATISTICS_PRECISION, TableVersion
 from everstay.storage import Folder
 
 _CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID)
-_DIGITS = 6  # of what tells one lake's versions from another's
+_DIGITS = 6  # of the hash that tells one lake's versions from another's
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Snapshot:
     Attributes:
         uri: the lake's.
         bucket_count: the lake's.
-        versions: of the tables that there are.
+        versions: of the tables that exist.
     """
 
     uri: str
@@ -37,9 +37,9 @@ class Snapshot:
 
     @property
     def data_version(self) -> str:
-        """Names all versions in one word, for runs, models and published rows.
+        """All versions as one string, for runs, models and published rows.
 
-        Its end tells them from versions of the same numbers in a lake that was made anew.
+        Its suffix tells them from the same version numbers of a recreated lake.
         """
         times = ",".join(str(version.committed_at) for version in self.versions)
         numbers = (f"{version.name}-{version.number}" for version in self.versions)
@@ -76,7 +76,7 @@ class Snapshot:
             bucket: number of the user bucket.
             as_of: only events that occurred and were recorded before are read.
             columns: the ones wanted; all when None.
-            with_anonymous: whether events of nobody known are wanted, where items are counted and not users.
+            with_anonymous: whether to include anonymous events, for counts of items rather than users.
 
         Returns:
             Events sorted by user, time and event id.
@@ -100,9 +100,9 @@ class Snapshot:
     def read_coded(
         self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
     ) -> pa.Table:
-        """The same as `read_events`, with ids and other repeated text as dictionaries: codes, and what they stand for.
+        """Like `read_events`, with ids and other repeated text dictionary-encoded.
 
-        Several times as fast, for no text is made of it. Users' codes ascend from row to row.
+        Several times as fast, as no text is decoded. Users' codes ascend from row to row.
         """
         wanted = list(dict.fromkeys((*columns, t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT)))
         files = self._version(t.EVENTS).files_of_bucket(bucket)
@@ -117,7 +117,7 @@ class Snapshot:
             tables = read(*wanted)
             if all(map(is_in_order, tables)):
                 return merge_coded(tables)
-            raise SameMoment  # a file of another program, which deleted some of its rows
+            raise SameMoment  # a file rewritten by another program that deleted rows
         except SameMoment:
             return sort_events(pa.concat_tables(read(*wanted, t.EVENT_ID))).select(wanted)
 
@@ -142,13 +142,13 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
         # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
         events = pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
     for place, field in enumerate(events.schema):
-        if pa.types.is_string_view(field.type):  # as Delta writes what is left when rows are deleted
+        if pa.types.is_string_view(field.type):  # as in files that Delta rewrites after deleting rows
             events = events.set_column(place, field.name, events[field.name].cast(pa.string()))
     return events
 
 
 def read_table(lake: Folder, table: t.Table, files: tuple[str, ...], where: pl.Expr | None = None) -> pl.DataFrame:
-    """All rows in files of a table, or those that `where` keeps: then one file after the other is in memory."""
+    """All rows in a table's files, or those that `where` keeps; then only one file at a time is in memory."""
     if not files:
         return table.empty()
     if where is None:
@@ -159,12 +159,12 @@ def read_table(lake: Folder, table: t.Table, files: tuple[str, ...], where: pl.E
 
 @lru_cache(maxsize=16)
 def _read_rows(lake: Folder, files: tuple[str, ...]) -> pl.DataFrame:
-    """Rows of files of the lake; kept, for a file never changes and every bucket of a worker asks for them anew."""
+    """Rows of lake files; cached, as files never change and a worker needs the same ones for each of its buckets."""
     return pl.concat((lake.read_parquet(file) for file in files), how="diagonal")
 
 
 def _is_in_order(events: pl.DataFrame) -> bool:
-    """Whether users ascend and each user's times do not fall, as in every file that the lake wrote."""
+    """Whether users ascend and each user's times never decrease, as in every file that the lake wrote."""
     user, moment = events[t.USER_ID], events[t.OCCURRED_AT]
     falls = (moment < moment.shift(1)).arg_true().cast(pl.Int64)
     return user.is_sorted() and bool((user[falls] != user[falls - 1]).all())
@@ -176,7 +176,7 @@ def _in_order_of_events(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def in_declared_order(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
-    """The declared columns first, in their order; those that no file of an older release has are null."""
+    """The declared columns first, in their order; those missing from files of an older release are null."""
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in table.columns.items() if name not in rows.columns]
     return rows.with_columns(absent).select(*table.columns, pl.exclude(*table.columns))
 
@@ -198,7 +198,7 @@ def _of_users(events: pa.Table) -> pa.Table:
 
 
 def _one_dictionary(events: pa.Table) -> pa.Table:
-    """Give every column one dictionary; a file of one row group has no other."""
+    """Give every column a single dictionary; a file with one row group already has that."""
     return events.unify_dictionaries() if any(column.num_chunks > 1 for column in events.columns) else events
 
 

@@ -1,8 +1,8 @@
-"""What workers do with a delivery's chunks: read, refuse, and lay the rows of every bucket side by side. Invisible.
+"""Per-chunk work on a delivery: read, refuse and group rows by bucket, all still invisible.
 
-A frame of a chunk becomes one file, an Arrow stream of a record batch per bucket, so that a worker that resolves a
-bucket reads just its own rows, and the number of files does not grow with the number of buckets. Where they lie is
-written the same way, once: a worker is told of one place in the index, however many frames there are.
+Each frame of a chunk becomes one file, an Arrow stream with one record batch per bucket, so that a worker that resolves
+a bucket reads only its own rows, and the number of files does not grow with the number of buckets. An index of the
+batches is written the same way: a worker gets one place in the index, however many frames there are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,14 @@ from everstay.lake.store import Lake
 from everstay.storage import Folder
 
 _KIND = pl.Enum(t.EVENT_TYPES)
-_SHORT_BYTES = 1 << 31  # of text that offsets of 32 bits reach; nearly every frame's is shorter
+_SHORT_BYTES = 1 << 31  # of text that 32-bit offsets can address; nearly every frame has less
 _FRAMES, _INDEX = "frames.arrow", "index.arrow"
 _PLACES = pa.schema([("frame", pa.int64()), ("start", pa.int64()), ("size", pa.int64())])
 _PLAIN = pl.CompatLevel.oldest()  # offsets instead of views: a slice then holds its own text only
 
 
 class Chunk(Protocol):
-    """A unit of reading that a worker gets; `everstay.sources` makes them."""
+    """A part of a delivery that one worker reads; implemented in `everstay.sources`."""
 
     @property
     def origin(self) -> str:
@@ -56,8 +56,8 @@ class Batches(NamedTuple):
     """Record batches of a file, one after the other.
 
     Attributes:
-        bucket: (m,) whose rows each holds, ascending.
-        start: (m,) where it begins.
+        bucket: (m,) the bucket whose rows each holds, ascending.
+        start: (m,) byte at which each begins.
         size: (m,) bytes.
     """
 
@@ -71,7 +71,7 @@ class FrameFile(NamedTuple):
 
     Attributes:
         name: of the file.
-        origin: the chunk's; of each row only its number is written.
+        origin: the chunk's; the rows in the file carry only their row numbers.
         schema: of the rows.
     """
 
@@ -89,7 +89,7 @@ class StagedFrame(NamedTuple):
 
 @dataclass(frozen=True)
 class ChunkOutcome:
-    """What became of a chunk: its rows, its good rows' files, and the files of refused rows."""
+    """What became of a chunk: its number of rows, the files of its good rows, and those of its refused rows."""
 
     rows_read: int
     frames: tuple[StagedFrame, ...]
@@ -114,7 +114,7 @@ def stage_chunk(numbered: tuple[int, Chunk], *, lake: Lake, folder: Folder) -> C
 
 
 def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: str) -> tuple[pa.Schema, Batches]:
-    """Write rows in the order of their buckets, without the columns in which there is nothing; return where each is."""
+    """Write rows ordered by bucket, without all-null columns; return the schema and where each bucket is."""
     bucket = assign_bucket(good.select(t.USER_ID), bucket_count)[t.USER_BUCKET].to_numpy()
     order = np.argsort(bucket.astype(np.uint16) if bucket_count <= 1 << 16 else bucket, kind="stable")
     kept = [column.name for column in good if column.null_count() < len(good)]
@@ -129,10 +129,10 @@ def _write_frame(good: pl.DataFrame, bucket_count: int, folder: Folder, name: st
 
 
 def _write_batches(rows: pa.RecordBatch, counts: NDArray[np.int64], folder: Folder, name: str) -> Batches:
-    """Write rows that are in the order of their buckets, so many of each bucket, as a record batch a bucket."""
+    """Write rows ordered by bucket, `counts` of each, as one record batch per bucket."""
     buckets, ends = np.flatnonzero(counts), [0]
     with folder.writing(name) as file, pa.ipc.new_stream(file, rows.schema) as writer:
-        writer.write_batch(rows.slice(0, 0))  # the schema comes with it
+        writer.write_batch(rows.slice(0, 0))  # this also writes the schema
         ends[0] = file.tell()
         first = 0
         for count in counts[buckets].tolist():
@@ -149,7 +149,7 @@ def _with_short_offsets(schema: pa.Schema) -> pa.Schema:
 
 
 def write_index(frames: Sequence[StagedFrame], folder: Folder) -> list[tuple[int, Extent]]:
-    """Write of every bucket which frames hold its rows and where, in the order of the delivery.
+    """Write an index: for each bucket, which frames hold its rows and where, in the order of the delivery.
 
     Returns:
         The buckets, ascending, and where in the index each of them is.
@@ -168,7 +168,7 @@ def write_index(frames: Sequence[StagedFrame], folder: Folder) -> list[tuple[int
 
 
 def read_bucket(place: Extent, folder: Folder) -> pa.Table:
-    """All staged rows of a bucket in one piece, in the order of the delivery; a column without a value is absent.
+    """All staged rows of a bucket as one chunk, in the order of the delivery; an all-null column is absent.
 
     Args:
         place: of the bucket in the index.
@@ -183,7 +183,7 @@ def read_bucket(place: Extent, folder: Folder) -> pa.Table:
     tables = [pa.Table.from_batches(alike) for _, alike in groupby(pieces, key=lambda piece: piece.schema)]
     if len({table.schema.field(t.EVENT_ID).type for table in tables}) > 1:  # some of the files have ids of their own
         tables = [with_text_ids(table) for table in tables]
-    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # picking rows from many is slow
+    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()  # taking rows from many is slow
     kinds = pa.DictionaryArray.from_arrays(one_chunk(table[t.EVENT_TYPE]), t.EVENT_TYPES)
     coded = table.set_column(table.column_names.index(t.EVENT_TYPE), t.EVENT_TYPE, kinds)
     return coded.append_column(t.SOURCE_FILE, _origins([one.origin for one in own], pieces))
@@ -197,14 +197,14 @@ def with_text_ids(events: pa.Table) -> pa.Table:
 
 @lru_cache(maxsize=1)
 def _read_files(folder: Folder) -> list[FrameFile]:
-    """All files of a delivery; kept, for every bucket of a worker asks for them anew. Equal schemas are one object."""
+    """All files of a delivery; cached, as a worker needs them for each of its buckets. Equal schemas are one object."""
     told = folder.read_frame(_FRAMES)
     schemas = {one: pa.ipc.read_schema(pa.py_buffer(one)) for one in told["schema"].unique()}
     return [FrameFile(name, origin, schemas[schema]) for name, origin, schema in told.iter_rows()]
 
 
 def _read_batch(name: str, place: Extent, schema: pa.Schema, folder: Folder) -> pa.RecordBatch:
-    """Rows of a bucket, without a look at the other buckets' in the same file."""
+    """Rows of one bucket, without reading those of others in the same file."""
     with folder.reading(name) as file:
         file.seek(place.start)
         return pa.ipc.read_record_batch(file.read_buffer(place.size), schema)

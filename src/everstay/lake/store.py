@@ -16,7 +16,7 @@ from everstay.lake.table_version import TableVersion, names_below
 from everstay.partitions import Parts
 from everstay.storage import Folder
 
-_KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is known
+_KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is recognised
 _AS_OF = "everstay.as_of"
 _VERSIONED = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
 
@@ -28,7 +28,7 @@ class Lake:
     Attributes:
         uri: local folder, or an object-store URI whose credentials are in the environment.
         bucket_count: user buckets of the events; fixed by the first ingestion.
-        shop: whose events these are, in words; fixed by the first ingestion where it is told.
+        shop: name of the shop that the events are from; fixed by the first ingestion if given.
     """
 
     uri: str
@@ -159,7 +159,7 @@ class Lake:
     def read_publications(
         self, table: t.Table, as_ofs: Sequence[datetime], columns: Sequence[str] | None = None
     ) -> Iterator[tuple[datetime, pl.DataFrame]]:
-        """Each of several as-ofs with what is published, one after the other."""
+        """Yield each of several as-ofs with its published rows, one at a time."""
         current, wanted = self.open(table), list(columns or table.columns)
         if current is None:
             yield from ((as_of, table.empty().select(wanted)) for as_of in as_ofs)
@@ -198,7 +198,7 @@ def check_shop(events: DeltaTable, shop: str | None) -> None:
     """Refuse events of another shop: users and items of both would be taken for those of one.
 
     Raises:
-        SettingsError: the lake was begun with another one.
+        SettingsError: the lake was created with another shop's events.
     """
     stored = events.metadata().name
     if shop and stored and stored != shop:

@@ -1,7 +1,7 @@
-"""A version of a table and its files: a worker reads the table's log once, not once a bucket.
+"""A version of a table and its files: a worker reads the table's log once, not once per bucket.
 
-Opening a Delta table reads what was committed since its last checkpoint: of `events` up to a hundred nights, with a
-file a bucket each. It is the same for all buckets, and a version never changes.
+Opening a Delta table replays the commits since its last checkpoint: for `events` up to a hundred nights, each with one
+file per bucket. A version never changes, so all buckets can share the result.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from everstay import tables as t
 
 STATISTICS_PRECISION = timedelta(milliseconds=1)  # Delta keeps file statistics of times in milliseconds, rounded down
 
-_KEPT = 8  # versions; a process works with one of each of four tables, and an ingestion comes between
+_KEPT = 8  # versions; a process uses one of each of four tables, before and after an ingestion
 _BUCKET = f"partition.{t.USER_BUCKET}"
 _STATISTICS = {
     "path", "num_records", _BUCKET, f"min.{t.OCCURRED_AT}", f"max.{t.OCCURRED_AT}", f"max.{t.RECORDED_AT}",
@@ -32,8 +32,8 @@ class TableVersion:
         name: of the table.
         uri: the table's.
         number: its Delta version.
-        committed_at: milliseconds since 1970; tells a version from one of the same number in a table that was made
-            anew or restored, for a worker may outlive the table.
+        committed_at: milliseconds since 1970; tells a version from the same number in a table that was recreated or
+            restored, as a worker may outlive the table.
     """
 
     name: str
@@ -67,12 +67,12 @@ class TableVersion:
         return sorted(f"{self.name}/{path}" for path in files["path"])
 
     def statistics(self) -> pl.DataFrame:
-        """A row a file: `path`, `num_records`, and of events the lowest and highest times as `min.` and `max.`."""
+        """One row per file: `path`, `num_records`, and for events the first and last times as `min.` and `max.`."""
         return _log(self).statistics
 
 
 def names_below(table: str, uris: Sequence[str]) -> list[str]:
-    """Names below the lake's folder of files of a table."""
+    """A table's files as sorted names relative to the lake's folder."""
     return sorted(uri[uri.rindex(f"/{table}/") + 1 :] for uri in uris)
 
 
@@ -83,7 +83,7 @@ class _Log(NamedTuple):
 
 @lru_cache(maxsize=_KEPT)
 def _log(version: TableVersion) -> _Log:
-    """What the log says of a version, of which little is kept: a worker may stand for many nights."""
+    """A version's files and statistics from the log; only those used are kept, as a worker may live for many nights."""
     opened = DeltaTable(version.uri, version=version.number)
     statistics = pl.DataFrame(opened.get_add_actions(flatten=True))
     kept = [name for name in statistics.columns if name in _STATISTICS]
