@@ -1,4 +1,4 @@
-"""Candidates, versions, aliases and promotion: the only room that knows MLflow.
+"""Candidates, versions, aliases and promotion: the only package that knows MLflow.
 
 | module      | holds |
 |-------------|-------|

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve_ui(settings: Settings) -> int:
-    """Say where to look, then run MLflow's own server until it is interrupted."""
+    """Print the addresses, then run MLflow's own server until it is interrupted."""
     registry = Registry(settings.mlflow)
     for model in DESCRIPTIONS:
         describe_experiment(registry, model, settings.promotion)
@@ -72,7 +72,7 @@ def _serve_ui(settings: Settings) -> int:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers; a terminal's Ctrl-C does not reach them, for MLflow answers with a traceback."""
+    """End the server and its workers; a terminal's Ctrl-C does not reach them, as MLflow would print a traceback."""
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
     try:

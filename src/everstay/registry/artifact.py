@@ -18,7 +18,7 @@ class ArtifactRefused(EverstayError):
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Read what the folder says of itself: model, name, loader, as-of, data version, configuration.
+    """Read the folder's card: model, name, loader, as-of, data version, configuration.
 
     Raises:
         ArtifactRefused: there is no card.
@@ -31,7 +31,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def artifact_digest(folder: Path) -> str:
-    """Name the content of all files: SHA-256 over their relative paths and their own digests, 64 hex digits."""
+    """Digest the content of all files: SHA-256 over their relative paths and their own digests, 64 hex digits."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
@@ -62,7 +62,7 @@ def load_artifact(folder: Path) -> Any:
         return function(folder)
     except EverstayError:
         raise
-    except Exception as error:  # whatever files of another layout lead to
+    except Exception as error:  # files of another layout may raise anything
         raise ArtifactRefused(_of_another_release(folder, error)) from error
 
 

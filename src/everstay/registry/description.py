@@ -1,4 +1,4 @@
-"""A candidate described in the registry's words, before anything is written."""
+"""A candidate's metrics and description as the registry stores them, before anything is written."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 
 _LOW, _HIGH = "uncertainty_low/", "uncertainty_high/"
-"""In MLflow a slash gives them a section of their own, and by their first letter they come after the test figures."""
+"""The slash gives them a section of their own in MLflow, and the first letter sorts them after the test figures."""
 _VALIDATION, _TEST = "validation_", "test_"
 
 
@@ -72,7 +72,7 @@ def describe_run(report: CandidateReport, model: str, as_of: str, data_version: 
 
 
 def _is_group(name: str, names: Sequence[str]) -> bool:
-    """Whether a figure is another one's for a group of users, as `ndcg_repeat` is of `ndcg`."""
+    """Whether a figure is another one restricted to a group of users, as `ndcg_repeat` is for `ndcg`."""
     return any(name.startswith(f"{whole}_") for whole in names)
 
 

@@ -16,8 +16,8 @@ _LAYOUT = 2  # of what a run holds; 2: bounds are named uncertainty_low/... and 
 def run_key(model: str, candidate: str, config: Mapping[str, Any], data_version: str, as_of: datetime) -> str:
     """Name a training run by what decides its outcome: 32 hex digits.
 
-    The commit is no part of it, so that an edited README trains nothing again; the model's source files are, so that
-    an edited network does.
+    The commit is not part of it, so an edited README retrains nothing; the model's source files are, so an edited
+    network does.
 
     Args:
         model: "churn" or "recommender".

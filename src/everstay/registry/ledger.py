@@ -9,17 +9,17 @@ from everstay.lake import Lake
 from everstay.registry.promotion import Decision
 
 ROLLBACK = "rollback"
-"""Stands in the metric's column of a row that took a champion back."""
+"""Value of the metric column in a row that records a rollback."""
 
 
 def history(lake: Lake, model: str, since: datetime | None) -> pl.DataFrame:
-    """The rows of one model that count, `tables.PROMOTIONS`, oldest first.
+    """The rows of one model that refer to the present store, `tables.PROMOTIONS`, oldest first.
 
     Args:
         lake: holds the table.
         model: "churn" or "recommender".
-        since: when the present store heard of the model first, None for never. The numbers in older rows are those of
-            versions of a store that was deleted or replaced; the rows stay, and mean none of today's versions.
+        since: when the model was first registered in the present store, None for never. Older rows hold version numbers
+            of a store that was deleted or replaced; they stay, but refer to none of today's versions.
     """
     stored = lake.read(t.PROMOTIONS)
     if stored is None or since is None:
@@ -61,8 +61,8 @@ def decision_row(decision: Decision, decided_at: datetime) -> pl.DataFrame:
 def champions(rows: pl.DataFrame) -> list[str]:
     """The champions that lead to the present one, oldest first: promotions add, a rollback takes away.
 
-    A row follows on its `CHAMPION_VERSION`, so one whose alias was never moved (the process was killed) drops out when
-    the next decision starts from the old champion.
+    A row continues from its `CHAMPION_VERSION`, so one whose alias was never moved (the process was killed) drops out
+    when the next decision starts from the old champion.
 
     Args:
         rows: one model's, oldest first.
@@ -77,12 +77,12 @@ def champions(rows: pl.DataFrame) -> list[str]:
 
 
 def rolled_back(rows: pl.DataFrame) -> frozenset[str]:
-    """Versions that a person took back."""
+    """Versions that were rolled back by hand."""
     return frozenset(rows.filter(pl.col(t.METRIC) == ROLLBACK)[t.CHAMPION_VERSION])
 
 
 def _until(versions: list[str], last: str | None) -> list[str]:
-    """The versions up to and with `last`; just it when it is not among them (moved by hand), none for None."""
+    """The versions up to and including `last`; only `last` if not among them (moved by hand), none for None."""
     if last is None:
         return []
     return versions[: versions.index(last) + 1] if last in versions else [last]

@@ -31,9 +31,9 @@ _NEVER_NULL = (t.USER_ID, t.AS_OF, t.RANK, t.ITEM_ID, t.SCORE, t.REASON, t.CHURN
 
 @contextmanager
 def write_pyfunc(artifact: Path, model: LoggedModel, example: pl.DataFrame) -> Iterator[Path]:
-    """Write the MLflow model of an artifact folder to a temporary folder for the time of the block.
+    """Write the MLflow model of an artifact folder to a temporary folder for the duration of the block.
 
-    The artifact is loaded and asked for the example's predictions, so that one that cannot be loaded is never logged.
+    The artifact is loaded and predicts the example first, so that one that cannot be loaded is never logged.
 
     Args:
         artifact: the artifact folder.

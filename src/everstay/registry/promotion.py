@@ -19,9 +19,10 @@ class Evidence:
         baselines: challenger minus each baseline, paired over users; used when there is no champion.
         is_baseline: the challenger is itself one of the baselines (then `baselines` holds the others).
         calibration_error: of the challenger; None for a recommender.
-        chance_error: up to which exactly right scores would show one among as many users; told when the guard fails.
+        chance_error: upper bound of what perfectly calibrated scores would show by chance with as many users; reported
+            when the guard fails.
         coverage: share of the catalogue the challenger shows; None for churn.
-        was_rolled_back: a person took this model back before, under this number or another.
+        was_rolled_back: this model was rolled back by hand before, under this version or another.
     """
 
     metric: str
@@ -104,7 +105,7 @@ def guard_failures(evidence: Evidence, policy: Promotion) -> tuple[str, ...]:
 
 
 def _judge(difference: Interval, rival: str, metric: str, policy: Promotion) -> tuple[bool, str]:
-    """Whether the difference is surely above the minimum effect, and that in words."""
+    """Whether the interval lies above the minimum effect, and the verdict in words."""
     interval = (
         f"{difference.value:+.4f} ({policy.confidence:.0%} interval {difference.low:+.4f} to {difference.high:+.4f})"
     )
@@ -125,7 +126,7 @@ def _judge_first(challenger: ModelRef, evidence: Evidence, policy: Promotion) ->
 
 
 def _judge_first_baseline(challenger: ModelRef, evidence: Evidence) -> tuple[Interval | None, bool, str]:
-    """A baseline may be the first champion when no other baseline is ahead of it: somebody must serve."""
+    """A baseline may be the first champion when no other baseline is ahead of it: some model must serve."""
     ahead = {name: difference for name, difference in evidence.baselines.items() if not difference.value >= 0}
     strongest = min(evidence.baselines.values(), key=lambda difference: difference.value, default=None)
     if ahead:

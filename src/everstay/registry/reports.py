@@ -1,4 +1,4 @@
-"""Pages in the registry: a run of the experiment `reports` holds one, found by its key; and a candidate's pictures."""
+"""Pages in the registry, one per run of the experiment `reports`, found by key; and a candidate's pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +16,14 @@ _PLOTS = "plots"
 
 
 def log_report(registry: Registry, page: Path, *, key: str, name: str, tags: Mapping[str, str]) -> str:
-    """Log a page once; a key that is already complete is returned and nothing is written.
+    """Log a page once; if a complete run has the key, it is returned and nothing is written.
 
     Runs that were left half-way are marked as killed.
 
     Args:
         registry: the store.
         page: the HTML file.
-        key: names what the page tells.
+        key: identifies the page's content.
         name: of the run.
         tags: what the page was made from.
 
@@ -55,7 +55,7 @@ def report_address(registry: Registry, run_id: str, port: int) -> str:
 
 
 def read_plots(registry: Registry, run: RunRef) -> dict[str, bytes]:
-    """The PNG pictures that a candidate was logged with, by name without ending, sorted."""
+    """The PNG pictures that a candidate was logged with, by name without extension, sorted."""
     names = [file.path for file in registry.client.list_artifacts(run.run_id, _PLOTS) if file.path.endswith(".png")]
     with TemporaryDirectory() as folder:
         found = {

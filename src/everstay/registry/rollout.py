@@ -1,7 +1,7 @@
 """Decisions carried out: the ledger's row first, then the champion alias; a rerun completes a killed step.
 
-MLflow's alias has no history and its last writer wins; the ledger is the history, and an alias that no longer stands
-where the decision saw it is not moved.
+MLflow's alias has no history and its last writer wins; the ledger is the history, and an alias that was moved since the
+decision is left alone.
 """
 
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ def apply_decision(registry: Registry, lake: Lake, decision: Decision) -> None:
 
 
 def history(registry: Registry, lake: Lake, model: ModelName) -> pl.DataFrame:
-    """The ledger's rows that speak of the versions in this store, oldest first."""
+    """The ledger's rows that refer to versions in this store, oldest first."""
     return ledger.history(lake, model, registered_at(registry, model))
 
 
@@ -82,9 +82,9 @@ def why_no_champion(registry: Registry, lake: Lake, model: ModelName) -> str:
 
 
 def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
-    """Make the champion before the present one that can still be loaded champion again, record it and describe it.
+    """Restore the latest earlier champion that can still be loaded, record it and describe it.
 
-    The model taken back is never promoted again; a killed rollback is completed by the next call.
+    The model rolled back is never promoted again; a killed rollback is completed by the next call.
 
     Returns:
         The restored champion.
@@ -107,7 +107,7 @@ def roll_back(registry: Registry, lake: Lake, model: ModelName) -> ModelRef:
 
 
 def was_rolled_back(registry: Registry, lake: Lake, version: ModelRef) -> bool:
-    """Whether a person took this version back, or another of the same model, which a new run registers again."""
+    """Whether this version was rolled back by hand, or another with the same artifact, as a new run may register."""
     taken_back = ledger.rolled_back(history(registry, lake, version.model))
     known = known_versions(registry, version.model)
     digests = {known[number].artifact_digest for number in taken_back if number in known}

@@ -14,14 +14,14 @@ WATCHED = "watched"
 
 
 def log_search(registry: Registry, experiment: str, candidate: str, search: Search, note: str) -> str:
-    """Write a search; what was ended early is a killed run, and so are runs that were left half-way.
+    """Log a search; trials that were stopped early become killed runs, and so do runs that were left half-way.
 
     Args:
         registry: the store.
         experiment: "churn" or "recommender"; searches are kept beside it, in `<experiment>-tuning`.
         candidate: whose settings were searched.
         search: all trials.
-        note: what a person should know of it.
+        note: what a person should know about it.
 
     Returns:
         The id of the search's run.

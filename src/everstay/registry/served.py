@@ -1,8 +1,8 @@
 """The artifact folder as MLflow serves it: `mlflow.pyfunc.load_model("models:/churn@champion")` ends up here.
 
-MLflow stores the name of this module and a copy of the artifact folder, and calls `_load_pyfunc`. So no code and no
-pickle lies in the store, and what runs is the installed package. Frames cross this border as pandas, with double
-floats, long integers and times in UTC without zone: the types that MLflow's signatures and JSON examples keep.
+MLflow stores the name of this module and a copy of the artifact folder, and calls `_load_pyfunc`. So the store holds no
+code and no pickle, and what runs is the installed package. Frames cross this boundary as pandas, with double floats,
+long integers and times in UTC without zone: the types that MLflow's signatures and JSON examples preserve.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ LIST_COLUMNS = {
     t.SCORE: pl.Float64(),
     t.REASON: pl.String(),
 }
-"""What a recommender answers."""
+"""Columns of a recommender's output."""
 
 
 class ServedModel:
@@ -59,7 +59,7 @@ def _load_pyfunc(data_path: str) -> ServedModel:
 
 
 def rows_to_pandas(rows: pl.DataFrame) -> pd.DataFrame:
-    """Give a model's rows the types that MLflow keeps; list columns become arrays."""
+    """Give a model's rows the types that MLflow preserves; list columns become arrays."""
     frame: pd.DataFrame = portable(rows).to_pandas()
     frame.columns = frame.columns.astype(object)  # MLflow compares them with a range, which warns for Arrow strings
     return frame

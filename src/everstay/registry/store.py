@@ -1,4 +1,4 @@
-"""The connection to MLflow's store: SQLite or PostgreSQL for what is known, a folder or bucket for the files."""
+"""The connection to MLflow's store: SQLite or PostgreSQL for metadata, a folder or bucket for artifacts."""
 
 import importlib.util
 import logging
@@ -21,11 +21,11 @@ _ANSWER_SECONDS = 20
 
 
 class Registry:
-    """MLflow's store, opened; made on first use.
+    """MLflow's store, opened; created on first use.
 
     Attributes:
-        tracking_uri: where runs and versions are known.
-        client: MLflow's client for that store. Ours never rely on MLflow's process-wide state.
+        tracking_uri: where runs and versions are recorded.
+        client: MLflow's client for that store. Our code never relies on MLflow's process-wide state.
     """
 
     def __init__(self, settings: Mlflow):
@@ -59,7 +59,7 @@ class Registry:
 
 
 def _checked(uri: str) -> str:
-    """Refuse what MLflow refuses, in words; a SQLite file is made when there is none."""
+    """Refuse URIs that MLflow refuses, with a clear message; create a missing SQLite file."""
     if "://" not in uri or uri.startswith("file:"):
         raise SettingsError(
             f"mlflow.tracking_uri '{uri}' is a folder, which MLflow no longer supports: "
@@ -67,7 +67,7 @@ def _checked(uri: str) -> str:
         )
     if uri.startswith("http"):
         try:
-            httpx.get(uri, timeout=_ANSWER_SECONDS)  # whatever it says; MLflow's own client asks for minutes
+            httpx.get(uri, timeout=_ANSWER_SECONDS)  # any answer will do; MLflow's own client retries for minutes
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotReady(
                 f"no MLflow server answers at {uri} ({error}): start it, or correct mlflow.tracking_uri"
@@ -78,7 +78,7 @@ def _checked(uri: str) -> str:
 
 
 def _open_sqlite(file: Path) -> None:
-    """Make the folder, and look whether the file is a database or can become one."""
+    """Create the folder, and check that the file is a database or can become one."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=_ANSWER_SECONDS)) as database:
@@ -88,7 +88,7 @@ def _open_sqlite(file: Path) -> None:
 
 
 def _be_quiet() -> None:
-    """Let MLflow speak of trouble only; a level or switch set by the person stays."""
+    """Make MLflow log warnings and errors only; a level or switch that the user set is kept."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)

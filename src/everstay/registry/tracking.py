@@ -53,7 +53,7 @@ def log_candidate(
 ) -> RunRef:
     """Write one candidate: parameters, figures, curves, pictures, settings and the artifact as a `pyfunc` model.
 
-    A key that is already complete is returned and nothing is written. Runs that were left half-way are marked as
+    If a complete run has the key, it is returned and nothing is written. Runs that were left half-way are marked as
     killed.
 
     Args:
@@ -99,7 +99,7 @@ def end_abandoned(registry: Registry, experiment: str) -> None:
 
 
 def discard_run(registry: Registry, run: RunRef) -> None:
-    """Never find a complete run again, for its files are lost; what MLflow knows of it stays."""
+    """Mark a complete run whose files are lost as failed, so that it is never found again; its record stays."""
     registry.client.set_terminated(run.run_id, "FAILED")
 
 

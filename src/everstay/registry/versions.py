@@ -24,7 +24,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 METRIC = "metric"
 _NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-_MOST_VERSIONS = 10_000  # that MLflow gives at once
+_MOST_VERSIONS = 10_000  # that MLflow returns at once
 
 DESCRIPTIONS: dict[ModelName, str] = {
     "churn": "Who is about to leave: probability of no net purchase within the horizon. Input: activity features and "
@@ -35,7 +35,7 @@ DESCRIPTIONS: dict[ModelName, str] = {
 
 
 def register_challenger(registry: Registry, model: ModelName, run: RunRef, *, metric: str) -> ModelRef:
-    """Make a run a version and point the alias `challenger` to it; a run that is a version already makes no second.
+    """Register a run as a version and point the alias `challenger` to it; a registered run gets no second version.
 
     Args:
         registry: the store.
@@ -73,19 +73,19 @@ def get_version(registry: Registry, model: ModelName, version: str) -> ModelRef:
 
 
 def known_versions(registry: Registry, model: ModelName) -> dict[str, ModelRef]:
-    """All versions by their numbers; none when the store is new, whatever the lake remembers."""
+    """All versions by their numbers; none when the store is new, whatever the lake's ledger holds."""
     found = registry.client.search_model_versions(f"name = '{model}'", max_results=_MOST_VERSIONS)
     return {str(version.version): _as_ref(model, version) for version in found}
 
 
 def registered_at(registry: Registry, model: ModelName) -> datetime | None:
-    """When the store heard of the model first; None when it never did."""
+    """When the model was first registered in the store; None if never."""
     found = registry.client.search_registered_models(f"name = '{model}'")
     return datetime.fromtimestamp(found[0].creation_timestamp / 1_000, UTC) if found else None
 
 
 def describe_decision(registry: Registry, model: ModelName, version: str, words: str) -> None:
-    """Tell the latest decision on a version below its description, where MLflow's pages show it."""
+    """Write the latest decision on a version below its description, where MLflow's pages show it."""
     described = str(registry.client.get_model_version(model, version).description).split("\n\n")[0]
     registry.client.update_model_version(model, version, description=f"{described}\n\n{words}")
 
@@ -145,12 +145,12 @@ def why_lost(registry: Registry, ref: ModelRef | RunRef) -> str:
 
 
 def _packed_name(folder: Path) -> str:
-    """Where the artifact folder lies in a folder of MLflow's."""
+    """The artifact folder's path within MLflow's model folder."""
     try:
         return str(Model.load(str(folder)).flavors["python_function"]["data"])
     except MlflowException:
         raise
-    except Exception as error:  # whatever a damaged file leads to
+    except Exception as error:  # a damaged file may raise anything
         raise ArtifactRefused(
             f"{folder / 'MLmodel'} was changed after it was logged: `make train` makes it anew"
         ) from error

@@ -22,7 +22,7 @@ _MODE = "workflowType=machine_learning"  # without it MLflow opens with its page
 
 
 class _Experiment(NamedTuple):
-    """What is told of an experiment.
+    """Description and view of an experiment.
 
     Attributes:
         judged: what a run is and what it is judged on, in Markdown; how candidates are chosen follows it.
@@ -61,7 +61,7 @@ def describe_experiment(registry: Registry, name: ModelName, promotion: Promotio
     Args:
         registry: the store.
         name: "churn" or "recommender".
-        promotion: names the figure that decides; the runs are sorted by it, the best above.
+        promotion: names the figure that decides; the runs are sorted by it, best first.
     """
     told = _EXPERIMENTS[name]
     metric = promotion.churn_metric if name == "churn" else promotion.recommender_metric
@@ -81,7 +81,7 @@ def describe_experiment(registry: Registry, name: ModelName, promotion: Promotio
 
 
 def addresses(registry: Registry, port: int) -> dict[str, str]:
-    """Where the UI shows what, by what a person calls it: candidates of each model, champions."""
+    """Addresses of the UI's pages by name: candidates of each model, champions."""
     page, view = f"http://127.0.0.1:{port}/#", f"{_MODE}&viewStateShareKey={_VIEW}"
     views = {
         f"{name} candidates": f"{page}/experiments/{registry.experiment_id(name)}/runs?{view}" for name in _EXPERIMENTS

@@ -1,4 +1,4 @@
-"""Charts as SVG text: lines with bands, bars, and nothing that changes from one run to the next."""
+"""Charts as SVG text, byte-identical from one run to the next."""
 
 import io
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ class Line:
 
     Attributes:
         name: in the legend.
-        x: where.
-        y: what; NaN is a hole.
+        x: positions.
+        y: values; NaN leaves a gap.
         low: of a band around it; None: there is none.
         high: of the band.
         color: of line and band.
-        dashed: for what is no measurement.
+        dashed: for what is not a measurement.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Line:
 
 
 def draw_lines(lines: Sequence[Line], x: str, y: str, *, as_share: bool = True) -> str:
-    """Lines over the same axis."""
+    """Draw lines over a shared axis."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(x, y)
         for line in lines:
@@ -66,7 +66,7 @@ def draw_lines(lines: Sequence[Line], x: str, y: str, *, as_share: bool = True) 
 def draw_bars(
     x: Sequence[float], height: Sequence[float], marks: Sequence[tuple[float, str]], labels: tuple[str, str]
 ) -> str:
-    """Bars over numbers, each from its number to the next, with upright lines at `marks`."""
+    """Draw a bar from each number to the next, with vertical lines at `marks`."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(*labels)
         axes.bar(x, height, width=np.diff([*x, 2 * x[-1] - x[-2]]), align="edge", color=BLUE, alpha=0.75)
@@ -79,7 +79,7 @@ def draw_bars(
 def draw_calibration(
     predicted: Sequence[float], observed: Sequence[float], low: Sequence[float], high: Sequence[float]
 ) -> str:
-    """Share that happened against share predicted, group by group, with intervals."""
+    """Draw observed against predicted share per group, with intervals."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes("predicted", "happened")
         top = 1.05 * max(*high, *predicted, 0.01)
@@ -94,7 +94,7 @@ def draw_calibration(
 def draw_shares(
     names: Sequence[str], share: Sequence[float], low: Sequence[float], high: Sequence[float], usual: float
 ) -> str:
-    """The share of each group with its interval, the first group above, and an upright line at everybody's."""
+    """Draw each group's share with its interval, first group on top, and a vertical line at the overall share."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes("", "")
         figure.set_size_inches(_SIZE[0], 0.6 + 0.2 * max(len(names), 4))

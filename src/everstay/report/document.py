@@ -28,12 +28,12 @@ class Table:
     """Rows of cells.
 
     Attributes:
-        caption: what is seen, in a sentence.
+        caption: what it shows, in a sentence.
         columns: of every row.
         rows: cells in the order of the columns; None is an empty cell.
         shades: cell (row, column) to a number within 0 to 1 that it is coloured by, as in a cohort table.
         marked: rows that stand out, such as the chosen candidate.
-        fold: whether the table is shut until the reader opens it.
+        fold: whether the table is collapsed until the reader opens it.
     """
 
     caption: str
@@ -46,10 +46,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that lies in the page itself.
+    """A picture embedded in the page.
 
     Attributes:
-        caption: what is seen.
+        caption: what it shows.
         content: SVG text or PNG bytes.
     """
 
@@ -73,7 +73,7 @@ class Section:
     Attributes:
         title: heading.
         words: paragraphs before the tables.
-        badges: key figures, told on top.
+        badges: key figures, shown on top.
         tables: in order.
         pictures: in order.
     """
@@ -105,7 +105,7 @@ class Report:
 
 
 def with_bounds(interval: Interval | None, form: str = ".3f") -> str:
-    """A figure and its bounds in one cell; of an exact one there are none.
+    """A figure and its bounds in one cell; an exact one has none.
 
     >>> with_bounds(Interval(0.5, 0.42, 0.58), ".0%"), with_bounds(Interval(0.5, 0.5, 0.5), ".0%")
     ('50% (42%–58%)', '50%')

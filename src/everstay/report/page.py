@@ -51,7 +51,7 @@ def cell(value: Cell, column: Column) -> str:
 
 
 def alignments(table: Table) -> list[str]:
-    """For each column `number`, which stands on the right; `short`, which is not broken; or `words`."""
+    """For each column: `number`, right-aligned; `short`, not wrapped; or `words`."""
     return [_alignment([row[place] for row in table.rows]) for place in range(len(table.columns))]
 
 
@@ -62,7 +62,7 @@ def _alignment(cells: Sequence[Cell]) -> str:
 
 
 def picture(shown: Picture) -> Markup:
-    """SVG as it is; PNG as a data address."""
+    """SVG as it is; PNG as a data URI."""
     if isinstance(shown.content, str):
         return Markup(shown.content[shown.content.index("<svg") :])
     data = base64.b64encode(shown.content).decode()
@@ -70,7 +70,7 @@ def picture(shown: Picture) -> Markup:
 
 
 def shade(value: float) -> str:
-    """Background of a cell: the higher the deeper.
+    """Background of a cell: the higher the value, the deeper.
 
     >>> shade(0.5)
     'background: rgba(23, 92, 142, 0.34)'
@@ -79,7 +79,7 @@ def shade(value: float) -> str:
 
 
 def anchor(title: str) -> str:
-    """A heading's name in an address.
+    """A heading's anchor in a URL.
 
     >>> anchor("Retention as a curve")
     'retention-as-a-curve'
