@@ -1,4 +1,4 @@
-"""What a person reads of a preview: rows, counts, problems and readiness, as tables."""
+"""A preview as printed tables: rows, counts, problems and readiness."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _VERDICTS = {"good": Text("good", "green"), "look": Text("look", "yellow"), "sto
 
 
 def print_survey(console: Console, survey: Survey, source: Source) -> None:
-    """What would be stored and what not."""
+    """Print what would be stored and what would not."""
     console.rule(f"Preview of the source '{source.kind}': nothing is stored")
     console.print(_first_rows(survey))
     console.print(_columns(survey, source))
@@ -28,7 +28,7 @@ def print_survey(console: Console, survey: Survey, source: Source) -> None:
 
 
 def print_readiness(console: Console, checks: Sequence[Check]) -> None:
-    """The checks, and what to do next."""
+    """Print the checks and what to do next."""
     table = Table(title="Is it enough?", title_justify="left")
     table.add_column("question")
     table.add_column("")

@@ -1,4 +1,4 @@
-"""Whether what a source brings is enough to learn from: the same rules as later, and what to do where it is not."""
+"""Whether a source brings enough to learn from, by the same rules as later, and what to do if it does not."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -14,7 +14,7 @@ from everstay.settings import Churn, Settings
 
 _FEW_USERS = 500  # below it the intervals of every figure are wide
 _FEWEST_OF_A_KIND = 20  # leavers or stayers: below it there is nothing to learn from
-_RARE, _COMMON = 0.02, 0.6  # a share of leavers outside of these seldom is what a shop means by leaving
+_RARE, _COMMON = 0.02, 0.6  # a churn rate outside these is seldom what a shop means by leaving
 _MOST_WITHOUT_ITEM = 0.01
 _AFTER = timedelta(milliseconds=1)  # the lake's log ends after its newest event
 
@@ -25,7 +25,7 @@ class Check:
 
     Attributes:
         question: what is asked.
-        verdict: `good`; `look` at it, it works; or `stop`, it does not.
+        verdict: `good`; `look`: it works, but look at it; or `stop`: it does not work.
         words: the answer, and what to do.
     """
 
@@ -35,7 +35,7 @@ class Check:
 
 
 def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
-    """Ask everything; without any event only what was refused and that nothing is there."""
+    """Run all checks; without any event, only those of refused rows, ids and purchases."""
     most = settings.source.max_quarantined_share
     checks = [_check_refused(survey, most), *_check_ids(survey, most), _check_purchases(survey)]
     if survey.first_at is None or survey.recorded_until is None:
@@ -63,7 +63,7 @@ def _check_refused(survey: Survey, most: float) -> Check:
 
 
 def _check_ids(survey: Survey, most: float) -> list[Check]:
-    """Nothing when no id stands on two events; such rows are refused as others are."""
+    """No check when no two events share an id; rows that do are refused like others."""
     if not survey.conflict_share:
         return []
     words = f"{survey.conflict_share:.2%} of the users' rows use the event_id of another row, whose content differs"
@@ -133,7 +133,7 @@ def _check_base_rate(share: float, sample: pl.DataFrame, churn: Churn) -> Check:
 
 
 def order_gaps(sample: pl.DataFrame) -> tuple[float | None, float | None]:
-    """Days between successive days with an order, of all users: the median and the 90th percentile."""
+    """Median and 90th percentile of the days between a user's successive order days, over all users."""
     days = sample.filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).select(t.USER_ID, pl.col(t.OCCURRED_AT).dt.date()).unique()
     gaps = days.sort(t.USER_ID, t.OCCURRED_AT).select(pl.col(t.OCCURRED_AT).diff().over(t.USER_ID).dt.total_days())
     found = gaps.to_series().drop_nulls()

@@ -1,4 +1,4 @@
-"""What a pass over events keeps of them: hashes of what is counted, and all events of some users."""
+"""What a pass over events retains: hashes for distinct counts, and all events of a sample of users."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ _COLUMNS = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t
 
 
 class Distinct:
-    """Counts different values by their 64-bit hashes: eight bytes for each one.
+    """Counts distinct values by their 64-bit hashes, eight bytes each.
 
     >>> seen = Distinct()
     >>> seen.add(pl.Series(["a", "b", None]))
@@ -35,7 +35,7 @@ class Distinct:
 class UserSample:
     """All events of every user, or of one in 2, 4, 8, ... when they become more than `most_rows`.
 
-    Who stays is decided by a hash of the user, so that whoever is kept is kept whole.
+    A hash of the user decides who is kept, so a kept user's events are complete.
     """
 
     def __init__(self, most_rows: int = _MOST_ROWS) -> None:
@@ -46,7 +46,7 @@ class UserSample:
         """One in how many users is kept."""
 
     def add(self, events: pl.DataFrame) -> None:
-        """Take more events, with the columns of `tables.EVENTS`; those of nobody known are left out."""
+        """Take more events, with the columns of `tables.EVENTS`; anonymous ones are left out."""
         event, row = pl.col(t.EVENT_ID).hash(), pl.struct(name for name in t.EVENTS.columns).hash()
         known = events.filter(~t.is_anonymous()).select(*_COLUMNS, event.alias(_EVENT_HASH), row.alias(_ROW_HASH))
         self._keep([*self._frames, self._chosen(known)])
@@ -63,12 +63,12 @@ class UserSample:
 
     @property
     def repeated_share(self) -> float:
-        """The share of rows that repeat another one in everything."""
+        """The share of rows that exactly repeat another one."""
         return 1 - self._different(_ROW_HASH) / self._rows if self._rows else 0.0
 
     @property
     def conflict_share(self) -> float:
-        """The share of rows that use the id of another one for something else."""
+        """The share of rows that reuse the id of another one with different content."""
         return (self._different(_ROW_HASH) - self._different(_EVENT_HASH)) / self._rows if self._rows else 0.0
 
     def _different(self, hashes: str) -> int:

@@ -1,4 +1,4 @@
-"""One pass over a source's events: what would be stored, what would be refused, and by whom and when it was done."""
+"""One pass over a source's events: what would be stored and what refused, with counts of users, items and times."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -42,21 +42,21 @@ class Survey:
         first_rows: the first events that would be stored.
         rows_read: rows of the source.
         rows_refused: those that would go to the quarantine.
-        rows_anonymous: events of nobody known.
+        rows_anonymous: anonymous events.
         rows_by_type: event type to events.
         filled: our column to the number of events that have a value there.
         purchases_with_item: purchases that name what was bought.
-        paid: amounts of the purchases, together.
+        paid: total amount of the purchases.
         first_at: when the first event occurred; None without events.
         last_at: when the last event occurred.
         recorded_until: when the last event was recorded.
-        users: different users.
-        items: different items.
-        problems: the commonest first.
+        users: number of distinct users.
+        items: number of distinct items.
+        problems: the most common first.
         sample: events of all users, or of one in `sample_of`, each event once.
         sample_of: one in how many users is in the sample.
-        repeated_share: share of the sample's rows that repeat another one in everything.
-        conflict_share: share of them that use the id of another one for something else.
+        repeated_share: share of the sample's rows that exactly repeat another one.
+        conflict_share: share of them that reuse the id of another one with different content.
         entities: rows of the items, users and treatments tables.
     """
 

@@ -23,7 +23,7 @@ _BAR = 40  # characters for a probability of 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Tell the story of the user named; 1 with a message when it cannot be told."""
+    """Print the named user's story; return 1 with a message when there is none."""
     names = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if len(names) != 1 or not names[0]:
@@ -51,7 +51,7 @@ def explain_user(user_id: str, settings: Settings) -> Story:
 
 
 def print_story(console: Console, story: Story) -> None:
-    """In plain lines: summary, curve, reasons, outlooks."""
+    """Print it as plain lines: summary, curve, reasons, outlooks."""
     console.rule(f"User {story.user_id} as of {story.now.as_of:%Y-%m-%d}")
     for line in story.summary:
         console.print(line)

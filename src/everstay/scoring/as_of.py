@@ -8,7 +8,7 @@ from everstay.features import midnight_before
 from everstay.lake import Lake, Snapshot
 from everstay.settings import Settings
 
-_QUIET_NIGHT = timedelta(days=1)  # the last events before a midnight are seldom recorded at it
+_QUIET_NIGHT = timedelta(days=1)  # a day's last event is seldom recorded right at midnight
 
 
 def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
@@ -30,6 +30,6 @@ def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
 
 
 def is_history(lake: Lake, table: t.Table, as_of: datetime) -> bool:
-    """Whether a table has a publication of this as-of and later ones: what was told then is not told anew."""
+    """Whether a table has a publication of this as-of and a later one: past publications are not remade."""
     published = lake.as_ofs(table)
     return as_of in published and as_of < max(published)

@@ -1,4 +1,4 @@
-"""What was warned and what happened: every past publication beside the labels that have matured since."""
+"""Warnings and what happened: every past publication beside the labels that have matured since."""
 
 import json
 import uuid
@@ -23,7 +23,7 @@ from everstay.scoring.tiers import HIGH, LOW, MEDIUM
 from everstay.settings import Churn, Promotion
 
 WARNED: Mapping[str, tuple[str, ...]] = {"high": (HIGH,), "high and medium": (HIGH, MEDIUM), "all": (HIGH, MEDIUM, LOW)}
-"""Groups of users: the tiers from the top."""
+"""Groups of users: cumulative tiers from the top."""
 
 USERS = "users"
 
@@ -40,9 +40,9 @@ class PastPublication:
         as_of: of the publication.
         model_version: that made it.
         users: published.
-        churn: gap and horizon are what leaving meant in it.
-        clock: of its labels.
-        learned_later: the model has, or may have, learned from what came after the as-of; its figures are no test.
+        churn: its gap and horizon are the publication's definition of leaving.
+        clock: maturity of its labels.
+        learned_later: the model has, or may have, learned from data after the as-of; its figures are no fair test.
         outcome: None until the labels are mature.
     """
 
@@ -56,7 +56,7 @@ class PastPublication:
 
 
 def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturity:
-    """Of whether the users of an as-of left.
+    """Maturity of the labels of whether the users of an as-of left.
 
     >>> from datetime import UTC
     >>> str(label_clock(datetime(2018, 1, 1, tzinfo=UTC), Churn(), datetime(2018, 1, 1, 4, tzinfo=UTC)))
@@ -76,15 +76,15 @@ def publications(lake: Lake) -> pl.DataFrame:
 def judge_publications(
     lake: Lake, as_ofs: Sequence[datetime], labels: Parts, policy: Promotion, kept: Path
 ) -> dict[datetime, Outcome]:
-    """What came of the users of some publications; one at a time is in memory.
+    """Outcomes of the users of some publications; one publication at a time is in memory.
 
     Args:
         lake: holds the publications.
         as_ofs: theirs.
         labels: `tables.CHURN_LABELS` of these as-ofs, each by its own definition of leaving; are removed.
         policy: confidence and resamples of the intervals.
-        kept: folder of what was judged before by the same policy: the same users with the same scores and labels are
-            not judged again.
+        kept: cache folder of outcomes judged by the same policy: the same users with the same scores and labels are not
+            judged again.
 
     Returns:
         As-of to outcome, of those with a labelled user.
@@ -112,9 +112,9 @@ def back_test(
     Args:
         published: from `publications`.
         outcomes: from `judge_publications`, of those that are mature.
-        judged_at: model version to the as-of it was judged at: it learned from labels known then; of others nothing
-            is known, and they count as if they had learned from what came later.
-        churn: the allowed lateness, and the definition of leaving where a publication tells none.
+        judged_at: model version to the as-of it was judged at: it learned from labels known then; versions not in it
+            count as having learned from later data.
+        churn: the allowed lateness, and the definition of leaving where a publication states none.
         known_until: up to when events have been recorded.
     """
     found = []

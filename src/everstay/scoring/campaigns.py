@@ -23,7 +23,7 @@ def items_of(items: pl.DataFrame, category: str) -> list[str]:
     """Ids of a category or subcategory, sorted.
 
     Raises:
-        NotReady: no item of the catalogue is of it.
+        NotReady: the catalogue has no item of it.
     """
     found = items.filter((pl.col(t.CATEGORY) == category) | (pl.col(t.SUBCATEGORY) == category))
     if found.is_empty():
@@ -36,19 +36,19 @@ def find_campaign_users(
 ) -> pl.DataFrame:
     """Find the users who want one of the items most; those who refused marketing are left out.
 
-    A user whom the list rules deny all of the items (bought lately, blocked, not on sale) is not found either.
+    A user for whom the list rules exclude all of the items (bought lately, blocked, not on sale) is left out too.
 
     Args:
-        work: what is scored with what.
+        work: what to score, with which champion.
         recommender: the shop's rules for lists.
         items: ids of the coupon's or campaign's items.
-        users: at most so many.
+        users: at most this many.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
 
     Returns:
-        `COLUMNS`: of the items the one that the user wants most, its score, its place among all items for the user, and
-        the reason; the highest score first.
+        `COLUMNS`: the one of the items that the user wants most, its score, its place among all items for the user, and
+        the reason; highest score first.
 
     Raises:
         NotReady: the champion knows none of the items.

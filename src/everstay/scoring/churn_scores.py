@@ -26,7 +26,7 @@ from everstay.value import EVENT_COLUMNS, SUMMARY_COLUMNS, ValueModel, fit_value
 
 _READ = tuple(dict.fromkeys((*TOKEN_COLUMNS, *EVENT_COLUMNS)))
 _SCORED = [t.USER_ID, t.AS_OF, t.CHURN_PROBABILITY, t.REASONS, t.MODEL_VERSION, t.DATA_VERSION]
-"""What a bucket says of its users by itself; tiers and values need all users."""
+"""Columns that a bucket computes on its own; tiers and values need all users."""
 
 
 _SMALL = [t.USER_ID, t.CHURN_PROBABILITY, *SUMMARY_COLUMNS, *RHYTHM_COLUMNS]
@@ -34,12 +34,12 @@ _SMALL = [t.USER_ID, t.CHURN_PROBABILITY, *SUMMARY_COLUMNS, *RHYTHM_COLUMNS]
 
 @dataclass(frozen=True)
 class Everybody:
-    """What is learned from all users at once and told to every bucket.
+    """What is learned from all users at once and passed to every bucket.
 
     Attributes:
         as_of: the moment.
-        churn: gap and horizon are what leaving means to the champion.
-        groups: attribute of `users` between whose groups tiers are evened out; None: between none.
+        churn: its gap and horizon are the champion's definition of leaving.
+        groups: attribute of `users` whose groups get equal shares in the tiers; None: no such groups.
         bounds: of the tiers, per group.
         value: None: no value is known.
         gaps: None: no dates are known.
@@ -56,7 +56,7 @@ class Everybody:
 
 
 class ChurnModel(Protocol):
-    """What is asked of a churn champion."""
+    """The interface of a churn champion."""
 
     def predict_probability(self, rows: pl.DataFrame) -> NDArray[np.float64]:
         """Churn probability of each row, (n,)."""
@@ -66,7 +66,7 @@ class ChurnModel(Protocol):
 
 
 def churn_scores(model: ChurnModel, rows: pl.DataFrame, stamp: list[pl.Expr]) -> pl.DataFrame:
-    """Score rows: the columns of `tables.CHURN_SCORES` but tier and value, which need all users.
+    """Score rows: the columns of `tables.CHURN_SCORES` except tier and value, which need all users.
 
     Args:
         model: the champion.
@@ -79,7 +79,7 @@ def churn_scores(model: ChurnModel, rows: pl.DataFrame, stamp: list[pl.Expr]) ->
 
 
 def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int) -> pl.DataFrame:
-    """Score the active users of one bucket; sorted by user, without tier, with the summary that values are made of."""
+    """Score the active users of one bucket; sorted by user, without tier, with the summary that values need."""
     events = work.reader.read_events(bucket, work.as_of, _READ)
     population = active_users(events, work.as_of, look_back_days)
     known = events.join(population, on=t.USER_ID, how="semi", maintain_order="left")
@@ -94,7 +94,7 @@ def score_churn_bucket(bucket: int, *, work: Work, look_back_days: int) -> pl.Da
 
 
 def summarise_bucket(bucket: int, *, work: Work) -> pl.DataFrame:
-    """`value.purchase_summary` of all users of one bucket, those too who have been away for long."""
+    """`value.purchase_summary` of all users of one bucket, including long inactive ones."""
     return purchase_summary(work.reader.read_events(bucket, work.as_of, EVENT_COLUMNS), work.as_of)
 
 
@@ -104,7 +104,7 @@ def compute_churn_scores(
     """`tables.CHURN_SCORES` of all buckets, written to `folder`; not yet published.
 
     Args:
-        work: what is scored with what.
+        work: what to score, with which champion.
         settings: population, order of the list and shares of the tiers; gap and horizon that the champion learned;
             horizon of the value, costs and budget; whether tiers are evened out.
         folder: gets one file per bucket.
@@ -125,7 +125,7 @@ def compute_churn_scores(
 
 
 def _fit_value(work: Work, value: Value, folder: Folder, scheduler: str) -> ValueModel | None:
-    """Learn from all users of all buckets: who left says as much of the others' rates as who stayed."""
+    """Learn from all users of all buckets: those who left say as much about the rates as those who stayed."""
     summaries = compute_parts(partial(summarise_bucket, work=work), work.reader.buckets, folder, scheduler)
     model = fit_value(summaries.read_all().sort(t.USER_ID), value)
     summaries.remove()
@@ -133,7 +133,7 @@ def _fit_value(work: Work, value: Value, folder: Folder, scheduler: str) -> Valu
 
 
 def _users(work: Work, groups: str | None) -> pl.DataFrame:
-    """`tables.USERS`, which is read only when a group is asked for."""
+    """`tables.USERS`, read only when there are groups."""
     return work.reader.read(t.USERS) if groups else t.USERS.empty()
 
 

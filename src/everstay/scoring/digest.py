@@ -1,4 +1,4 @@
-"""A table's content in one word."""
+"""A digest of a table's content."""
 
 import hashlib
 import io
@@ -9,7 +9,7 @@ from everstay import tables as t
 
 
 def digest(table: pl.DataFrame) -> str:
-    """SHA-256 of a table's columns and rows, sorted by its keys; versions of data are left out, for lakes differ."""
+    """SHA-256 of a table's columns and rows, sorted by its keys; data versions are left out, as lakes differ."""
     keys = [name for name in (t.USER_ID, t.ITEM_ID, t.RANK) if name in table.columns]
     buffer = io.BytesIO()
     plain = pl.CompatLevel.oldest()

@@ -16,11 +16,11 @@ _GROUP = "_group"
 def group_bounds(
     scores: pl.DataFrame, users: pl.DataFrame, attribute: str | None, settings: Settings
 ) -> dict[str, TierBounds]:
-    """Where the tiers of each group end; of the one group of all users without an attribute.
+    """Where the tiers of each group end; without an attribute all users are one group.
 
     Args:
         scores: of all users, as `tier_bounds` takes them.
-        users: `tables.USERS`; who is not in it is a group of their own, with those of whom the attribute is null.
+        users: `tables.USERS`; users not in it form one group with those whose attribute is null.
         attribute: column of `users`, or None.
         settings: order of the list, shares, costs and budget; a budget is split by the groups' shares of the users.
 
@@ -36,7 +36,7 @@ def group_bounds(
 
 
 def require_declared(users: pl.DataFrame, attribute: str | None) -> None:
-    """Make sure that there are groups to even out between, where that is asked for.
+    """Check that some user declares the attribute, if one is set.
 
     Raises:
         SettingsError: no user declares the attribute.

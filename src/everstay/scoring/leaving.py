@@ -1,4 +1,4 @@
-"""What leaving means in a publication: what its model learned it to be, whatever the settings have become since."""
+"""The definition of leaving in a publication: the one its model learned, whatever the settings are now."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from everstay.features.slices import label_delay
 from everstay.settings import Churn
 
 _COLUMNS = (t.GAP_DAYS, t.HORIZON_DAYS)
-_EVER = 36_500  # days of look-back: who was published is a user, whatever the look-back was then
+_EVER = 36_500  # days of look-back: includes everybody published, whatever the look-back was then
 
 
 def learned_definition(logged: Mapping[str, object], churn: Churn) -> Churn:
@@ -34,15 +34,15 @@ def with_definitions(scores: pl.DataFrame, learned: Mapping[str, Churn]) -> pl.D
 
 
 def published_definition(rows: pl.DataFrame, churn: Churn) -> Churn:
-    """The definition that the rows of one publication were made with; what they do not tell is as in `churn`."""
+    """The definition that the rows of one publication were made with; what they do not state is as in `churn`."""
     told = rows.select(pl.col(_COLUMNS).drop_nulls().first()).row(0, named=True)
     return churn.model_copy(update={name: days for name, days in told.items() if days is not None})
 
 
 def mature_as_ofs(scores: pl.DataFrame, churn: Churn, known_until: datetime) -> list[tuple[Churn, list[datetime]]]:
-    """The as-ofs whose labels are known by now, oldest first, by the definition that they were published with.
+    """The as-ofs whose labels are known by now, oldest first, grouped by the definition they were published with.
 
-    The definitions look back without end, so that they label everybody who was published.
+    The definitions have an unlimited look-back, so that they label everybody who was published.
     """
     by_definition: dict[tuple[int, int], tuple[Churn, list[datetime]]] = {}
     for (as_of,), rows in scores.sort(t.AS_OF).group_by(t.AS_OF, maintain_order=True):

@@ -1,7 +1,7 @@
 """When each user's next order is due and when their silence becomes alarming, from their own rhythm.
 
 The gaps between a user's order days are log-normal about a mean of their own, and the users' means are normal about the
-shop's: who ordered seldom is taken to be more like the others (empirical Bayes). All sums run over whole numbers.
+shop's, towards which users with few orders are shrunk (empirical Bayes). All sums run over integers.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ LAST_DAY, GAPS, LOG_SUM, LOG_SQUARES = "last_order_day", "gaps", "gap_log_sum", 
 RHYTHM_COLUMNS = (LAST_DAY, GAPS, LOG_SUM, LOG_SQUARES)
 
 ALARM = 0.9
-"""A silence alarms when it is longer than this share of the gaps that are usual for the user."""
+"""A silence is alarming when it exceeds this quantile of the user's usual gaps."""
 
-_BEYOND = 0.99  # after a silence that long nothing can be said of an order any more
+_BEYOND = 0.99  # quantile of the gaps: after a longer silence no order date is given
 _MILLION = 1_000_000
 _LEAST_GAPS = 2  # of a user, to tell how gaps vary about a user's own mean
 _LEAST_SPREAD = 1e-3
@@ -30,14 +30,14 @@ _HALF_DAY = 0.5  # gaps are whole days: one of d days stands for all from d - 1/
 
 
 def order_rhythm(purchases: pl.DataFrame) -> pl.DataFrame:
-    """Sum up the gaps between order days.
+    """Summarise the gaps between order days.
 
     Args:
         purchases: net purchases of one bucket.
 
     Returns:
         `USER_ID` and `RHYTHM_COLUMNS`, sorted by user: midnight of the last order day; number of gaps; sum of their
-        logs (days) and of the squares of these, in millionths as whole numbers.
+        logs (days) and of the squares of these, in integer millionths.
     """
     day = pl.col(t.OCCURRED_AT).dt.truncate("1d").alias(LAST_DAY)
     days = purchases.select(t.USER_ID, day).unique().sort(t.USER_ID, LAST_DAY)
@@ -53,12 +53,12 @@ def order_rhythm(purchases: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class GapModel:
-    """Gaps of a shop's users, logs of days.
+    """The distribution of gaps of a shop's users, in logs of days.
 
     Attributes:
         mean: of the users' means.
         within: standard deviation of a gap about its user's mean.
-        prior_gaps: so many gaps of their own count a user's mean as much as the shop's.
+        prior_gaps: with this many gaps of their own, a user's mean weighs as much as the shop's.
     """
 
     mean: float
@@ -68,8 +68,8 @@ class GapModel:
     def dates(self, rhythm: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         """`EXPECTED_ORDER_AT` and `EXPECTED_ALARM_AT` of N users, midnights, in their order.
 
-        The order's date is the median given the silence so far, should the user still be there; null when silence has
-        become longer than 99 of 100 of their gaps. The alarm's date lies in the past for who is overdue.
+        The order date is the median given the silence so far, if the user is still active; null when the silence
+        exceeds 99 of 100 of their gaps. The alarm date lies in the past for overdue users.
         """
         gaps, logs = rhythm[GAPS].to_numpy().astype(float), rhythm[LOG_SUM].to_numpy() / _MILLION
         weight = gaps + self.prior_gaps
@@ -90,7 +90,7 @@ class GapModel:
 
 
 def fit_gaps(rhythm: pl.DataFrame) -> GapModel | None:
-    """Learn from `order_rhythm` of all users, by moments; None when nobody has two gaps."""
+    """Fit to `order_rhythm` of all users by the method of moments; None when nobody has two gaps."""
     several = rhythm.filter(pl.col(GAPS) >= _LEAST_GAPS)
     if several.is_empty():
         return None

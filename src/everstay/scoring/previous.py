@@ -1,4 +1,4 @@
-"""What was published before: each user's probability at the last as-of, beside which the new one is told."""
+"""The previous publication: each user's probability at the last as-of, to be published beside the new one."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Proof that nothing leaks: everything as of a moment, computed in several futures of the same past, bit by bit."""
+"""Proof that nothing leaks: everything as of a moment is bit-identical in several futures of the same past."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def prove_as_of(
 
     Args:
         futures: from `lake.futures.write_futures`.
-        champions: artifact folder of "churn" and "recommender", of those that there are.
+        champions: artifact folders of "churn" and "recommender", as far as they exist.
         as_of: a midnight UTC.
         settings: of the churn definition and the lists.
         work: folder for the parts of tables.

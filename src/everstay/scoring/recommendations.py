@@ -17,11 +17,11 @@ from everstay.storage import Folder
 
 
 class RecommenderModel(Protocol):
-    """What is asked of a recommender champion."""
+    """The interface of a recommender champion."""
 
     @property
     def segment_by(self) -> UserAttribute | None:
-        """The declared attribute that rows should have; none: none is read."""
+        """The declared attribute that rows should have; None: no attribute is read."""
 
     @property
     def reads_ratings(self) -> bool:
@@ -80,7 +80,7 @@ def compute_recommendations(work: Work, recommender: Recommender, folder: Folder
     """`tables.RECOMMENDATIONS` of all buckets, written to `folder`; not yet published.
 
     Args:
-        work: what is scored with what.
+        work: what to score, with which champion.
         recommender: length of the lists, and the shop's rules for them.
         folder: gets one file per bucket.
         scheduler: address from `partitions.open_cluster`.
@@ -88,6 +88,6 @@ def compute_recommendations(work: Work, recommender: Recommender, folder: Folder
     Raises:
         SettingsError: a category that has a rule is not in the catalogue.
     """
-    list_rules(work, recommender)  # a mistake is told before any worker starts
+    list_rules(work, recommender)  # reports mistakes before any worker starts
     bucket = partial(recommend_bucket, work=work, recommender=recommender)
     return compute_parts(bucket, work.reader.buckets, folder, scheduler)

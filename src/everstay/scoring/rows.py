@@ -13,7 +13,7 @@ from everstay.features.activity import needed_columns
 from everstay.features.slices import known_before
 
 MAX_TOKENS = 512
-"""Day tokens that a churn model may look at; each keeps its own latest of them."""
+"""Most day tokens that a churn model gets; each model uses as many of the latest as it needs."""
 
 
 _READ = [feature for feature in FEATURES if feature.name in FEATURE_COLUMNS]
@@ -23,7 +23,7 @@ CODED_COLUMNS = needed_columns(_READ)
 def active_users(events: pl.DataFrame, as_of: datetime, look_back_days: int) -> pl.DataFrame:
     """The churn population: users with a net purchase in the look-back before `as_of`; `USER_ID`, sorted.
 
-    The same users that `features.churn_labels` would label, here without waiting for a label.
+    The same users that `features.churn_labels` would label, without waiting for labels.
     """
     bought_since = pl.col(t.OCCURRED_AT) >= as_of - timedelta(days=look_back_days)
     purchases = net_purchases(events.filter(known_before(as_of)))
@@ -40,7 +40,7 @@ def churn_rows(
         items: `tables.ITEMS`.
         as_of: a midnight UTC.
         coded: the same events, of these users and perhaps others, as `Snapshot.read_coded` gives `CODED_COLUMNS`:
-            features are made of them several times as fast.
+            features are computed from it several times as fast.
     """
     features = activity_slices(events if coded is None else coded, items, [as_of], _READ)
     if coded is not None:

@@ -26,13 +26,13 @@ _CENTS = 100
 
 @dataclass(frozen=True)
 class Outlook:
-    """A risk that would be, if something were so.
+    """The risk in a hypothetical case.
 
     Attributes:
-        words: what would be so.
-        as_of: when the user would be looked at again.
+        words: the case.
+        as_of: when the user would be scored again.
         probability: of leaving.
-        tier: where the published users with such a risk are; None when nothing is published for the as-of.
+        tier: the tier of published users with such a risk; None when the user is not published for the as-of.
     """
 
     words: str
@@ -43,7 +43,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Story:
-    """What is told of a user.
+    """One user's story.
 
     Attributes:
         user_id: theirs.
@@ -51,7 +51,7 @@ class Story:
         summary: what they did, in words.
         curve: `AS_OF` and `CHURN_PROBABILITY`, oldest first: the champion's view of what was known then.
         reasons: of the risk now, the strongest first.
-        silence: how likely none of their orders comes for how long, in words; none where the champion tells no curve.
+        silence: probability of no order for several lengths of time, in words; empty where the champion has no curve.
         worth: `customer_value` and `value_at_risk`, where published.
         outlooks: what would change the risk.
     """
@@ -67,13 +67,13 @@ class Story:
 
 
 def tell_story(user_id: str, work: Work, published: pl.DataFrame, churn: Churn) -> Story:
-    """Score one user as of now, in the past and in what may come, with the champion.
+    """Score one user now, in the past and in hypothetical futures, with the champion.
 
     Args:
         user_id: of the shop.
         work: lake, champion and the as-of.
         published: `tables.CHURN_SCORES` of the same as-of, or no rows; tiers and values are read from it.
-        churn: gap and horizon are what leaving means to the champion.
+        churn: its gap and horizon are the champion's definition of leaving.
 
     Raises:
         NotReady: there is no event of such a user before the as-of.
@@ -109,7 +109,7 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, churn: Churn) 
 
 
 def silence_words(model: object, row: pl.DataFrame, churn: Churn) -> list[str]:
-    """The curve of one user's silence (one row), where the model tells one."""
+    """One user's (one row) curve of silence in words, where the model has one."""
     if not isinstance(model, CalibratedModel) or not model.tells_curve:
         return []
     days = [round(churn.horizon_days * quarter / 4) for quarter in (1, 2, 3, 4, 6)]
@@ -137,7 +137,7 @@ def _last_order(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _futures(events: pl.DataFrame, order: pl.DataFrame, as_of: datetime) -> list[tuple[str, datetime, pl.DataFrame]]:
-    """What may come: words, when it is looked at, and the events that would be known then."""
+    """Hypothetical futures: words, as-of, and the events that would be known then."""
     silent = [(f"if silent for another {days} days", as_of + timedelta(days=days), events) for days in _LATER_DAYS]
     if order.is_empty():
         return silent
@@ -189,7 +189,7 @@ def _published_row(user_id: str, published: pl.DataFrame) -> dict[str, Any] | No
 
 
 def _tier(probability: float, own: dict[str, Any] | None, published: pl.DataFrame) -> str | None:
-    """Where the user would stand among the published ones, in the order that the published tiers keep."""
+    """The tier in which the user would be among the published ones, by the order that the published tiers follow."""
     if own is None:
         return None
     value = own[t.CUSTOMER_VALUE]

@@ -1,4 +1,4 @@
-"""Risk tiers: the first of all users in the order of the warning list, decided once over all buckets.
+"""Risk tiers: the top of the warning list over all users, decided once for all buckets.
 
 The list is ordered by value at risk where it is known and wanted, by churn probability otherwise; users whose value is
 not known come after all others.
@@ -58,7 +58,7 @@ def tier_bounds(scores: pl.DataFrame, churn: Churn, value: Value) -> TierBounds:
 
 
 def list_order(scores: pl.DataFrame, churn: Churn) -> pl.DataFrame:
-    """Published scores, the tiers after one another: by tier, what the list is ordered by, probability, user id."""
+    """Published scores sorted by tier, then by what orders the list, probability and user id."""
     rank = pl.col(t.RISK_TIER).replace_strict({tier: place for place, tier in enumerate(TIERS)}, return_dtype=pl.Int8)
     probability = -pl.col(t.CHURN_PROBABILITY)
     weight = -pl.col(t.VALUE_AT_RISK) if churn.tiers_by == "value_at_risk" else probability
@@ -79,7 +79,7 @@ def assign_tiers(scores: pl.DataFrame, bounds: TierBounds) -> pl.DataFrame:
 
 
 def _affordable(ranked: pl.DataFrame, value: Value) -> int:
-    """Users from the top whose expected costs the budget covers: the contact, and the offer where it is taken."""
+    """How many users from the top the budget covers at expected cost: the contact, and the offer where it is taken."""
     probability = pl.col(t.CHURN_PROBABILITY)
     takes = probability * value.acceptance + (1 - probability)
     spent = ranked.select((value.contact_cost + value.offer_cost * takes).cum_sum()).to_series()

@@ -15,7 +15,7 @@ from everstay.registry.artifact import load_artifact
 
 
 class EventReader(Protocol):
-    """What is read; `everstay.lake.Snapshot` is one."""
+    """The interface of the data's reader; `everstay.lake.Snapshot` is one."""
 
     @property
     def buckets(self) -> range:
@@ -23,7 +23,7 @@ class EventReader(Protocol):
 
     @property
     def data_version(self) -> str:
-        """Names what is read."""
+        """Identifies the data that is read."""
 
     def read_events(self, bucket: int, as_of: datetime, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One bucket's events that occurred and were recorded before `as_of`."""
