@@ -18,10 +18,9 @@ def open_source(
 
     Args:
         settings: which, and how to read it.
-        recorded_until: when the newest event that is stored was recorded, so that a source that can asks for newer ones
-            only; None when nothing is stored, or everything is wanted.
-        delivered: names of what was read and stored before (`Source.deliveries`), so that a source that can leaves it
-            out.
+        recorded_until: when the newest stored event was recorded, so that a source that can reads newer ones only; None
+            when nothing is stored, or everything is wanted.
+        delivered: names of what was read and stored before (`Source.deliveries`), so that a source that can skips it.
 
     Raises:
         SourceError: the source's settings cannot be used.

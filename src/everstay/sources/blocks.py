@@ -1,4 +1,4 @@
-"""What every file reader gives: raw rows with their numbers, and the rows that could not be read apart."""
+"""What every file reader yields: raw rows with their numbers, and the rows that could not be parsed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pyarrow as pa
 from everstay import tables as t
 
 BLOCK_BYTES = 8 << 20
-"""Text read at once; also the longest row: more is taken for a mark without its partner."""
+"""Text read at a time; also the longest row: a longer one is taken for an unclosed quotation mark."""
 UNREAD: Mapping[str, type[pl.DataType]] = {t.SOURCE_ROW: pl.Int64, t.PROBLEM: pl.String, t.CONTENT: pl.String}
 
 
@@ -50,7 +50,7 @@ class Block:
     Attributes:
         rows: (n,) row numbers, 1 = first row of data.
         raw: (n, wanted columns) values: text from text, any dtype from Parquet and databases.
-        unread: columns `UNREAD`: rows without their values.
+        unread: columns `UNREAD`: rows that could not be parsed.
         is_quoted: quotation marks were read, between which a value may hold a line break.
     """
 
@@ -61,7 +61,7 @@ class Block:
 
 
 def unread_rows(rows: Iterable[tuple[int, str, str]]) -> pl.DataFrame:
-    """Rows that could not be read as `Block.unread`, from their number, what is wrong and their text."""
+    """Make `Block.unread` from the row number, problem and text of rows that could not be parsed."""
     frame = pl.DataFrame(list(rows), schema=dict(UNREAD), orient="row")
     return frame.with_columns(pl.struct(pl.col(t.CONTENT).alias("row")).struct.json_encode().alias(t.CONTENT))
 
@@ -70,12 +70,12 @@ def frame_of(arrow: pa.RecordBatch | pa.Table) -> pl.DataFrame:
     """Arrow rows as a frame."""
     frame = pl.from_arrow(_without_strangers(arrow))
     assert isinstance(frame, pl.DataFrame)  # what Polars makes of record batches and tables
-    frame.columns = arrow.schema.names  # Polars would give one without name another
+    frame.columns = arrow.schema.names  # Polars would rename one without a name
     return frame
 
 
 def _without_strangers(arrow: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
-    """The same with types that Polars knows: decimals of 256 bits and Arrow's JSON as text."""
+    """The same data in types that Polars knows: decimals of 256 bits and Arrow's JSON as text."""
     for place, field in enumerate(arrow.schema):
         if pa.types.is_decimal256(field.type):
             arrow = arrow.set_column(place, field.name, arrow.column(place).cast(pa.string()))

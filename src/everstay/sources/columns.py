@@ -14,7 +14,7 @@ from everstay.sources.blocks import Header
 log = logging.getLogger(__name__)
 
 _TABLES = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
-_MACHINE_ZONES = {"localtime", "Factory"}  # files of a machine's own, which say another thing on another one
+_MACHINE_ZONES = {"localtime", "Factory"}  # machine-specific, so they differ between machines
 
 
 def match_columns(
@@ -26,7 +26,7 @@ def match_columns(
         table: what is read.
         header: the columns found.
         settings: names of ours and theirs; a column that is not named there keeps its name.
-        required: our columns that there must be; those named in the settings must be there, too.
+        required: our columns that must exist; those named in the settings must exist, too.
         origin: file or table, for the message.
 
     Returns:
@@ -61,7 +61,7 @@ def required_event_columns(settings: MappedSource) -> set[str]:
 
 
 def warn_of_gaps(columns: Mapping[str, Mapping[str, str]]) -> None:
-    """Log files that lack a column of numbers which another one has: what they sell has the usual value.
+    """Warn of files that lack a numeric column which another file has: their rows get its default value.
 
     Args:
         columns: of each file, from `match_columns`.
@@ -76,7 +76,7 @@ def warn_of_gaps(columns: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def warn_of_namesakes(table: t.Table, header: Header, matched: Mapping[str, str], origin: str) -> None:
-    """Log columns that are not read but called, save for capitals and spaces, as one of ours that is absent."""
+    """Warn of unread columns whose name, up to case and punctuation, is that of an absent column of ours."""
     absent = {_simple(ours): ours for ours in table.columns if ours not in matched}
     words = "%s: column '%s' is not read: if it is %s, name it in [columns] of the source"
     for name in header.names:
@@ -89,10 +89,10 @@ def _simple(name: str) -> str:
 
 
 def check_mapping(settings: MappedSource) -> None:
-    """Make sure that the settings name events, and speak of columns, event types and a time zone that exist.
+    """Check that the settings name events, and only columns, event types and a time zone that exist.
 
     Raises:
-        SourceError: they do not; names the nearest.
+        SourceError: they do not; the message suggests the nearest name.
     """
     section = f"[{settings.section}] in the settings"
     if not settings.events:
@@ -113,7 +113,7 @@ def check_mapping(settings: MappedSource) -> None:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Words that name the one most like `name`; none when no one is."""
+    """Words that suggest the one most like `name`; empty when none is."""
     by_lower_case = {other.lower(): other for other in names}
     match = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1, cutoff=0.5)
     return f"; did you mean '{by_lower_case[match[0]]}'?" if match else ""

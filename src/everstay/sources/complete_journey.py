@@ -29,7 +29,7 @@ class CompleteJourney:
         return [*purchases, RedemptionChunk()]
 
     def deliveries(self) -> Mapping[str, str]:
-        """None: whether it has changed is told by reading it."""
+        """None: whether the data changed is only known by reading it."""
         return {}
 
     def items(self) -> pl.DataFrame:
@@ -65,7 +65,7 @@ class CompleteJourney:
         )
 
     def treatments(self) -> pl.DataFrame:
-        """Give each household's campaigns; the arm is the campaign's type, for nobody was held out on record."""
+        """Give each household's campaigns; the arm is the campaign's type, as no control group is on record."""
         start = pl.col("start_date").dt.replace_time_zone(_SHOP_ZONE).dt.convert_time_zone("UTC")
         return t.TREATMENTS.conform(
             _scan("campaigns")
@@ -131,7 +131,7 @@ class RedemptionChunk:
         """Yield the redemptions as one frame.
 
         Only their date is on record. They get the time of the household's last basket on that date, never an earlier
-        one: midnight would tell of a coupon up to a day before it was redeemed.
+        one: midnight would reveal a coupon up to a day before it was redeemed.
         """
         events = (
             _scan("coupon_redemptions")

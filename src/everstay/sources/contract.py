@@ -1,4 +1,4 @@
-"""What every source gives: chunks of staged events, and the items, users and treatments tables."""
+"""What every source provides: chunks of staged events, and the items, users and treatments tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -53,7 +53,7 @@ class Source(Protocol):
         ...
 
     def deliveries(self) -> Mapping[str, str]:
-        """Name what `event_chunks` reads, to be noted once it is stored: `tables.DELIVERY` to `tables.SOURCE_FILE`.
+        """Name what `event_chunks` reads, to be recorded once it is stored: `tables.DELIVERY` to `tables.SOURCE_FILE`.
 
         Empty where the source cannot tell whether it has changed: then it is read anew every time.
         """
@@ -73,7 +73,7 @@ class Source(Protocol):
 
 
 def stage(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
-    """Complete events to the columns of `STAGED`, but for an absent `EVENT_ID`, in order and dtype.
+    """Bring events to the columns, order and dtypes of `STAGED`, except an absent `EVENT_ID`.
 
     Args:
         frame: columns of `EVENTS` and `SOURCE_ROW`; `PROBLEM` and `CONTENT` where the source has them. An absent
@@ -91,7 +91,7 @@ def stage(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
 
 
 def _without_feigned_ids(staged: pl.DataFrame) -> pl.DataFrame:
-    """Refuse a shop's own ids that look like made ones: of these the lake counts on that they come from the content."""
+    """Refuse a shop's own ids that look like made ones, which the lake relies on to come from the content."""
     looks_made = staged[t.EVENT_ID].str.starts_with(t.MADE_ID).fill_null(value=False)
     if not looks_made.any():
         return staged

@@ -18,12 +18,12 @@ from everstay.sources.quotations import Quotations
 from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
 
 STRAY = "text goes on behind a quotation: is a mark before it without its partner, or escaped by a backslash?"
-"""What is said of a row of which the marks do not match."""
+"""The problem of a row whose quotation marks do not match."""
 
-_NO_CHARACTER = "\ufffd"  # what decoding puts in the place of bytes that are none
+_NO_CHARACTER = "\ufffd"  # what decoding substitutes for invalid bytes
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_LET_GO_SECONDS = 10.0  # in which Arrow has read a block
-_MOST_UNREAD_ROWS = 100_000  # they wait in memory; with more of them the file as a whole is not what it should be
+_LET_GO_SECONDS = 10.0  # ample for Arrow to finish reading a block
+_MOST_UNREAD_ROWS = 100_000  # they are held in memory; with more, the file as a whole is malformed
 
 
 def read_header(name: str) -> Header:
@@ -39,7 +39,7 @@ def read_header(name: str) -> Header:
 
 
 def _check_header(name: str, names: Sequence[str]) -> None:
-    """Raise when the first line shows that the whole file is not what a CSV file should be."""
+    """Raise when the first line shows that the whole file is not the CSV it should be."""
     if any(_NO_CHARACTER in column or "\0" in column for column in names):
         raise SourceError(f"{name}: the text of the first line is not UTF-8: {SAVE_AS_UTF8}, or name it by what it is")
     if len(names) == 1 and (separator := next((mark for mark in _SEPARATORS if mark in names[0]), None)):
@@ -71,7 +71,7 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
 
 
 class _Watch:
-    """How a file ended and what was quoted, for a CSV parser forgives marks without a word."""
+    """Tracks how a file ends and what is quoted, as the CSV parser silently accepts unmatched quotation marks."""
 
     def __init__(self) -> None:
         self._last_byte = b""
@@ -88,7 +88,7 @@ class _Watch:
 
 
 class _WatchedStream(io.RawIOBase):
-    """A stream that shows what is read of it."""
+    """A stream that reports what is read to a `_Watch`."""
 
     def __init__(self, stream: pa.NativeFile, watch: _Watch) -> None:
         super().__init__()
@@ -109,8 +109,8 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """Parse columns as text; rows with a wrong number of values go to `unread`, too many of them are an error.
 
-    Arrow reads ahead in a thread of its own, which still holds the stream when the parser has refused a block. It is
-    waited for: a process that ends before that thread lets go is aborted.
+    Arrow reads ahead in a thread of its own, which still holds the stream when the parser has refused a block. We wait
+    for it: a process that exits before that thread releases the stream is aborted.
     """
     watched = _WatchedStream(stream, watch)
     held, reader = weakref.ref(watched), None
@@ -144,7 +144,7 @@ def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
 
 
 def _without_strays(block: Block, stray: Sequence[int]) -> Block:
-    """Rows in which a quotation mark without its partner has made one value of several rows are taken for unread."""
+    """Move rows in which an unmatched quotation mark merged several rows into one value to `unread`."""
     is_stray = block.rows.is_in(stray)
     if not is_stray.any():
         return block
@@ -163,7 +163,7 @@ def _refuse_a_cut(name: str, watch: _Watch, read: int, unread: list[pa.csv.Inval
 
 
 def _row_numbers(read: int, count: int, skipped: np.ndarray) -> pl.Series:
-    """Number `count` rows of which `read` came before, when the rows numbered `skipped` are left out of both.
+    """Numbers of `count` rows after `read` earlier ones; the rows numbered `skipped` are in neither count.
 
     >>> _row_numbers(1, 3, np.array([2, 4])).to_list()
     [3, 5, 6]
@@ -185,7 +185,7 @@ def _unread(unread: Iterable[pa.csv.InvalidRow]) -> pl.DataFrame:
 
 
 def _regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pl.DataFrame]:
-    """Yield the same rows in frames of `rows` rows, the last one smaller; empty ones never."""
+    """Yield the same rows in frames of `rows` rows; the last one may be smaller, none is empty."""
     waiting = pl.DataFrame()
     for batch in batches:
         waiting = pl.concat([waiting, frame_of(batch)]) if waiting.height else frame_of(batch)

@@ -22,11 +22,11 @@ _SHOWN_CHARACTERS = 60
 
 
 class DatabaseTables:
-    """Events, and where there are any items, users and treatments, from tables or queries.
+    """Events, and optionally items, users and treatments, from tables or queries.
 
     Args:
         settings: which, and what their rows mean.
-        recorded_until: when the newest event that is stored was recorded; None when none is.
+        recorded_until: when the newest stored event was recorded; None when none is stored.
 
     Raises:
         SourceError: the settings name a column, event type or time zone that does not exist, or no events.
@@ -38,10 +38,11 @@ class DatabaseTables:
         self._recorded_until = recorded_until
 
     def event_chunks(self) -> Sequence[Chunk]:
-        """Part the events that can be new into ranges of the key, of `chunk_rows` rows each.
+        """Split the events that can be new into ranges of the key, of `chunk_rows` rows each.
 
         Raises:
-            SourceError: no database answers, a table or column is absent, there are no rows, or the key is none.
+            SourceError: no database answers, a table or column is absent, there are no rows, or the key is not a valid
+                one.
         """
         settings, database = self._settings, self._database
         relation, header, origin = self._opened(settings.events, "events")
@@ -60,7 +61,7 @@ class DatabaseTables:
         return [TableChunk(head + bounds, origin, columns, settings) for bounds in ranges]
 
     def deliveries(self) -> Mapping[str, str]:
-        """None: whether it has changed is told by reading it."""
+        """None: whether the data changed is only known by reading it."""
         return {}
 
     def items(self) -> pl.DataFrame:
@@ -80,18 +81,18 @@ class DatabaseTables:
         return Database()
 
     def _opened(self, named: str, table: str) -> tuple[str, Header, str]:
-        """What stands after FROM, its columns, and how it is shown to people."""
+        """The FROM expression, its columns, and its name for messages."""
         relation = self._database.relation(named, f"source.database.{table}")
         shown = " ".join(named.split())
         origin = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."
         return relation, Header(self._database.columns(relation), has_rows=True), origin
 
     def _condition(self, relation: str, columns: dict[str, str]) -> str:
-        """SQL that holds for the rows that can be new; all of them when the lake is empty or nothing dates them."""
+        """SQL condition of the rows that can be new; of all when the lake is empty or no column dates them."""
         if self._recorded_until is None or not self._settings.incremental or t.RECORDED_AT not in columns:
             return "1 = 1"
         overlap = timedelta(hours=self._settings.overlap_hours)
-        since = min(self._recorded_until, datetime.now(UTC)) - overlap  # a date in the future must not end all reading
+        since = min(self._recorded_until, datetime.now(UTC)) - overlap  # a date in the future must not exclude all rows
         watermark = self._database.quoted(columns[t.RECORDED_AT])
         return newer_than(self._database, relation, watermark, since, self._settings.time_zone)
 
@@ -109,10 +110,10 @@ class DatabaseTables:
 
 @dataclass(frozen=True)
 class TableChunk:
-    """A range of keys of the events; a row is known by its key.
+    """A range of keys of the events; a row is identified by its key.
 
     Attributes:
-        query: reads it; holds no secret.
+        query: reads the range; contains no secret.
         origin: the table.
         columns: ours to theirs.
         settings: what rows mean.
@@ -124,7 +125,7 @@ class TableChunk:
     settings: DatabaseSource
 
     def read(self) -> Iterator[pl.DataFrame]:
-        """Yield the staged events of the range at once.
+        """Yield the staged events of the range as one frame.
 
         Raises:
             SourceError: the database does not answer, or two rows have one key.

@@ -1,4 +1,4 @@
-"""Items, users and treatments of a shop's own tables: they fit in memory, and every row must be right."""
+"""Items, users and treatments of a shop's own tables: they fit in memory, and every row must be valid."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from everstay.errors import SourceError
 
 
 def entity_table(frames: Iterable[pl.DataFrame], table: t.Table) -> pl.DataFrame:
-    """One table of typed rows with `SOURCE_FILE` and `SOURCE_ROW`; rows that agree in everything are one.
+    """One table of typed rows with `SOURCE_FILE` and `SOURCE_ROW`; exact duplicates become one row.
 
     Raises:
         SourceError: a value does not fit, an id is missing, or two rows of one id differ: names file and row.

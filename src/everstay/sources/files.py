@@ -31,7 +31,7 @@ _NO_READING = {"events", "items", "users", "treatments", "chunk_rows"}
 
 
 class Files:
-    """Events, and where there are any items, users and treatments, from files.
+    """Events, and optionally items, users and treatments, from files.
 
     Args:
         settings: where they lie, and what their rows mean.
@@ -65,7 +65,7 @@ class Files:
         return chunks
 
     def deliveries(self) -> Mapping[str, str]:
-        """The files that `event_chunks` reads, as they were when they were looked for."""
+        """The files that `event_chunks` reads, as they were when found."""
         return self._new
 
     @cached_property
@@ -112,7 +112,7 @@ class FileChunk:
     Attributes:
         part: which rows.
         columns: ours to theirs.
-        settings: time zone, event types, rows read at once.
+        settings: time zone, event types, rows read at a time.
     """
 
     part: Part

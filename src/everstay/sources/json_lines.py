@@ -1,4 +1,4 @@
-"""JSON lines: one object a row, read block by block; a row is known by the number of its line."""
+"""JSON lines: one object per row, read block by block; a row is identified by its line number."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -31,10 +31,10 @@ def read_header(name: str) -> Header:
 def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:
     """Yield the objects, at most `chunk_rows` lines at once, with the named keys as text; an absent key is null.
 
-    A key that neither the first objects of the file nor those of the block have is no column of it.
+    A key in neither the first objects of the file nor those of the block is not a column of the block.
 
     Raises:
-        SourceError: the last line is cut off, a line is too long to be one, or the file is one array.
+        SourceError: the last line is cut off, a line is too long, or the file is one array.
     """
     first, known = 1, set(read_header(part.name).names)
     with open_stream(part.name) as stream:
@@ -87,7 +87,7 @@ def _block(lines: Sequence[bytes], first: int, columns: Sequence[str], known: se
 
 
 def _parsed(line: bytes) -> dict[str, object] | None:
-    """The object of a line, or None when it is none."""
+    """The object of a line, or None when it is not one."""
     try:
         row = orjson.loads(line.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError:
@@ -96,7 +96,7 @@ def _parsed(line: bytes) -> dict[str, object] | None:
 
 
 def _with_all_digits(name: str, column: list[object], lines: Sequence[bytes]) -> list[object]:
-    """Values of a key (n,) with the digits of whole numbers that 64 bits do not hold, without which ids become one."""
+    """Values of a key (n,) with all digits of integers beyond 64 bits, so that different ids stay different."""
     if float not in set(map(type, column)):
         return column
     return [

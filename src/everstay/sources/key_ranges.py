@@ -1,4 +1,4 @@
-"""Which rows of a table are read, and by whom: ranges of its key, and only rows that can be new."""
+"""Which rows of a table each worker reads: ranges of its key, and only rows that can be new."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from everstay.sources.sql import Database
 
 @dataclass(frozen=True)
 class Plan:
-    """What is read of a table.
+    """What to read from a table.
 
     Attributes:
-        relation: what stands after FROM.
+        relation: the FROM expression.
         key: the quoted name of a unique whole-number column.
         condition: SQL that holds for the rows wanted.
-        origin: the table as it is shown to people.
+        origin: the table's name for messages.
     """
 
     relation: str
@@ -28,7 +28,7 @@ class Plan:
 
 
 def key_ranges(database: Database, plan: Plan, rows: int) -> Iterator[str]:
-    """Conditions on the key that part the wanted rows into ranges of `rows` rows; no rows, no ranges.
+    """Conditions on the key that split the wanted rows into ranges of `rows` rows; no rows, no ranges.
 
     Raises:
         SourceError: the key is not unique, not a whole number, or missing in a row.
@@ -53,14 +53,14 @@ def key_ranges(database: Database, plan: Plan, rows: int) -> Iterator[str]:
 
 
 def newer_than(database: Database, relation: str, watermark: str, moment: datetime, time_zone: str) -> str:
-    """The condition that a row was recorded at `moment` or later, or says nothing of it.
+    """SQL condition that a row was recorded at `moment` or later, or has no such time.
 
     Args:
         database: where the table is.
-        relation: what stands after FROM.
+        relation: the FROM expression.
         watermark: the quoted name of the column of `recorded_at`.
         moment: UTC.
-        time_zone: of times that the table has without one.
+        time_zone: of the table's times without one.
 
     Raises:
         SourceError: the column holds no times.

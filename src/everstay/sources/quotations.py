@@ -1,7 +1,7 @@
-"""What stands between quotation marks in a CSV file: a parser forgives a mark without its partner.
+"""Quotation marks in a CSV file, followed here because the parser accepts unmatched ones.
 
-A value is quoted when it begins with a mark (RFC 4180, section 2); within it two marks are one. A mark that is never
-closed makes one value of all rows up to the next mark, behind which text goes on: that is how it is found.
+A value is quoted when it begins with a mark (RFC 4180, section 2); within it two marks stand for one. An unclosed mark
+makes one value of all rows up to the next mark, after which text goes on: that is how it is detected.
 """
 
 from array import array
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 _MARK, _COMMA, _NEW_LINE, _RETURN, _SPACE, _TAB = (ord(character) for character in '",\n\r \t')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROW, _VALUE, _PLAIN, _QUOTED, _CLOSED, _PADDED = range(6)
-"""At the beginning of a row, of a value; in one; in a quoted one; behind its last mark; in white space behind that."""
+"""States: at the start of a row, of a value; in a value; in a quoted one; after its closing mark; in white space after
+it."""
 
 
 class Quotations:
@@ -23,8 +24,8 @@ class Quotations:
 
     Attributes:
         has_any: whether there was a mark.
-        stray: rows with text behind a closed quotation that were not taken yet, ascending; 0 = the header, empty lines
-            are no rows.
+        stray: rows with text after a closed quotation that were not taken yet, ascending; 0 = the header, empty lines
+            are not counted.
     """
 
     def __init__(self) -> None:
@@ -49,10 +50,10 @@ class Quotations:
         self.stray.frombytes(np.unique(stray[:count]).tobytes())
 
     def take_stray(self, last: int) -> Sequence[int]:
-        """Give the stray rows up to this one and forget them, for a file may consist of such rows."""
+        """Return the stray rows up to this one and forget them, as a file may consist of nothing else."""
         count = bisect_right(self.stray, last)
         taken = self.stray[:count]
-        del self.stray[:count]  # in place: a parser that reads ahead follows in a thread of its own meanwhile
+        del self.stray[:count]  # in place: meanwhile a parser that reads ahead calls `follow` in its own thread
         return taken
 
 

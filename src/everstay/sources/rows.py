@@ -1,4 +1,4 @@
-"""Raw rows as ours: columns in our dtypes, and what the settings say that a row means."""
+"""Raw rows as staged events: columns in our dtypes, interpreted as the settings say."""
 
 import polars as pl
 
@@ -12,7 +12,7 @@ from everstay.sources.values import IDS, printable, read_column
 _ONE_LINE = (*IDS, t.PLATFORM)
 _SHOWN_CHARACTERS = 80
 _NEEDS_VALUE = (t.PURCHASE, t.RETURN)
-# What a quantity is when a shop does not say: these take, or put back, one piece; a view or a message moves nothing.
+# Default quantity where a shop gives none: one piece for these types; zero for others, such as a view or a message.
 _ONE_PIECE = (t.CART, *_NEEDS_VALUE)
 
 
@@ -21,12 +21,12 @@ def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, o
 
     Args:
         block: raw rows.
-        columns: ours to theirs; `PRICE` stands for the price of one piece.
+        columns: ours to theirs; `PRICE` is the unit price.
         settings: what rows mean.
         origin: name of the file or table.
     """
     events = typed_rows(block, columns, settings.time_zone)
-    if t.EVENT_ID in settings.columns and t.EVENT_ID not in events.columns:  # of JSON lines none has it
+    if t.EVENT_ID in settings.columns and t.EVENT_ID not in events.columns:  # no JSON line has it
         events = events.with_columns(pl.lit(None, pl.String).alias(t.EVENT_ID))
     events = _with_quantities(_with_types(events, settings))
     events = _with_amounts(_with_returns(events, settings))
@@ -53,7 +53,7 @@ def typed_rows(block: Block, columns: dict[str, str], time_zone: str) -> pl.Data
 
 
 def _writable(raw: pl.DataFrame) -> pl.DataFrame:
-    """Values that JSON has: it has neither bytes, also within lists, nor times that no calendar has."""
+    """Values that JSON can hold: no bytes, not even within lists, and no times outside the calendar."""
     return pl.DataFrame([_as_plain(column) for column in raw])
 
 
@@ -66,7 +66,7 @@ def _as_plain(column: pl.Series) -> pl.Series:
 
 
 def _without_line_breaks(value: pl.Series, problem: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Refuse ids of several lines: a quotation mark without its partner has made one value of all up to the next."""
+    """Refuse ids of several lines: an unmatched quotation mark has merged everything up to the next one."""
     is_broken = value.str.contains("\n", literal=True).fill_null(value=False)
     if not is_broken.any():
         return value, problem
@@ -85,13 +85,13 @@ def _with_types(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
 
 
 def _with_quantities(events: pl.DataFrame) -> pl.DataFrame:
-    """Pieces where the shop leaves them unsaid; a purchase or return whose own cell is empty stays null."""
+    """Fill in quantities that the shop does not give; an empty cell of a purchase or return stays null."""
     pieces = pl.when(pl.col(t.EVENT_TYPE).is_in(_ONE_PIECE)).then(1).otherwise(0)
     return _filled(events, t.QUANTITY, pieces, ~_needs_value())
 
 
 def _with_returns(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
-    """Cancelled orders and negative quantities as returns; their pieces, amounts and discounts become positive."""
+    """Cancelled orders and negative quantities as returns; their quantities, amounts and discounts become positive."""
     signs = []
     if settings.negative_quantity == "return":
         signs.append(pl.col(t.QUANTITY) < 0)
@@ -109,7 +109,7 @@ def _with_returns(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
 
 
 def _with_amounts(events: pl.DataFrame) -> pl.DataFrame:
-    """Money where the shop leaves it unsaid: pieces times price, else nothing; an empty cell of a sale stays null."""
+    """Fill in absent money (quantity times price, else 0) and `RECORDED_AT`; an empty amount of a sale stays null."""
     if t.PRICE in events.columns:
         money = (pl.col(t.PRICE) * pl.col(t.QUANTITY)).round(6)
         amount = pl.when(_needs_value()).then(money).otherwise(0.0)
@@ -120,7 +120,7 @@ def _with_amounts(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_users(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
-    """Rows of nobody known get an id of their order, visit or content, when they are kept; see decision 8."""
+    """Anonymous rows, if kept, get an id from their order, visit or content; see decision 8."""
     if t.PROBLEM not in events.columns:
         events = events.with_columns(pl.lit(None, pl.String).alias(t.PROBLEM))
     if events.select(t.is_anonymous().any()).item():
@@ -142,9 +142,9 @@ def _needs_value() -> pl.Expr:
 
 
 def _filled(events: pl.DataFrame, name: str, value: pl.Expr, condition: pl.Expr) -> pl.DataFrame:
-    """A column whose absent values are `value`: everywhere when there is no column, else where `condition` holds.
+    """Fill a column with `value`: everywhere when it is absent, else its nulls where `condition` holds.
 
-    A value that did not fit stays null.
+    Nulls of rows with a problem stay.
     """
     if name not in events.columns:
         return events.with_columns(value.alias(name))

@@ -17,7 +17,7 @@ from everstay.sources.columns import nearest
 _EXAMPLE = "postgresql://user:password@host:5432/shop or mysql://user:password@host:3306/shop"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _CONNECT_SECONDS = 10
-_PANIC = "PanicException"  # how ConnectorX says that it does not know a type or value; no exception it exports
+_PANIC = "PanicException"  # raised by ConnectorX for types or values it does not know, but not exported
 _CAST = "a column of a type that cannot be read has to be cast: name a SELECT instead of the table"
 _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
@@ -51,7 +51,7 @@ class Database:
             return list(connection.execute(_as_it_is(f"SELECT * FROM {relation} WHERE 1 = 0")).keys())
 
     def relation(self, events: str, key: str) -> str:
-        """What a table's name or a SELECT is after FROM.
+        """The FROM expression for a table's name or a SELECT.
 
         Args:
             events: for example `orders`, `shop.orders` or `SELECT ... FROM orders`.
@@ -73,12 +73,12 @@ class Database:
         return ".".join(self.quoted(part) for part in (*schema, table))
 
     def quoted(self, name: str) -> str:
-        """A name as the database's SQL writes it, whatever its letters."""
+        """A name, quoted for the database's SQL."""
         return str(self._engine.dialect.identifier_preparer.quote_identifier(name))
 
     @contextmanager
     def _explained(self, what: str = "refuses a query", advice: str = "") -> Iterator[None]:
-        """Turn what the driver says into words for a person."""
+        """Turn the driver's errors into messages for a person."""
         try:
             yield
         except sa.exc.SQLAlchemyError as error:
@@ -86,7 +86,7 @@ class Database:
 
 
 def read_rows(query: str, origin: str) -> pl.DataFrame:
-    """All rows of a query, by Arrow.
+    """All rows of a query, via Arrow.
 
     Raises:
         SourceError: the database does not answer, or refuses the query.

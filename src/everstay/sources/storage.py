@@ -28,8 +28,8 @@ class FoundFile:
 
     Attributes:
         name: path or URI.
-        stamp: size and times of change. Another content has another one, but in S3 not always where it came within a
-            second, for it tells times in seconds.
+        stamp: size and modification times. It differs when the content does, except in S3 for changes within a second,
+            the resolution of its times.
     """
 
     name: str
@@ -70,12 +70,12 @@ def format_of(name: str) -> str:
 
 
 def open_file(name: str) -> pa.NativeFile:
-    """Open a file for reading at any place, its bytes as they are."""
+    """Open a file for random access, without decompression."""
     return _file_system().open_input_file(_object(name)) if is_remote(name) else pa.OSFile(name)
 
 
 def open_stream(name: str) -> pa.NativeFile:
-    """Open a file for reading from its beginning, decompressed as its name says; a cut shows as an `OSError`."""
+    """Open a file for sequential reading, decompressed as its name says; a truncated one raises an `OSError`."""
     codec = _CODECS.get(PurePosixPath(name.lower()).suffix)
     file = open_file(name)
     return file if codec is None else pa.CompressedInputStream(file, codec)
@@ -89,7 +89,7 @@ def is_empty(name: str) -> bool:
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn what Arrow says about a file into words for its owner."""
+    """Turn Arrow's errors about a file into messages for its owner."""
     try:
         yield
     except PermissionError:
@@ -119,7 +119,7 @@ def _local_files(pattern: str, key: str) -> list[FoundFile]:
 
 
 def _stamp(told: os.stat_result) -> str:
-    """With the time at which the inode changed, which a copy that keeps the other one does not keep."""
+    """Includes the inode's change time, which a copy that preserves the modification time does not preserve."""
     return f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
 
 
@@ -130,7 +130,7 @@ def _file_system() -> pa.fs.S3FileSystem:
 
 @lru_cache
 def _client(endpoint: str | None) -> pa.fs.S3FileSystem:
-    """One client a process; only an endpoint that is not Amazon's has to be told."""
+    """One client per process; only an endpoint that is not Amazon's has to be given."""
     return pa.fs.S3FileSystem(endpoint_override=endpoint)
 
 

@@ -25,7 +25,7 @@ def find_files(pattern: str, key: str) -> list[FoundFile]:
         key: where the pattern was set, for the message.
 
     Raises:
-        SourceError: nothing matches, or a match is of no kind that can be read.
+        SourceError: nothing matches, or a match is of a kind that cannot be read.
     """
     files = storage.find_files(pattern, key)
     for file in files:
@@ -42,7 +42,7 @@ def read_header(name: str) -> Header:
     """Read the names of the columns, and make sure that there are rows.
 
     Raises:
-        SourceError: the file is empty, has no rows, two columns of one name, or is cut off so that this shows already.
+        SourceError: the file is empty, has no rows, two columns of one name, or is visibly cut off already.
     """
     with explained(name):
         header = Header([], has_rows=False) if storage.is_empty(name) else _READERS[format_of(name)].read_header(name)

@@ -1,4 +1,4 @@
-"""One foreign column as ours: the values that fit our dtype, and words for each one that does not."""
+"""One foreign column as ours: the values that fit our dtype, and a message for each one that does not."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from everstay import tables as t
 from everstay.blanks import is_blank
 
 IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
-"""Columns that name something: a number in one is a name, however it is written."""
+"""Id columns: a number in one is an identifier, however it is written."""
 
 _SHOWN_CHARACTERS = 80
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
@@ -17,7 +17,7 @@ _FIRST_SECOND, _END_SECOND = 100_000_000, 4_200_000_000  # 1973 to 2103: the ran
 _FIRST_TIME, _LAST_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _FIRST_DAY, _LAST_DAY = ((day - datetime(1970, 1, 1, tzinfo=UTC)).days for day in (_FIRST_TIME, _LAST_TIME))
 _UNITS_PER_DAY = {"days": 1, "ms": 86_400_000, "us": 86_400_000_000}
-_FOUR_DIGITS = datetime(1000, 1, 1, tzinfo=UTC)  # from here on a year has them
+_FOUR_DIGITS = datetime(1000, 1, 1, tzinfo=UTC)  # from here on years have four digits
 _UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 _DAY_FORMAT = "%Y-%m-%d"
 _NAIVE_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", _DAY_FORMAT)
@@ -27,8 +27,8 @@ _ZONED_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z")
 def read_column(raw: pl.Series, name: str, time_zone: str) -> tuple[pl.Series, pl.Series]:
     """Turn a column of any dtype into ours.
 
-    A null or blank value is null and no problem here. Times without a zone are in `time_zone`; of the hour that the
-    clocks repeat in autumn the first is meant, and the hour that they skip in spring is no time. Whole numbers as
+    A null or blank value is null and no problem here. Times without a zone are in `time_zone`; the hour that clocks
+    repeat in autumn is read as its first occurrence, and the hour that they skip in spring is no time. Whole numbers as
     times are days (`20170131`) or seconds, milli-, micro- or nanoseconds since 1970, told apart by their size.
 
     Args:
@@ -53,7 +53,7 @@ def read_column(raw: pl.Series, name: str, time_zone: str) -> tuple[pl.Series, p
         blank = is_blank(raw)
         raw = pl.select(pl.when(~blank).then(raw)).to_series() if blank.any() else raw
     elif raw.dtype.is_float():
-        raw = raw.fill_nan(None)  # pandas' way to write that there is no value
+        raw = raw.fill_nan(None)  # how pandas writes a missing value
     shown = printable(raw)
     if shown.dtype != raw.dtype:
         raw = pl.select(pl.when(is_in_calendar(raw)).then(raw)).to_series()
@@ -63,12 +63,12 @@ def read_column(raw: pl.Series, name: str, time_zone: str) -> tuple[pl.Series, p
 
 
 def printable(raw: pl.Series) -> pl.Series:
-    """Values (n,) of any dtype; days and times as numbers where one is in no calendar, as a database's "for ever"."""
+    """Values (n,) of any dtype; dates and times as numbers if any is outside the calendar (a database's `infinity`)."""
     return raw if is_in_calendar(raw).all() else raw.to_physical()
 
 
 def is_in_calendar(raw: pl.Series) -> pl.Series:
-    """Whether each value (n,) is no time outside the years 1 to 9999, for which Polars has no words; null for null."""
+    """Whether each value (n,) is not a time outside the years 1 to 9999, which Polars cannot print; null for null."""
     unit = raw.dtype.time_unit if isinstance(raw.dtype, pl.Datetime) else "days" if raw.dtype == pl.Date else ""
     if unit not in _UNITS_PER_DAY:  # 64 bits of nanoseconds are 1677 to 2262
         return pl.Series([True]).new_from_index(0, len(raw))
@@ -82,7 +82,7 @@ def _dtype(name: str) -> pl.DataType | type[pl.DataType]:
 
 
 def _conversion(name: str, time_zone: str) -> tuple[Callable[[pl.Series], pl.Series], str]:
-    """The function that converts a column, and what its values should have been."""
+    """The function that converts a column, and words for what its values should be."""
     dtype = _dtype(name)
     if dtype == t.TIME:
         return lambda raw: _datable(_times(raw, time_zone)), f"a time in {time_zone} (write 2017-01-31 18:05:00)"
@@ -109,7 +109,7 @@ def _problems(raw: pl.Series, value: pl.Series, before: str, after: str) -> pl.S
 
 
 def _ids(raw: pl.Series) -> pl.Series:
-    """Text in which a whole number has no fraction either: `17850.0` in a CSV is who `17850` is in another file."""
+    """Text with the `.0` of whole numbers removed: `17850.0` in a CSV is the id `17850` of another file."""
     text = _texts(raw)
     if raw.dtype == pl.String and text.str.ends_with(".0").any():
         return text.str.replace(r"^(-?\d+)\.0$", "$1")
@@ -117,7 +117,7 @@ def _ids(raw: pl.Series) -> pl.Series:
 
 
 def _texts(raw: pl.Series) -> pl.Series:
-    """Text as it is; whole floats and decimals without their fraction, for pandas makes floats of ids with gaps."""
+    """Text as it is; whole floats and decimals without their fraction, as pandas makes floats of ids with nulls."""
     text = raw.cast(pl.String)
     if not (raw.dtype.is_float() or raw.dtype.is_decimal()):
         return text
@@ -146,7 +146,7 @@ def _booleans(raw: pl.Series) -> pl.Series:
 
 
 def _datable(times: pl.Series) -> pl.Series:
-    """Times that a calendar has: a database's `infinity` is none."""
+    """Times within the calendar; others, such as a database's `infinity`, become null."""
     is_datable = times.is_between(_FIRST_TIME, _LAST_TIME)
     return times if is_datable.all() else pl.select(pl.when(is_datable).then(times)).to_series()
 
@@ -166,7 +166,7 @@ def _times(raw: pl.Series, time_zone: str) -> pl.Series:
 
 
 def _readings(raw: pl.Series, time_zone: str) -> Iterator[pl.Series]:
-    """Read written times one way after another, the usual ones first; the caller stops when all are read."""
+    """Parse times in one format after another, the usual ones first; the caller stops when all are parsed."""
     text = raw.str.strip_chars().str.replace(r"^(\d{4}-\d\d?-\d\d?)[Tt]", "$1 ")
     for format_ in _NAIVE_FORMATS:
         in_utc = _days_in_utc if format_ == _DAY_FORMAT else _in_utc
@@ -179,7 +179,7 @@ def _readings(raw: pl.Series, time_zone: str) -> Iterator[pl.Series]:
 
 
 def _times_of_numbers(number: pl.Series, time_zone: str) -> pl.Series:
-    """Whole numbers as days, or as time since 1970 where that is a moment from 1973 to 2103; others are no time."""
+    """Whole numbers as days, or as time since 1970 where that is a moment from 1973 to 2103; others become null."""
     microseconds = pl.coalesce(
         pl.when((number >= _FIRST_SECOND * units) & (number < _END_SECOND * units)).then(
             number * (1_000_000 // units) if units <= 1_000_000 else number // (units // 1_000_000)
@@ -193,7 +193,7 @@ def _times_of_numbers(number: pl.Series, time_zone: str) -> pl.Series:
 
 
 def _days_in_utc(midnights: pl.Series, time_zone: str) -> pl.Series:
-    """The first moments of days: an hour later where clocks skip the first one, as they did in São Paulo."""
+    """The first moments of days: an hour later where clocks skip midnight, as they did in São Paulo."""
     first = _in_utc(midnights, time_zone)
     return first.zip_with(first.is_not_null(), _in_utc(midnights + timedelta(hours=1), time_zone))
 

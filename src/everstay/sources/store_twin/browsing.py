@@ -65,8 +65,8 @@ def browse(
 ) -> list[pl.DataFrame]:
     """Events before the checkout; ids are still indices and times microseconds.
 
-    A view of everything that is looked at, clicks on some of it, carts of what is bought and of a little more, and a
-    search for the kind of the first item, with which some visits begin.
+    Views of everything looked at, clicks on some of it, carts of what is bought and of a little more, and, at the start
+    of some visits, a search for the kind of the first item.
     """
     rng = generator(settings, Stream.BROWSING, block)
     seen = visits.events(looks.visit, t.VIEW, looks.at).with_columns(pl.Series(t.ITEM_ID, looks.item))

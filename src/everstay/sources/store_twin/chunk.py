@@ -23,7 +23,7 @@ class StoreTwinChunk:
 
     @property
     def origin(self) -> str:
-        """The name shown to people where other sources have a file's."""
+        """The name shown to people in place of a file's."""
         return f"store-twin-{self.block + 1:04d}"
 
     def read(self) -> Iterator[pl.DataFrame]:

@@ -70,7 +70,7 @@ def simulate_events(settings: StoreTwinSource, block: int) -> tuple[pl.DataFrame
 
 
 def _lateness(rng: np.random.Generator, count: int) -> IntArray:
-    """(count,) microseconds until the log knows an event: seconds, or for a few of them hours."""
+    """(count,) microseconds until an event is recorded: seconds, or for a few of them hours."""
     soon = rng.exponential(_MEAN_LATENESS, count)
     late = rng.uniform(*_LATE_HOURS, count) * DAY / 24
     return np.where(rng.random(count) < _LATE_SHARE, late, soon).astype(np.int64)

@@ -13,7 +13,7 @@ from everstay.sources.store_twin.users import DAY, UserBlock, campaign_days
 from everstay.sources.store_twin.visits import first_within
 
 WHOLE_RETURN_SHARE = 0.02
-"""Of the orders, those that are returned wholly; they are no net purchase."""
+"""Share of the orders that are wholly returned; they are no net purchases."""
 
 _PARTIAL_RETURN_SHARE = 0.05
 _RETURN_DAYS = (1, 14)

@@ -11,7 +11,7 @@ from everstay.sources.store_twin.users import DAY, UserBlock
 from everstay.sources.store_twin.visits import Visits, first_within
 
 TRANSITION_SHARE = 0.3
-"""Of the lines, those whose item follows from the line before; the rest repeats an earlier order or is fresh."""
+"""Share of the lines whose item follows from the line before; the rest repeat an earlier order or are fresh."""
 
 _MEAN_FURTHER_LINES = 1.4
 _MAX_LINES = 8

@@ -20,7 +20,7 @@ BLOCK_USERS = 250
 
 
 class Stream(IntEnum):
-    """What the numbers are drawn for. A stream of its own keeps the others the same when one is changed."""
+    """What the numbers are drawn for. Separate streams, so that changing one leaves the others as they are."""
 
     CATALOGUE = 0
     USERS = 1

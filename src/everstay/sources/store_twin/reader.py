@@ -1,4 +1,4 @@
-"""What the best reader of the store twin's log foretells, who guesses each user's rate and hazard from the visits."""
+"""The best possible prediction from the store twin's log: each user's rate and hazard are inferred from the visits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from everstay.sources.store_twin.users import HAZARD_SHAPE, MEAN_LEAVE_HAZARD, M
 _RATES, _HAZARDS = 24, 12  # twice as many change the reader's ROC-AUC by less than .0002
 
 Foretell = Callable[[Intensity, FloatArray], FloatArray]
-"""Intensities of users, and how probably each is still active, to what is foretold of them."""
+"""Intensities of users, and each one's probability of still being active, to what is predicted for them."""
 
 
 def read_visits(
@@ -25,16 +25,16 @@ def read_visits(
     day: int,
     foretell: Foretell,
 ) -> FloatArray:
-    """Mean of what is foretold with every rate and hazard, weighed by how likely they make the user's visits: (users,).
+    """Mean prediction over a grid of rates and hazards, weighted by the likelihood of the user's visits: (users,).
 
-    Weighed are the middles of equally likely ranges of what users are drawn from, which the reader knows, as well as
-    season, campaigns and what coupons do to each user. Not known are the user's own rate and hazard.
+    The grid holds the medians of equally likely ranges of the distributions that users are drawn from. The reader knows
+    these, the season, the campaigns and what coupons do to each user, but not the user's own rate and hazard.
 
     Args:
-        users: (users,) whose `rate` and `hazard` are taken out again.
+        users: (users,) whose `rate` and `hazard` are divided out again.
         intensity: of the same users.
         visit_count: (users,) visits before `day`.
-        last_visit_day: (users,) of them; -1: none.
+        last_visit_day: (users,) day of the last one; -1: none.
         day: the as-of, in days since the clock's start.
         foretell: intensities and (users,) probability of being active -> (users,) probability.
     """
@@ -64,5 +64,5 @@ def read_visits(
 
 
 def _middles(shape: float, mean: float, count: int) -> FloatArray:
-    """Middles (count,) of equally likely ranges of a gamma distribution."""
+    """Medians (count,) of equally likely ranges of a gamma distribution."""
     return np.asarray(gamma.ppf((np.arange(count) + 0.5) / count, shape, scale=mean / shape))

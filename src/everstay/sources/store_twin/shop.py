@@ -34,7 +34,7 @@ class StoreTwin:
         return open_chunks(self.settings)
 
     def deliveries(self) -> Mapping[str, str]:
-        """None: whether it has changed is told by reading it."""
+        """None: whether the data changed is only known by reading it."""
         return {}
 
     def items(self) -> pl.DataFrame:
@@ -42,7 +42,7 @@ class StoreTwin:
         return draw_catalogue(self.settings).frame()
 
     def users(self) -> pl.DataFrame:
-        """What users declared, also those who never did anything; conforms to `tables.USERS`."""
+        """What users declared, including those without any event; conforms to `tables.USERS`."""
         return pl.concat([shop_users(self.settings, block).frame() for block in range(block_count(self.settings))])
 
     def treatments(self) -> pl.DataFrame:

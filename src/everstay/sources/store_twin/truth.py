@@ -76,9 +76,9 @@ class StoreTruth:
         return self._churn(as_of, gap_days, horizon_days, self._was_active)
 
     def visible_churn_probability(self, as_of: datetime, *, horizon_days: int, gap_days: int = 0) -> pl.DataFrame:
-        """The same, when it is not known whether the user has left, but only when each visit before the as-of was.
+        """The same, given only the times of the visits before the as-of, not whether the user has left.
 
-        The user's parameters and the campaigns are still known, which no log tells.
+        The user's parameters and the campaigns are still known, which no log reveals.
 
         Returns:
             `USER_ID`, `CHURN_PROBABILITY`.
@@ -89,7 +89,7 @@ class StoreTruth:
         return self._churn(as_of, gap_days, horizon_days, self._seems_active)
 
     def readable_churn_probability(self, as_of: datetime, *, horizon_days: int, gap_days: int = 0) -> pl.DataFrame:
-        """The same, when each user's rate and hazard are not known either, but must be guessed from the visits.
+        """The same, but each user's rate and hazard are unknown too and inferred from the visits.
 
         How users are drawn, the season, the campaigns (also those to come) and what coupons do to each user are known.
         No model that learns from the log is better on average (opened messages, which this leaves out, tell a little

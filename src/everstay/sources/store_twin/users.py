@@ -135,7 +135,7 @@ def campaign_ids(count: int) -> pl.Series:
 
 
 def shop_users(settings: StoreTwinSource, block: int) -> UserBlock:
-    """The users of a block that belong to the shop: all but in the last block."""
+    """The users of a block that belong to the shop: all, except in the last block."""
     return draw_users(settings, block).head(settings.users - block * BLOCK_USERS)
 
 
