@@ -1,9 +1,9 @@
-"""Aggregates of a whole table, merged from those of its parts: what expectations of the table level are about.
+"""Aggregates of a whole table, merged from those of its parts, for table-level expectations.
 
-Sums, lowest and highest values and sets of days merge exactly. Keys that several parts hold are counted on a sample:
-every part hands over its smallest key hashes, and only hashes up to the smallest bound of a cut-off part are compared.
-The same key has the same hash in every part, so the sample is one of keys, not of rows; it is all keys of a table of up
-to `KEY_SAMPLE` rows in even parts, and finds a doubled delivery, though not each single key, of a larger one.
+Sums, minima, maxima and sets of days merge exactly. Keys that several parts hold are counted on a sample: every part
+returns its smallest key hashes, and only hashes up to the smallest bound of a cut-off part are compared. The same key
+has the same hash in every part, so keys are sampled, not rows. The sample has all keys of a table of up to `KEY_SAMPLE`
+rows in even parts; in a larger one it finds a delivery loaded twice, though not every single duplicate key.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from everstay.validation.recipes import ROWS_OF_USER, recipe_of
 from everstay.validation.runs import count_by_run
 
 KEY_SAMPLE = 1 << 21
-"""Key hashes that all parts together hand over at most, 16 MB, however many parts there are."""
+"""Most key hashes that all parts together return, 16 MB, however many parts there are."""
 
 _LEAST_SAMPLE = 1 << 10  # of a part
 
@@ -32,7 +32,7 @@ class PartAggregates:
 
     Attributes:
         values: one row; a column for each sum, lowest, highest and distinct of the recipe.
-        key_hashes: the smallest different hashes of its keys, ascending.
+        key_hashes: the smallest distinct hashes of its keys, ascending.
         are_cut_off: whether there are more.
     """
 
@@ -42,13 +42,13 @@ class PartAggregates:
 
 
 def aggregate_names(table: t.Table) -> tuple[str, ...]:
-    """What an expectation of the table level may be about."""
+    """The names that a table-level expectation may use."""
     recipe = recipe_of(table)
     return (KEYS_IN_SEVERAL_PARTS, *recipe.sums, *recipe.lowest, *recipe.highest, *recipe.derived)
 
 
 def aggregate_part(table: t.Table, part: pl.DataFrame, parts: int) -> PartAggregates:
-    """Aggregate the rows of one part of so many `parts`."""
+    """Aggregate the rows of one of `parts` parts."""
     recipe = recipe_of(table)
     named = {
         **recipe.sums,

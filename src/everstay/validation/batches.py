@@ -9,8 +9,8 @@ import polars.selectors as cs
 def to_batch(frame: pl.DataFrame) -> Any:
     """Convert to a pandas frame whose row index is the row number.
 
-    Its range checks are vectorised for 64-bit numbers and zoned times only, so every number becomes one: whole numbers
-    with gaps become floats (exact up to 2**53), and what is missing or not a number is missing. A list becomes its
+    Great Expectations' range checks are vectorised for 64-bit numbers and zoned times only, so numbers become 64-bit:
+    integers with nulls become floats (exact up to 2**53), and both null and NaN become missing. A list becomes its
     elements as one text; times keep their zone.
     """
     with_gaps = [name for name in frame.select(cs.integer()).columns if frame[name].null_count()]

@@ -1,4 +1,4 @@
-"""What made an expectation of the table level fail: an aggregate has no row, but there are rows behind it."""
+"""What made a table-level expectation fail: the figures and rows behind an aggregate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -31,7 +31,7 @@ def find_causes(
     parts: Sequence[int],
     scheduler: str,
 ) -> tuple[str, ...]:
-    """Say which other figures and which few rows are behind a value of `column` that is not as expected.
+    """Describe the other figures and a few of the rows behind an unexpected value of `column`.
 
     Args:
         table: what was validated.
@@ -39,7 +39,7 @@ def find_causes(
         aggregates: the one merged row.
         shared: hashes of keys that several parts hold.
         read: gives one part's rows, in a worker.
-        parts: numbers of all parts; they are read once more where rows are looked for.
+        parts: numbers of all parts; they are read again if rows are needed.
         scheduler: address from `partitions.open_cluster`.
     """
     row = aggregates.row(0, named=True)

@@ -1,8 +1,8 @@
-"""Classes of rows that an expectation cannot tell apart, for the types of expectation whose verdict has few.
+"""Classes of rows that an expectation cannot tell apart, for those types of expectation that have few.
 
-The verdict about a row depends only on the values of the columns looked at, and of those values only on a little: on
-which side of a bound, in the set or not, missing or not. `judging` lets Great Expectations judge rows of each class.
-Classes are as fine as any argument could need (a value at a bound has its own, be the bound strict or not). An
+The verdict on a row depends only on a few properties of the values it looks at: on which side of a bound, in the set or
+not, missing or not. `judging` lets Great Expectations judge a few rows of each class.
+Classes are as fine as any argument could need (a value at a bound has its own, whether the bound is strict or not). An
 expectation whose type, argument or column type is not known here has no classes and is evaluated row by row.
 """
 
@@ -24,16 +24,16 @@ _MISSING = "missing"
 _REST = "rest"
 _ELSEWHERE = "beyond the row condition"
 _IN_SET = "expect_column_values_to_be_in_set"
-_EXACT = 2**53  # bounds below it divide whole numbers alike before and after they became floats
+_EXACT = 2**53  # bounds below it split integers the same way before and after conversion to floats
 
 
 @dataclass(frozen=True)
 class RowClass:
-    """Rows alike to one expectation.
+    """Rows that are equivalent to one expectation.
 
     Attributes:
         name: unique among the classes of the expectation.
-        is_member: whether a row belongs, from its facts; null is no. Every row belongs to exactly one class.
+        is_member: whether a row belongs, from its facts; null means no. Every row belongs to exactly one class.
         applies: whether the expectation is about such rows.
     """
 
@@ -43,7 +43,7 @@ class RowClass:
 
 
 def split_rows(expectation: Expectation, facts: Facts) -> tuple[RowClass, ...]:
-    """Give the classes of an expectation, made of `facts`; none when they are not known."""
+    """The classes of an expectation, defined by `facts`; empty when they are not known."""
     split, known = _TYPES.get(expectation.config["type"], (None, set()))
     arguments = expectation.config["kwargs"]
     condition = arguments.get("row_condition")
@@ -61,7 +61,7 @@ def split_rows(expectation: Expectation, facts: Facts) -> tuple[RowClass, ...]:
 
 
 def code_words(frame: pl.DataFrame, expectations: Iterable[Expectation]) -> pl.DataFrame:
-    """Code the texts that expectations compare with words: each further comparison then is one of small numbers."""
+    """Dictionary-encode the texts that expectations compare with words, so that comparisons are of small integers."""
     compared = {
         name
         for one in expectations
@@ -99,7 +99,7 @@ def _bound(end: Any, dtype: pl.DataType) -> Any:
             moment = datetime.fromisoformat(end)
         except ValueError:
             return None
-        # Great Expectations' own parser reads this spelling alike, and others maybe as another time.
+        # Great Expectations' own parser reads this spelling the same way; others it may read as another time.
         return moment if moment.isoformat() == end and moment.tzinfo is not None else None
     if isinstance(end, bool) or not isinstance(end, int | float):
         return None
@@ -111,7 +111,7 @@ def _bound(end: Any, dtype: pl.DataType) -> Any:
 
 
 def _in_set(arguments: Arguments, facts: Facts) -> Masks:
-    """The usual text is in the set: comparing with each word is fast, and row conditions share the facts."""
+    """Most texts are in the set: comparing with each word is fast, and row conditions share the facts."""
     column, words = arguments["column"], arguments["value_set"]
     if not facts.holds_text(column) or not _are_words(words) or len(words) > FEW_WORDS:
         return _not_in_set(arguments, facts)

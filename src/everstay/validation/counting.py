@@ -15,7 +15,7 @@ from everstay.validation.facts import Facts
 _FIRST_LOOK = 4_096  # rows; most classes that occur do so early, and counting is cheaper than finding
 
 Place: TypeAlias = tuple[int, str]
-"""Number of an expectation of rows, and name of a class."""
+"""Number of a row-level expectation, and name of a class."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ClassCounts:
     Attributes:
         expectations: numbers of those that have classes.
         counts: rows of the class.
-        applies: the number of an expectation and name of a class that it is about.
+        applies: the places whose class the expectation applies to.
         kept: where in `rows` its first `MAX_EXAMPLES` are, in order.
         rows: kept rows, in order.
     """
@@ -50,7 +50,7 @@ def count_classes(frame: pl.DataFrame, classes: Mapping[int, Sequence[RowClass]]
 
 
 def _count_each(known: pl.DataFrame, classes: Mapping[int, Sequence[RowClass]]) -> dict[Place, int]:
-    """Count all classes; each row has one, so the last of a split is what the others leave."""
+    """Count all classes; each row has exactly one, so the last of a split is the remainder."""
     firsts = {(number, one.name): one.is_member.sum() for number, split in classes.items() for one in split[:-1]}
     counts = _select(known, firsts)
     for number, split in classes.items():
@@ -98,7 +98,7 @@ def _find_first(
 
 
 def _select(frame: pl.DataFrame, expressions: Mapping[Place, pl.Expr]) -> dict[Place, Any]:
-    """One value an expression."""
+    """One value per expression."""
     if not expressions:
         return {}
     named = {str(number): expression for number, expression in enumerate(expressions.values())}

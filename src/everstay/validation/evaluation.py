@@ -33,7 +33,7 @@ class Tally:
     """What one expectation found in one frame, or in several.
 
     Attributes:
-        rows: those it applies to; a missing value is none unless it is what is expected not to be.
+        rows: those it applies to; missing values do not count, unless the expectation is about missing values.
         unexpected: those that are not as expected.
         examples: a few of them in words.
     """
@@ -71,8 +71,8 @@ def evaluate(
         file: the suite's, for messages.
 
     Raises:
-        SettingsError: Great Expectations does not know an expectation, or cannot evaluate it on these columns, or
-            it is none that counts rows.
+        SettingsError: Great Expectations does not know an expectation, or cannot evaluate it on these columns, or it
+            does not count rows.
     """
     return tuple(
         Tally(
@@ -114,7 +114,7 @@ def _run(
 
 
 def _build(expectation: Expectation, number: int, file: str) -> Any:
-    """Make Great Expectations' object here, for a suite made of dictionaries drops what it does not know."""
+    """Build Great Expectations' object here, as a suite built from dictionaries drops what it does not know."""
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     try:
@@ -156,7 +156,7 @@ def _exception_message(information: dict[str, Any]) -> str:
 
 
 def describe_rows(rows: pl.DataFrame, columns: Sequence[str], key: Sequence[str]) -> tuple[str, ...]:
-    """Say for each row what is in `columns`, and which row it is.
+    """Describe each row by its values in `columns` and its key.
 
     >>> describe_rows(pl.DataFrame({"quantity": [-3, None], "event_id": ["e1", "e2"]}), ["quantity"], ["event_id"])
     ('quantity = -3 where event_id = e1', 'quantity is missing where event_id = e2')

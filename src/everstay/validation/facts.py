@@ -1,4 +1,4 @@
-"""Yes-or-no facts about rows that classes are made of, each computed once however many expectations share it."""
+"""Boolean facts about rows that define classes; each is computed once, however many expectations share it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,10 +8,10 @@ import polars as pl
 from everstay.validation.batches import as_text
 
 FEW_WORDS = 16
-"""As many comparisons, which are of codes or shared, are faster than a look-up of texts."""
+"""Up to this many comparisons, which are of codes or shared, are faster than a look-up of texts."""
 
 SMALL_NUMBERS = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Float32, pl.Float64)
-"""Types whose values keep their order as 64-bit floats, which a batch with gaps makes of them."""
+"""Types whose values keep their order as 64-bit floats, which they become in a batch with nulls."""
 
 
 class Facts:
@@ -30,7 +30,7 @@ class Facts:
         return frame.lazy().select(**self._named).collect()
 
     def is_missing(self, column: str) -> pl.Expr:
-        """A null, or not a number; never null itself."""
+        """Whether a value is null or NaN; never null itself."""
         value = pl.col(column)
         missing = value.is_null()
         if self.schema[column].is_float():
@@ -38,11 +38,11 @@ class Facts:
         return self._name(f"{column} is missing", missing)
 
     def equals(self, column: str, word: str) -> pl.Expr:
-        """A text is this one; never null."""
+        """Whether a text is this one; never null."""
         return self._name(f"{column} is {word}", pl.col(column).eq_missing(pl.lit(word)))
 
     def is_in(self, column: str, words: Iterable[str]) -> pl.Expr:
-        """A text, or a list as one, is among these."""
+        """Whether a text, or a list joined to one, is among these."""
         words = sorted(words)
         if isinstance(self.schema[column], pl.Categorical) and 0 < len(words) <= FEW_WORDS:
             fact = pl.any_horizontal(pl.col(column) == word for word in words)  # of codes; no text is made of them
@@ -52,7 +52,7 @@ class Facts:
         return self._name(f"{column} in {words}", fact)
 
     def compare(self, column: str, sign: str, other: Any) -> pl.Expr:
-        """A value is `<`, `==` or `>` a number, a time, or another column of its type (given as an expression)."""
+        """Whether a value is `<`, `==` or `>` a number, a time, or another column of its type (an expression)."""
         value = pl.col(column)
         if self.schema[column].is_numeric():
             value = value.cast(pl.Float64)

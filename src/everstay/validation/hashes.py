@@ -1,4 +1,4 @@
-"""Hashes of rows, equal where the rows are: how doubles are looked for without comparing texts."""
+"""Hashes of rows, equal for equal rows: duplicates are found without comparing texts."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def hash_rows(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
-    """One hash a row of `columns`, the same in every process and part."""
+    """One hash of `columns` per row, the same in every process and part."""
     texts = frame.select(columns).with_columns(cs.categorical().cast(pl.String))  # codes differ between processes
     what = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
     return texts.select(what.hash(seed=0)).to_series()
@@ -24,10 +24,9 @@ def find_doubles(hashes: pl.Series) -> pl.Series:
 
 
 def smallest(hashes: pl.Series, count: int) -> Hashes:
-    """The `count` smallest different hashes, or all when they are fewer, ascending.
+    """The `count` smallest distinct hashes, or all when there are fewer, ascending.
 
-    Hashes are even, so those below a bound are about as many as its share of the range; the bound doubles until they
-    suffice.
+    Hashes are uniform, so the number below a bound is about proportional to it; the bound doubles until they suffice.
     """
     bound = 2 * count * 2**64 // max(1, len(hashes))
     while bound < 2**64:

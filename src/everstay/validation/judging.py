@@ -13,7 +13,7 @@ from everstay.validation.suites import Expectation
 
 
 def count_alike(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> ClassCounts:
-    """Count the rows of `frame` by the classes of those expectations that have some."""
+    """Count the rows of `frame` by the classes of those expectations that have classes."""
     facts = Facts(frame.schema)
     classes = {number: split for number, one in enumerate(expectations) if (split := split_rows(one, facts))}
     return count_classes(frame, classes, facts)
@@ -22,7 +22,7 @@ def count_alike(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> Cla
 def judge_classes(
     counts: ClassCounts, expectations: Sequence[Expectation], key: Sequence[str], file: str
 ) -> tuple[Tally, ...]:
-    """Give what the evaluation of all counted rows would give; nothing where an expectation has no classes.
+    """Give what evaluating all counted rows would give; an empty tally where an expectation has no classes.
 
     Raises:
         SettingsError: as `evaluate`.
@@ -52,7 +52,7 @@ def _unexpected_classes(number: int, counts: ClassCounts, found: Found) -> list[
 
 
 def _check(number: int, bad: Sequence[Place], kept: ClassCounts, found: Found, name: str) -> None:
-    """The kept rows are judged both ways: one by one, and by their classes."""
+    """Check that judging the kept rows one by one gives the same as judging them by class."""
     own: Mapping[Place, int] = {place: count for place, count in kept.counts.items() if place[0] == number}
     rows = sum(count for place, count in own.items() if place in kept.applies)
     unexpected = sum(count for place, count in own.items() if place in bad)

@@ -17,7 +17,7 @@ def write_report(reports: Sequence[ValidationReport], folder: Path) -> Path:
 
     Args:
         reports: at least one.
-        folder: made when it is not there.
+        folder: created if absent.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals["verdict"] = verdict

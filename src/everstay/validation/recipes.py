@@ -1,4 +1,4 @@
-"""What is aggregated of each table, and how: the vocabulary of the expectations of the table level."""
+"""What is aggregated for each table, and how: the vocabulary of table-level expectations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ ROW_COUNT = "row_count"
 SECONDS_PER_DAY = 86_400
 
 ROWS_OF_USER = "rows_of_user"
-"""How many rows a user has: a column with a value for each user, which aggregates may be about as about the table's."""
+"""Rows per user: a column with one value per user, which aggregates may use like the table's own columns."""
 
 Expressions = Mapping[str, pl.Expr]
 

@@ -1,4 +1,4 @@
-"""What validation found: one outcome an expectation, one report a table."""
+"""What validation found: one outcome per expectation, one report per table."""
 
 from dataclasses import dataclass
 from pathlib import Path

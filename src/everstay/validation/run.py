@@ -22,7 +22,7 @@ from everstay.validation.suites import Expectation, Suite, load_suite
 from everstay.validation.uniqueness import evaluate_uniqueness, is_of_uniqueness
 
 BATCH_ROWS = 250_000
-"""Small parts are put together up to this many rows, for each query and each evaluation has a cost before any row."""
+"""Small parts are combined until they have this many rows, as each query and each evaluation has a fixed cost."""
 
 _MAX_GROUP = 4  # parts that one task reads at most, so that a cluster's workers all get some
 
@@ -32,7 +32,7 @@ class Findings:
     """What a worker found in some parts.
 
     Attributes:
-        tallies: one for each expectation of rows; empty where its rows are counted by classes.
+        tallies: one for each row-level expectation; empty where its rows are counted by classes.
         counts: rows by class, not yet judged.
         aggregates: of each part.
     """
@@ -57,7 +57,7 @@ def validate(
 
     Args:
         table: what the rows are.
-        read: gives one part's rows, in a worker; picklable. Columns beyond the table's are left alone.
+        read: gives one part's rows, in a worker; picklable. Columns beyond the table's are ignored.
         parts: numbers of user buckets, or of other parts; at least one.
         scheduler: address from `partitions.open_cluster`.
         expectations: folder of the suites.
@@ -79,7 +79,7 @@ def validate(
         scheduler=scheduler,
     )
     totals = (merge_counts([found.counts for found in findings]), aggregates)
-    # In a worker as well, for this process has no need to import Great Expectations.
+    # In a worker as well, so that this process need not import Great Expectations.
     ((of_classes, of_table),) = map_parts(partial(judge_totals, suite=suite), [totals], scheduler)
     of_rows = iter(_merge_each([*(found.tallies for found in findings), of_classes]))
     of_aggregates = iter(of_table)
@@ -105,7 +105,7 @@ def group_parts(parts: Sequence[int]) -> list[Sequence[int]]:
 
 
 def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], pl.DataFrame], of: int) -> Findings:
-    """Examine the rows of some parts of so many, and aggregate each.
+    """Examine the rows of some of `of` parts, and aggregate each part.
 
     Raises:
         DataRejected: a part lacks a column of the table or of its suite.
@@ -115,7 +115,7 @@ def examine_parts(parts: Sequence[int], *, suite: Suite, read: Callable[[int], p
     batch: list[pl.DataFrame] = []
     needed = list(dict.fromkeys((*suite.table.key, *_looked_at(suite))))
     for part in parts:
-        batch.append(_read_coded(part, suite, read))  # without a name that would keep it until the next one is read
+        batch.append(_read_coded(part, suite, read))  # unnamed, so that it is freed before the next one is read
         aggregates.append(aggregate_part(suite.table, batch[-1], of))
         if part == parts[-1] or sum(map(len, batch)) >= BATCH_ROWS:
             found.append(examine_rows(pl.concat(batch).select(needed), suite))
@@ -168,7 +168,7 @@ def _merge_each(tallies: Sequence[Sequence[Tally]]) -> tuple[Tally, ...]:
 
 
 def _judge_rows(expectation: Expectation, found: Tally) -> ExpectationOutcome:
-    """Apply `mostly` to the total, by Great Expectations' own rule for one batch; no rows are as good as expected."""
+    """Apply `mostly` to the total, by Great Expectations' own rule for one batch; no rows count as a success."""
     success = found.rows == 0 or (found.rows - found.unexpected) / found.rows >= expectation.mostly
     share = found.unexpected / found.rows if found.rows else 0.0
     return _outcome(expectation, success, found.rows, found.unexpected, share, found.examples)
@@ -177,7 +177,7 @@ def _judge_rows(expectation: Expectation, found: Tally) -> ExpectationOutcome:
 def _judge_aggregate(
     expectation: Expectation, found: Tally, aggregates: pl.DataFrame, causes: Callable[[str], tuple[str, ...]]
 ) -> ExpectationOutcome:
-    """Tell the aggregate's value and, when it is not as expected, what is behind it."""
+    """Report the aggregate's value and, when it is not as expected, what is behind it."""
     values = describe_rows(aggregates, expectation.columns, ())
     if found.unexpected:
         values += tuple(cause for column in expectation.columns for cause in causes(column))

@@ -8,7 +8,7 @@ _MOST_DAYS = 1_000_000  # flags for 2,700 years
 
 
 def count_by_run(values: pl.Series) -> pl.Series:
-    """How often each different value occurs, in no order; fast when equal values stand together.
+    """How often each distinct value occurs, in any order; fast when equal values are adjacent.
 
     >>> count_by_run(pl.Series(["b", "b", "a", "b"])).sort().to_list()
     [1, 3]
@@ -20,7 +20,7 @@ def count_by_run(values: pl.Series) -> pl.Series:
 
 
 def distinct_days(times: pl.Series) -> pl.Series:
-    """The UTC days on which some of `times` (microseconds) are.
+    """The distinct UTC days of `times` (microseconds).
 
     >>> from datetime import datetime
     >>> distinct_days(pl.Series([datetime(2024, 1, 3, 23), None, datetime(2024, 1, 1), datetime(2024, 1, 3)])).to_list()

@@ -109,7 +109,7 @@ def _read_expectation(table: t.Table, entry: Any, place: str) -> Expectation:
     is_about_table = meta.get("level") == "table"
     columns = tuple(_named_columns(entry["kwargs"]))
     condition_columns = tuple(_condition_columns(entry["kwargs"].get("row_condition")))
-    if is_about_table or not table.is_open:  # the columns of an open table are known when its rows are
+    if is_about_table or not table.is_open:  # the columns of an open table are only known with its rows
         known = aggregate_names(table) if is_about_table else tuple(table.columns)
         _refuse_unknown((*columns, *condition_columns), known, table, place)
     config = {key: entry[key] for key in ("type", "kwargs", "meta", "severity") if key in entry}

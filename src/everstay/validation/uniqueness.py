@@ -14,7 +14,7 @@ _HASHABLE = (pl.String, pl.Categorical, pl.Int8, pl.Int16, pl.Int32, pl.UInt8, p
 
 
 def is_of_uniqueness(expectation: Expectation, frame: pl.DataFrame) -> bool:
-    """Whether `evaluate_uniqueness` knows it: it is about all rows in which no column is missing."""
+    """Whether `evaluate_uniqueness` supports it: it is about all rows in which no column is missing."""
     arguments = dict(expectation.config["kwargs"])
     arguments.pop("mostly", None)
     shape = {_OF_COLUMN: {"column"}, _OF_COLUMNS: {"column_list", "ignore_row_if"}}.get(expectation.config["type"])
@@ -27,7 +27,7 @@ def is_of_uniqueness(expectation: Expectation, frame: pl.DataFrame) -> bool:
 
 
 def evaluate_uniqueness(frame: pl.DataFrame, expectation: Expectation, key: Sequence[str], file: str) -> Tally:
-    """Give what `evaluate` gives. Rows of one value share a hash, so all rows of a doubled value are suspects."""
+    """Give what `evaluate` gives. Equal values share a hash, so all rows of a duplicated value are suspects."""
     columns = list(expectation.columns)
     present = frame if not any(frame[name].null_count() for name in columns) else frame.drop_nulls(columns)
     hashes = hash_rows(present, columns)
