@@ -1,9 +1,10 @@
 """Everstay keeps an online shop's users: churn, value, recommendation, action and measured outcome.
 
-Importing the package turns off what its parts would report home, and has their threads sleep while they wait for each
-other, unless the environment says otherwise.
-It stands here because each of them decides at its own import, and every import of ours passes through here first.
-For the same reason a command learns here what Ctrl-C means: its own imports take seconds.
+Importing the package turns off its dependencies' telemetry and makes their waiting threads sleep instead of spin,
+unless the environment says otherwise.
+It is done here because each of them reads its variables at its own import, and every import of ours runs this file
+first.
+The Ctrl-C handler of a command is installed here for the same reason: its own imports take seconds.
 """
 
 import os
@@ -17,9 +18,9 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
-_SHARING = {"OMP_WAIT_POLICY": "passive"}  # threads that spin take several times as long where another process is busy
+_SHARING = {"OMP_WAIT_POLICY": "passive"}  # spinning threads are several times slower while another process is busy
 for _name, _value in (_QUIET | _SHARING).items():
     os.environ.setdefault(_name, _value)
 
-if sys.argv[:1] == ["-m"]:  # so Python calls a command `python -m ...` for as long as it looks for its module
+if sys.argv[:1] == ["-m"]:  # what `python -m ...` leaves in argv[0] until it has located its module
     stop_on_interrupt()

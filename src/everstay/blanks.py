@@ -1,14 +1,14 @@
-"""Text in which there is nothing to see."""
+"""Blank text: empty or white space only."""
 
 import polars as pl
 
-_FIRST, _LAST = "!", "\x7f"  # what a text of ASCII begins with unless it is white space
+_FIRST, _LAST = "!", "\x7f"  # range of the ASCII characters that are not white space
 
 
 def is_blank(text: pl.Series) -> pl.Series:
     """Whether each text (n,) is empty or white space only; null where it is null.
 
-    Nearly every text begins with a letter, digit or sign of ASCII, and then no pattern is looked for.
+    Nearly every text begins with a printable ASCII character; when all do, the regular expression is skipped.
 
     >>> is_blank(pl.Series(["a", "", "  ", None])).to_list()
     [False, True, True, None]

@@ -1,4 +1,4 @@
-"""A name of the code that computes something: what was stored by other code is not found, but computed anew."""
+"""A digest of the code that computes something, for cache keys: results of other code are recomputed."""
 
 import hashlib
 import importlib.util
@@ -13,13 +13,13 @@ ROOMS = {
     "churn": ("churn", "event_ids", "features", "lake", "metrics", "tables", "training"),
     "recommender": ("recommender", "event_ids", "features", "lake", "metrics", "tables", "training"),
 }
-"""What is computed, to the rooms whose code decides it."""
+"""Kind of result to the rooms (modules and packages) whose code decides it."""
 
 UNDECIDING = frozenset(
     {"code_version", "errors", "interrupts", "partitions", "recommender_settings", "settings", "settings_mistakes",
      "source_settings", "storage", "tuning", "value_settings"}
 )  # fmt: skip
-"""Rooms that those import and that decide nothing: values of settings are in every key by themselves."""
+"""Rooms that those import but that decide no result: the values of settings are part of every key already."""
 
 _LIBRARIES = (
     "everstay", "implicit", "lightgbm", "numba", "numpy", "polars", "pytorch-lightning", "scikit-learn", "scipy",
@@ -30,10 +30,10 @@ _SOURCES = (".py", ".jinja")
 
 @cache
 def code_version(computed: str) -> str:
-    """Name the source files that decide one of `ROOMS`, and the libraries they stand on: 16 hex digits.
+    """Digest the source files that decide one of `ROOMS` and the versions of the libraries they use: 16 hex digits.
 
-    It is one digest and no number that somebody must remember to raise: an edited comment computes anew as well, which
-    costs minutes, and nothing that was made by other code is ever taken for what the present code makes.
+    A digest rather than a version number that somebody must remember to bump: an edited comment also causes a
+    recomputation, which costs minutes, but a result of other code is never mistaken for one of the present code.
     """
     digest = hashlib.sha256()
     for name in _LIBRARIES:
@@ -45,7 +45,7 @@ def code_version(computed: str) -> str:
 
 
 def source_files(module: str) -> list[tuple[str, Path]]:
-    """The files of a package, of those below it too, or the file of a module, by name; found without an import."""
+    """The files of a package and its subpackages, or the file of a module, by name; found without importing it."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return []

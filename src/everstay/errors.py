@@ -6,7 +6,7 @@ class EverstayError(Exception):
 
 
 class SettingsError(EverstayError):
-    """The settings, of their file or of an `EVERSTAY_*` variable, cannot be used."""
+    """The settings, from their file or an `EVERSTAY_*` variable, are invalid."""
 
 
 class SourceError(EverstayError):

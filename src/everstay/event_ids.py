@@ -1,4 +1,4 @@
-"""Ids of events that the shop gives none: made from the row, the same in every process and every year."""
+"""Ids for events that come without one: made from the row's content, stable across processes and years."""
 
 import base64
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from everstay import tables as t
 
 _HASH_BYTES = 16
-_DIGEST_BYTES = 12  # two of 100 billion events share one with a probability of 6e-8
+_DIGEST_BYTES = 12  # any two of 100 billion events collide with a probability of 6e-8
 _LETTERS = 16  # of 12 bytes in base64, without padding
 _NULL = np.uint64(0x9E3779B97F4A7C15)  # part of the stored ids: never change it
 
 DIGEST = pa.binary(_DIGEST_BYTES)
-"""What an id that was made is to Arrow before it becomes text."""
+"""Arrow type of a made id before it becomes text."""
 
 
 def content_digests(events: pl.DataFrame) -> pa.Array:
@@ -51,7 +51,7 @@ def content_ids(events: pl.DataFrame) -> pl.Series:
 
 
 def with_ids(events: pl.DataFrame) -> pl.DataFrame:
-    """Rows with `EVENT_ID`, which is made where there is none."""
+    """Rows with `EVENT_ID`; ids are made when the column is absent."""
     return events if t.EVENT_ID in events.columns else events.with_columns(content_ids(events))
 
 
@@ -77,7 +77,7 @@ def _words(column: pl.Series) -> NDArray[np.uint64]:
 
 
 def _as_rows(values: NDArray[np.generic], kind: pa.DataType) -> pa.Array:
-    """Rows of an array (n, k) as n values of the same number of bytes, numbers little-endian."""
+    """Rows of an array (n, k) as n Arrow values of equal byte length, numbers little-endian."""
     width = values.shape[1] * values.itemsize
     ends = np.arange(0, len(values) * width + 1, max(width, 1), dtype=np.int64)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(values.astype(values.dtype.newbyteorder("<"), copy=False))]

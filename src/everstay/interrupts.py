@@ -1,4 +1,4 @@
-"""Ctrl-C: a command ends at once and in one line, and with it the processes that it started."""
+"""Ctrl-C: a command and the processes it started end at once, with a one-line message."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from multiprocessing import resource_tracker
 import psutil
 
 STATUS = 128 + signal.SIGINT
-"""What a shell calls a command that an interrupt ended."""
+"""The exit status that a shell reports for an interrupted command."""
 
 _WORDS = "stopped; what was half-done is invisible: run the same command again, and it goes on"
 _STDERR = 2
@@ -20,14 +20,14 @@ _once = threading.Lock()
 
 
 def stop_on_interrupt() -> None:
-    """From now on an interrupt ends this process.
+    """End this process at once on an interrupt, from now on.
 
-    Nothing is unwound. A terminal interrupts the processes that were started too, and libraries then wait for a server
-    or a worker that is gone, for minutes; and whatever a command writes is made so that a kill does no harm at any
-    moment. A thread waits for the signal, because the main one hears of it only when it comes back from compiled code.
+    The stack is not unwound: a terminal interrupts child processes too, and libraries would then wait minutes for a
+    server or worker that is gone; and everything a command writes survives a kill at any moment. A thread waits for the
+    signal, because the main thread handles it only once it returns from compiled code.
     """
     if threading.current_thread() is not threading.main_thread():
-        return  # only there can signals be asked for
+        return  # only the main thread can set signal handlers
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
@@ -36,7 +36,7 @@ def stop_on_interrupt() -> None:
 
 
 def unwind_on_interrupt() -> None:
-    """From now on Ctrl-C and SIGTERM are a KeyboardInterrupt, for a command that ends a server of its own in order."""
+    """Turn Ctrl-C and SIGTERM into KeyboardInterrupt, for a command that shuts down a server of its own."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -44,11 +44,11 @@ def unwind_on_interrupt() -> None:
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes that are started inside the block, or later by threads begun in it, do not hear an interrupt.
+    """Block interrupts for processes started inside the block, or later by threads begun in it.
 
-    Who started them ends them; by themselves they would each answer with a traceback.
+    Their parent ends them; otherwise each would print a traceback.
     """
-    resource_tracker.ensure_running()  # would be started with the first process, and undo what is done here
+    resource_tracker.ensure_running()  # otherwise started with the first process, which would unblock the signal again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -27,15 +27,15 @@ IN_PROCESS = ""
 
 _WORKER = {
     "POLARS_MAX_THREADS": "1",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),  # Dask's own 64 KiB has every array's pages given back and faulted in anew
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),  # Dask's 64 KiB frees every array's pages, to be faulted in again
     "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
-    "DASK_LOGGING__DISTRIBUTED": "error",  # each start and end would be told otherwise
+    "DASK_LOGGING__DISTRIBUTED": "error",  # otherwise each start and end would be logged
 }
 
 
 @contextmanager
 def open_cluster(settings: Dask) -> Iterator[str]:
-    """Give the address of a Dask scheduler for the time of the block.
+    """Yield the address of a Dask scheduler for the duration of the block.
 
     It is the one named in the settings, or a local one with `settings.workers` processes of one thread each that
     listens on 127.0.0.1 only; with no workers it is `IN_PROCESS`.
@@ -67,7 +67,7 @@ def map_parts(
 ) -> list[Result]:
     """Apply a pure, picklable `function` to every part and return the results in the order of `parts`.
 
-    A part whose worker died is computed again, by Dask's own rule at most three times.
+    A part whose worker died is retried at most three times, Dask's default.
 
     Args:
         function: must give the same result when it is run twice.
@@ -77,7 +77,7 @@ def map_parts(
 
     Raises:
         NotReady: no scheduler answers at that address.
-        SettingsError: it is no address.
+        SettingsError: the address is invalid.
         EverstayError: a part killed every worker that tried it.
         Exception: whatever `function` raised, unchanged.
     """
@@ -85,7 +85,7 @@ def map_parts(
         return [function(part) for part in parts]
     try:
         client = _Client(scheduler, timeout=connect_seconds, set_as_default=False)
-    except (ValueError, TypeError) as error:  # no address, or one of a kind that this environment is not made for
+    except (ValueError, TypeError) as error:  # invalid, or a protocol that this environment lacks
         raise SettingsError(
             f"dask.scheduler in the settings is '{scheduler}': {error}; write tcp://host:8786"
         ) from None
@@ -95,7 +95,7 @@ def map_parts(
         ) from None
     try:
         with client:
-            if not client.nthreads():  # no fault: some clusters start their workers when there is work
+            if not client.nthreads():  # not an error: some clusters start their workers when there is work
                 log.warning("the Dask scheduler at %s has no worker yet: the work waits until one joins", scheduler)
             outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
     except KilledWorker as error:
@@ -112,8 +112,8 @@ def map_parts(
 class _Client(Client):
     """Dask's client, closed at once when it cannot start.
 
-    Otherwise the garbage collector closes it, at any moment: also while the next client holds the lock that closing
-    waits for, and then both wait for ever.
+    Otherwise the garbage collector closes it at some arbitrary moment, possibly while the next client holds the lock
+    that closing needs: a deadlock.
     """
 
     def start(self, **kwargs: object) -> None:
@@ -125,7 +125,7 @@ class _Client(Client):
 
 
 def _told(part: Work, *, function: Callable[[Work], Result]) -> Result | EverstayError:
-    """Carry a person's mistake home as a value: Dask would log it as a failure of the worker, with a traceback."""
+    """Return a user's mistake as a value: Dask would log it as a failure of the worker, with a traceback."""
     try:
         return function(part)
     except EverstayError as error:

@@ -1,4 +1,4 @@
-"""What can be set of lists and of the models that make them: the section `[recommender]`."""
+"""Settings of the lists and of the models that make them: the section `[recommender]`."""
 
 from typing import Literal, Self
 
@@ -11,18 +11,18 @@ AlreadyBought = Literal["keep", "after_gap", "remove"]
 
 
 class Lists(Section):
-    """The last step before a list is sent: the shop's rules, which no model has to be trained for."""
+    """The last step before a list is sent: the shop's rules, which require no training."""
 
     already_bought_by_category: dict[str, AlreadyBought] = Field(default_factory=dict)
-    """Category or subcategory to its own policy, for example `{wine = "remove"}`; the subcategory's comes first."""
+    """Policy per category or subcategory, for example `{wine = "remove"}`; the subcategory's takes precedence."""
     blocked_categories: AnyNames[str] = ()
     """Categories and subcategories that are never recommended."""
     diversity: float = Field(default=0.0, ge=0, le=1)
-    """Weight of being unlike what stands above in the list, by category and subcategory; 0: lists are not touched."""
+    """Weight of dissimilarity to the items above in the list, by category and subcategory; 0: lists are unchanged."""
     freshness: float = Field(default=0.0, ge=0, le=1)
-    """Weight of being new in the shop; 0: lists are not touched."""
+    """Weight of being new in the shop; 0: lists are unchanged."""
     fresh_half_life_days: float = Field(default=28.0, gt=0)
-    """Days on sale in which an item loses half of what it gains by freshness."""
+    """Days on sale after which an item's gain from freshness has halved."""
 
 
 RecommenderCandidate = Literal[
@@ -48,8 +48,8 @@ class Recommender(Section):
     already_bought: AlreadyBought = "keep"
     """Whether a list may repeat what the user bought before; models are chosen and judged under it."""
     segment_by: UserAttribute | None = None
-    """A declared attribute of `users`: whoever bought nothing yet gets what is popular among users with the same value,
-    from every candidate; none: what is popular among all, and no attribute is read."""
+    """A declared attribute of `users`: with every candidate, users without purchases get what is popular among users
+    with the same value; none: what is popular among all users, and no attribute is read."""
     lists: Lists = Lists()
 
     @model_validator(mode="after")

@@ -64,7 +64,7 @@ __all__ = [
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
 PeriodUnit = Literal["week", "month"]
-BLENDED = ("boosting", "network", "purchase_process")  # what the churn candidate `blend` averages, where it is named
+BLENDED = ("boosting", "network", "purchase_process")  # the churn candidate `blend` averages those that are named
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
 
@@ -76,7 +76,7 @@ class Data(Section):
     buckets: int = Field(default=16, gt=0, le=100_000)
     """User buckets; fixed once data is stored."""
     keep_days: Days | None = None
-    """Files that no version younger than this names are deleted after an ingestion; none: every version is kept."""
+    """Files that no version younger than this references are deleted after an ingestion; none: all are kept."""
 
 
 class Churn(Section):
@@ -93,12 +93,12 @@ class Churn(Section):
     slice_step_days: Days = 7
     """Days between two training as-ofs."""
     training_slices: int = Field(default=26, gt=0)
-    """At most this many training as-ofs before candidates are chosen; the model that serves learns again from these and
-    all later ones up to the last validation as-of."""
+    """At most this many training as-ofs while candidates are chosen; the model that serves is refitted on these and all
+    later ones up to the last validation as-of."""
     validation_slices: int = Field(default=3, gt=0)
-    """At most this many validation as-ofs, two steps apart: one alone is a noisy judge."""
+    """At most this many validation as-ofs, two steps apart: a single one is too noisy."""
     max_users: int = Field(default=10_000, gt=0)
-    """Most users that are learned from and judged on; of a larger shop a fixed sample. All are scored."""
+    """Most users for training and evaluation; a fixed sample if the shop has more. All are scored."""
     candidates: Names[
         Literal[
             "recency", "purchase_process", "logistic", "lasso", "tree", "svm",
@@ -106,13 +106,13 @@ class Churn(Section):
         ]
     ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
     """In the order in which they are fitted. The blend comes after its members: boosting, network and purchase_process,
-    those of them that are named; the last pays where users visit much oftener than they order."""
+    those of them that are named; the last pays off where users visit much more often than they order."""
     tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
     """What the warning list is ordered by; where no value is known it is the probability."""
     high_risk_share: float = Field(default=0.1, gt=0, lt=1)
-    """The first share of the list is tier `high`; with a `budget` in `[value]` it ends where that does."""
+    """Share of the users, from the top of the list, in tier `high`; a `budget` in `[value]` decides instead."""
     medium_risk_share: float = Field(default=0.3, gt=0, lt=1)
-    """The first share of the list that is tier `medium` or above."""
+    """Share of the users, from the top of the list, in tier `medium` or above."""
 
     @property
     def definition(self) -> tuple[int, ...]:
@@ -142,14 +142,14 @@ class Churn(Section):
 
 
 class Retention(Section):
-    """How users who came together stay, told and forecast."""
+    """Retention by cohort, measured and forecast."""
 
     period: PeriodUnit = "month"
     """Users are followed from the calendar week (from Monday) or month of their first order."""
     ahead: int = Field(default=3, gt=0, le=12)
     """Periods that are forecast."""
     min_cohort_users: int = Field(default=20, gt=0)
-    """Smaller cohorts are counted, but not forecast by themselves."""
+    """Smaller cohorts are counted, but not forecast on their own."""
 
 
 class Promotion(Section):
@@ -164,7 +164,7 @@ class Promotion(Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Of every interval: 0.95 leaves 2.5% outside on either side."""
     resamples: int = Field(default=1_000, ge=100)
-    """Bootstrap resamples of the users, of which every interval is made."""
+    """Bootstrap resamples of the users behind every interval."""
     max_calibration_error: float = Field(default=0.05, gt=0, le=1)
     """Guard: a churn challenger with a larger expected calibration error is never promoted."""
     min_coverage: float = Field(default=0.0, ge=0, le=1)
@@ -221,7 +221,7 @@ class Prefect(Section):
 
 class _Variables(EnvSettingsSource):
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """What is no JSON stays text, so that it is refused as what the key wants, with the key's name."""
+        """Keep invalid JSON as text, so that validation refuses it with the key's name and expected type."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
@@ -241,13 +241,13 @@ class Settings(BaseSettings):
     )
 
     as_of: date | None = None
-    """The date models are judged at; none: the last midnight of which who left and what was bought next are known."""
+    """The date models are judged at; none: the last midnight for which who left and who bought what next is known."""
     score_as_of: date | None = None
     """The date users are scored at; none: the last midnight that the data covers."""
     report_folder: str = "reports"
-    """Where validation pages are written."""
+    """Where pages and other files for people are written."""
     expectations_folder: str = "expectations"
-    """One suite per table: what data must be like."""
+    """Expectation suites for the data, one per table."""
     source: Source = Source()
     data: Data = Data()
     churn: Churn = Churn()

@@ -1,4 +1,4 @@
-"""What a person is told of a mistake in the settings: the key, what is wrong, and which key may have been meant."""
+"""Messages for mistakes in the settings: the key, what is wrong, and which key may have been meant."""
 
 import difflib
 import os
@@ -16,7 +16,7 @@ _WORDS = {
     "date_from_datetime_parsing": "must be a date, for example 2017-12-02",
     "date_from_datetime_inexact": "must be a date without a time, for example 2017-12-02",
 }
-"""Words for what pydantic says in words of its own, by its kind of mistake."""
+"""Our messages in place of pydantic's, by pydantic's error type."""
 
 
 def explain_mistakes(error: ValidationError, file: Path, settings: type[BaseModel]) -> str:
@@ -34,12 +34,12 @@ def explain_mistakes(error: ValidationError, file: Path, settings: type[BaseMode
 
 
 def refuse_unknown_variables(prefix: str, others: Sequence[str], settings: type[BaseModel]) -> None:
-    """Refuse variables that begin like ours and name no section; pydantic would pass over them.
+    """Refuse variables with our prefix that name no section; pydantic would ignore them.
 
     Args:
         prefix: of all variables.
         others: known ones that are no settings.
-        settings: the whole.
+        settings: the root model.
 
     Raises:
         SettingsError: names the variable, and the nearest of the others or the nearest section.
@@ -55,7 +55,7 @@ def refuse_unknown_variables(prefix: str, others: Sequence[str], settings: type[
 
 
 def nearest_key(path: tuple[str, ...], settings: type[BaseModel]) -> str:
-    """Words that name the valid key most like the last part of `path`, or the sections that have a key so named."""
+    """Words that name the valid key most like the last part of `path`, or the sections that have a key of that name."""
     model: Any = settings
     for part in path[:-1]:
         field = model.model_fields.get(part)

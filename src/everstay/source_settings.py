@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = TypeVar("Name", bound=str)
 Days = Annotated[int, Field(gt=0, le=36_500)]
-"""Whole days; of more than a century no calendar is left."""
+"""Whole days, at most a century, so that dates stay within the calendar."""
 
 
 def _each_once(names: tuple[Name, ...]) -> tuple[Name, ...]:
@@ -21,7 +21,7 @@ Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_on
 """Some names, each once."""
 
 UserAttribute = Literal["age_band", "income_band", "household_size"]
-"""What users may declare of themselves; no model reads it unless a setting names it."""
+"""What users may declare about themselves; no model reads it unless a setting names it."""
 
 
 class Section(BaseModel):
@@ -36,13 +36,13 @@ class MappedSource(Section):
     section: ClassVar[str]
     """The section of the settings, for messages."""
     events: str = ""
-    """Where what users did is."""
+    """Where the events are: what users did."""
     items: str = ""
-    """Where what is sold is; may be empty."""
+    """Where the catalogue is; may be empty."""
     users: str = ""
-    """Where what users declare of themselves is; may be empty."""
+    """Where the user table is, with what users declare; may be empty."""
     treatments: str = ""
-    """Where what was offered to whom is; may be empty."""
+    """Where the treatments are: what was offered to whom; may be empty."""
     columns: dict[str, str] = {}
     """Ours to theirs, for example `{user_id = "CustomerID"}`; a column not named here keeps its name."""
     event_types: dict[str, str] = {}
@@ -52,15 +52,15 @@ class MappedSource(Section):
     time_zone: str = "UTC"
     """Zone of times written without one."""
     unit_price: str = ""
-    """Their column of the price of one piece; the amount of a purchase or return is then this times the quantity."""
+    """Their column of the unit price; the amount of a purchase or return is then this times the quantity."""
     negative_quantity: Literal["refuse", "return"] = "refuse"
-    """What a purchase of fewer than zero pieces is: a mistake, or a return of as many."""
+    """What a purchase of negative quantity is: a mistake, or a return of as many pieces."""
     cancelled_order_prefix: str = ""
     """Purchases whose order id begins with this are returns, for example `C` of the invoice `C536379`."""
     without_user: Literal["refuse", "keep"] = "refuse"
-    """A row without user is a mistake, or an event of nobody known: it counts for items and for no user."""
+    """A row without user is a mistake, or an anonymous event: it counts for items, but for no user."""
     chunk_rows: int = Field(default=250_000, gt=0)
-    """Rows read at once, so that more of them than fit in memory work."""
+    """Rows read at a time, which bounds memory whatever the number of rows."""
 
 
 class FilesSource(MappedSource):
@@ -82,12 +82,12 @@ class DatabaseSource(MappedSource):
 
     section: ClassVar[str] = "source.database"
     key: str = "id"
-    """A unique whole-number column of the events, by which they are read in parallel ranges; the primary key."""
+    """A unique integer column of the events, such as the primary key; ranges of it are read in parallel."""
     incremental: bool = True
     """Whether a later ingestion reads only rows whose `recorded_at` is not older than the lake's newest; without a
     column for `recorded_at` everything is always read."""
     overlap_hours: int = Field(default=24, ge=0)
-    """How far behind the lake's newest `recorded_at` that begins: rows that were written late."""
+    """How far before the lake's newest `recorded_at` an incremental read begins, for rows that were written late."""
 
 
 class StoreTwinSource(Section):
@@ -111,16 +111,16 @@ class Source(Section):
     kind: Literal["complete_journey", "files", "database", "store_twin"] = "complete_journey"
     """The public data of the Complete Journey, the shop's own files or database, or the simulated shop."""
     currency: str = Field(default="", pattern="^([A-Z]{3})?$")
-    """ISO 4217 code of all amounts, for example `EUR`. It is told, nothing is converted: one shop, one currency."""
+    """ISO 4217 code of all amounts, for example `EUR`. It is only shown, never converted: one shop, one currency."""
     files: FilesSource = FilesSource()
     database: DatabaseSource = DatabaseSource()
     store_twin: StoreTwinSource = StoreTwinSource()
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
-    """More unusable rows than this reject the whole delivery."""
+    """A larger share of unusable rows than this rejects the whole delivery."""
 
     @property
     def shop(self) -> str:
-        """Whose events these are, in words: those of two shops do not belong in one lake."""
+        """The shop's name, in words: events of two shops do not belong in one lake."""
         if self.kind == "store_twin":
             twin = self.store_twin
             return f"a simulated shop (store_twin, {twin.users:,} users, {twin.items:,} items, seed {twin.seed})"

@@ -1,7 +1,7 @@
 """Files in a folder of this machine or of an object store, by the same names: what the lake and its workers write.
 
-Parquet is read and written by PyArrow: Polars' own readers and writers now and then wait for themselves for ever in a
-process with one thread (pola-rs/polars#27969), and such are the workers.
+Parquet is read and written by PyArrow: Polars' own readers and writers occasionally deadlock in a process with one
+thread (pola-rs/polars#27969), such as a worker.
 
 Object stores take their credentials and endpoint from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...).
 """
@@ -53,7 +53,7 @@ class Folder:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[pa.NativeFile]:
-        """Open a file to write; folders on the way are made."""
+        """Open a file to write; parent folders are created."""
         path = self._place(name)
         if self.is_local:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class Folder:
     def read_frame(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read what `write_frame` wrote; all columns when None."""
         with self.reading(name) as file:
-            if columns is None:  # in one piece: chosen columns are each a request to an object store
+            if columns is None:  # at once: selected columns are a request each to an object store
                 return pl.DataFrame(pl.from_arrow(pa.ipc.open_file(file).read_all()))
             schema = pa.ipc.open_file(file).schema
             options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
@@ -100,12 +100,12 @@ class Folder:
         return sorted((StoredFile(info.path[start:], info.mtime) for info in found), key=lambda file: file.name)
 
     def remove(self, name: str) -> None:
-        """Delete a file; one that is not there is as good."""
+        """Delete a file, if it exists."""
         if self._system.get_file_info(self._place(name)).type != pa.fs.FileType.NotFound:
             self._system.delete_file(self._place(name))
 
     def clear(self) -> None:
-        """Delete the folder and all in it; one that is not there is as good."""
+        """Delete the folder and all in it, if it exists."""
         if self._system.get_file_info(self._place("")).type != pa.fs.FileType.NotFound:
             self._system.delete_dir(self._place(""))
 

@@ -1,4 +1,4 @@
-"""The vocabulary: every table, column, dtype, unit and event type. Nobody else spells a column.
+"""The vocabulary: every table, column, dtype, unit and event type. Columns are spelled nowhere else.
 
 All times are UTC with microseconds; all ids are the shop's own, as strings; money is in the shop's currency.
 
@@ -69,7 +69,7 @@ CUSTOMER_VALUE_HIGH = "customer_value_high"
 VALUE_AT_RISK = "value_at_risk"  # churn_probability * customer_value; shop currency
 PREVIOUS_PROBABILITY = "previous_probability"  # churn_probability at the as-of published before
 PROBABILITY_CHANGE = "probability_change"  # churn_probability - previous_probability
-EXPECTED_ORDER_AT = "expected_order_at"  # midnight; median, should the user still be there
+EXPECTED_ORDER_AT = "expected_order_at"  # midnight; median, if the user is still active
 EXPECTED_ALARM_AT = "expected_alarm_at"  # midnight from which the user's silence is unusual for them
 RANK = "rank"
 SCORE = "score"
@@ -78,11 +78,11 @@ REASON = "reason"
 MODEL_VERSION = "model_version"
 DATA_VERSION = "data_version"
 
-DELIVERY = "delivery"  # names a file with its content, and in the digits after `FILE_DIGITS` how it is read
+DELIVERY = "delivery"  # identifies a file and its content, and after `FILE_DIGITS` digits how it is read
 FILE_DIGITS = 32
 DELIVERED_AT = "delivered_at"
 EVENTS_TABLE = "events_table"  # id of the Delta table that holds its events
-EVENT_COUNT = "event_count"  # of that table, with these
+EVENT_COUNT = "event_count"  # of that table, including these
 SOURCE_FILE = "source_file"
 SOURCE_ROW = "source_row"  # 1 = first row of data in the file
 PROBLEM = "problem"  # null for a row that can be stored
@@ -116,14 +116,14 @@ EVENT_TYPES = (
 
 TIME = pl.Datetime("us", "UTC")
 MADE_ID = "~"
-"""An event id that begins so was made from the row's content, and can come again only at the same time."""
+"""Prefix of an event id that was made from the row's content; such an id can recur only at the same time."""
 
 ANONYMOUS = "anonymous:"
-"""Begins the `user_id` of events of nobody known; the rest names the order, or else the event. It is no user."""
+"""Prefix of the `user_id` of anonymous events; the rest names the order, visit or event. It is no user."""
 
 
 def is_anonymous() -> pl.Expr:
-    """Condition on rows with a `user_id`: they belong to nobody known, count for items and for no user.
+    """Condition on `user_id` of anonymous rows, which count for items, but for no user.
 
     >>> pl.DataFrame({USER_ID: ["ann", "anonymous:17"]}).filter(is_anonymous()).height
     1

@@ -1,4 +1,4 @@
-"""What can be set of money and of fairness: the sections `[value]` and `[fairness]`."""
+"""Settings of money and of fairness: the sections `[value]` and `[fairness]`."""
 
 from pydantic import Field
 
@@ -13,15 +13,15 @@ class Value(Section):
     margin: float = Field(default=0.25, gt=0, le=1)
     """Share of what is paid that the shop keeps."""
     contact_cost: float = Field(default=0.5, ge=0)
-    """Of one user written to, whatever they do."""
+    """Cost of contacting one user, whatever they do."""
     offer_cost: float = Field(default=5.0, ge=0)
-    """Of the offer, once a user takes it: those who leave and accept, and all who would have stayed anyway."""
+    """Cost of the offer, once a user takes it: leavers who accept, and all who would have stayed anyway."""
     acceptance_alpha: float = Field(default=6.0, gt=0)
-    """Share of leavers who accept and stay: beta distributed with this and the next."""
+    """The share of leavers who accept and stay is beta distributed with this and `acceptance_beta`."""
     acceptance_beta: float = Field(default=14.0, gt=0)
-    """Of the mean share, the larger the smaller: alpha / (alpha + beta)."""
+    """The larger, the smaller the mean share, alpha / (alpha + beta)."""
     budget: float | None = Field(default=None, gt=0)
-    """The most that one campaign may cost; none: whoever pays off is written to."""
+    """The most that one campaign may cost; none: no limit, and tier `high` is the `high_risk_share` of `[churn]`."""
 
     @property
     def acceptance(self) -> float:
@@ -30,11 +30,11 @@ class Value(Section):
 
 
 class Fairness(Section):
-    """Which groups of users a model is looked at for, and whether warnings are evened out between them."""
+    """Which groups of users a model is evaluated for, and whether warnings are evened out between them."""
 
     attributes: AnyNames[UserAttribute] = ("age_band", "income_band", "household_size")
     """Declared attributes of `users`; churn models are judged by them, and never read them."""
     min_users: int = Field(default=50, ge=10)
-    """Smaller groups are named and not judged: their figures would be noise, and could point at persons."""
+    """Smaller groups are listed but not judged: their figures would be noise, and could identify people."""
     mitigate: UserAttribute | None = None
     """Warn about the same share of every group of this attribute; none: the riskiest users, whoever they are."""

@@ -92,7 +92,7 @@ def log_candidate(
 
 
 def end_abandoned(registry: Registry, experiment: str) -> None:
-    """Mark what killed processes left running as killed; a run of another machine says itself how it ended."""
+    """Mark runs that killed processes left running as killed; a live run elsewhere sets its own status in the end."""
     running = "attributes.status = 'RUNNING'"
     for abandoned in registry.client.search_runs([registry.experiment_id(experiment)], running):
         registry.client.set_terminated(abandoned.info.run_id, "KILLED")

@@ -1,4 +1,4 @@
-"""The back-test as a section of a page: one row a publication, tiers of the mature ones, calibration of them all."""
+"""The back-test as a page section: a row per publication, tiers of mature ones, calibration of those fit as a test."""
 
 from collections.abc import Iterator, Sequence
 
