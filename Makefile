@@ -39,7 +39,7 @@ ingest: $(READY)  ## only read the source into the event lake
 features: $(READY)  ## only build the features and labels
 	$(BIN)/python -m flows.build_features
 
-tune: $(READY)  ## search better settings of MODEL=sequential (or churn.network ...) in TRIALS=20, on validation; written, not applied
+tune: $(READY)  ## search for better settings of MODEL=sequential (or churn.network ...) in TRIALS=20, on validation; written, not applied
 	$(BIN)/python -m flows.tune_model $(or $(MODEL),sequential) --trials $(or $(TRIALS),20)
 
 deploy: $(READY)  ## Prefect server, deployments with their schedules, and a worker (Ctrl-C stops them)
@@ -48,16 +48,16 @@ deploy: $(READY)  ## Prefect server, deployments with their schedules, and a wor
 ui: $(READY)  ## compare the models in a browser: the MLflow UI on this project's store (Ctrl-C stops it)
 	$(BIN)/python -m everstay.registry ui
 
-churn-definition: $(READY)  ## how long people wait between orders, and what that makes of 30, 60 and 90 days
+churn-definition: $(READY)  ## how long people wait between orders, and what that means for 30, 60 and 90 days
 	$(BIN)/python -m flows.churn_definition
 
-back-test: $(READY)  ## what was warned in every publication, and what happened since
+back-test: $(READY)  ## the warnings of every publication, and what happened since
 	$(BIN)/python -m flows.back_test
 
 prove-as-of: $(READY)  ## prove on a sample of the lake that what comes later changes nothing
 	$(BIN)/python -m flows.prove_as_of
 
-rollback: $(READY)  ## give MODEL=churn or MODEL=recommender its previous champion back
+rollback: $(READY)  ## restore the previous champion of MODEL=churn or MODEL=recommender
 	$(BIN)/python -m everstay.registry rollback $(MODEL)
 
 test: $(READY)  ## all tests

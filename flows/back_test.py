@@ -1,4 +1,4 @@
-"""What was warned and what happened: every past publication beside the labels that have matured since, as a page."""
+"""Warnings and what happened: every past publication beside the labels that have matured since, as a page."""
 
 import hashlib
 from datetime import datetime
@@ -77,7 +77,7 @@ def back_test_part(snapshot: Snapshot, settings: Settings, scheduler: str) -> Se
 
 
 def _judge_key(policy: Promotion) -> str:
-    """What decides an outcome, beside scores and labels."""
+    """Key of what decides an outcome besides scores and labels."""
     parts = (policy.resamples, policy.confidence, WARNED, code_version("metrics"))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 

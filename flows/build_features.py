@@ -24,10 +24,10 @@ class FeatureSet:
     Attributes:
         snapshot: of the events.
         split: the as-ofs.
-        key: names what decided them.
+        key: identifies what decided them.
         is_new: whether this run made them.
         users: with a label.
-        share: of them, whose features are stored at every as-of; all are at the last.
+        share: of them, with features stored at every as-of; at the last as-of all users have them.
     """
 
     snapshot: Snapshot
@@ -42,8 +42,8 @@ class FeatureSet:
 def build_features(scheduler: str | None = None) -> FeatureSet:
     """Compute `user_features` and `churn_labels` for all as-ofs of the split, once per data version and definition.
 
-    Of a large shop, features are those of a sample of the users, which is all that candidates learn from, but for the
-    last as-of.
+    In a large shop, features are computed for a sample of the users, the only ones that candidates learn from; at the
+    last as-of for all.
 
     Args:
         scheduler: Dask scheduler of a calling flow.
@@ -110,7 +110,7 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
 
 
 def feature_key(snapshot: Snapshot, split: TimeSplit, settings: Settings) -> str:
-    """Name what decides stored features and labels: data, as-ofs, leaving, sample and code; 64 hex digits."""
+    """Key of what decides stored features and labels: data, as-ofs, leaving, sample and code; 64 hex digits."""
     code, churn = code_version("features"), settings.churn
     parts = (snapshot.data_version, snapshot.bucket_count, split, churn.definition, churn.max_users, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

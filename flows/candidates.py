@@ -1,4 +1,4 @@
-"""What both training flows do alike: train what is new, log a run per candidate, register the best as challenger."""
+"""What both training flows share: train what is new, log a run per candidate, register the best as challenger."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Training:
         runs: one per candidate.
         challenger: the version of the candidate chosen on validation.
         rows: folder of the rows it is judged on.
-        metric: figure the gate compares, without its part.
+        metric: figure the gate compares, without the prefix `validation_` or `test_`.
         trained: candidates that were trained now; the others were found.
-        sample: in words, the part of a large shop's users that the rows are of; none: all of them.
+        sample: in words, the sample of a large shop's users that the rows cover; None: all users.
     """
 
     model: ModelName
@@ -46,11 +46,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Work:
-    """One model's training, as the two flows differ in it.
+    """What differs between the two models' training.
 
     Attributes:
         model: "churn" or "recommender".
-        metric: figure that is compared, without its part.
+        metric: as in `Training`.
         names: candidates, in the order in which they are trained.
         key: candidate to its run key.
         train: candidate to its folder; does nothing when it is there.
@@ -58,7 +58,7 @@ class Work:
         example: a few rows for the logged model.
         rows: folder of the rows.
         ensemble: the candidate that averages others; it is chosen when it is within one standard error of the best.
-        sample: told with what was done.
+        sample: as in `Training`.
     """
 
     model: ModelName
@@ -106,7 +106,7 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
 
 
 def judged_by(model: ModelName, settings: Settings) -> dict[str, Any]:
-    """Settings by which a candidate is judged and from which it learns nothing: others make another run of it."""
+    """Settings that a candidate is judged by but does not learn from: other values make another run of it."""
     judged: dict[str, Any] = settings.promotion.model_dump(mode="json", include={"confidence", "resamples"})
     if model == "churn":
         judged["value"] = settings.value.model_dump(mode="json")

@@ -31,7 +31,7 @@ def serve() -> None:
     """Start a server when none answers, apply the deployments, and work until Ctrl-C or SIGTERM.
 
     Raises:
-        SettingsError: a schedule of the settings is none, or the server's address.
+        SettingsError: a schedule in the settings is invalid, or the server's address.
     """
     settings = load_settings()
     check_schedules(settings.prefect)
@@ -93,14 +93,14 @@ def deployment_environment(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterator[bool]:
-    """Use the server at the address in the settings, or start one there for the time of the block.
+    """Use the server at the address in the settings, or start one there for the duration of the block.
 
     Yields:
-        Whether it was started here, so that no worker is at work yet.
+        Whether it was started here; then no worker is running yet.
 
     Raises:
         NotReady: the server does not answer in time, or the address is another machine's and nothing answers there.
-        SettingsError: the address is none, or not that of a server's API.
+        SettingsError: the address is invalid, or not that of a server's API.
     """
     url = settings.prefect.api_url
     address = urlsplit(url)
@@ -138,7 +138,7 @@ def _work(environment: Mapping[str, str]) -> None:
             time.sleep(0.2)
     finally:
         with suppress(subprocess.TimeoutExpired):
-            worker.wait(2)  # a terminal's Ctrl-C has reached it too; told twice, a worker kills itself
+            worker.wait(2)  # a terminal's Ctrl-C has reached it too; signalled twice, a worker kills itself
         _end(worker)
 
 

@@ -18,19 +18,19 @@ from flows import runtime, tasks
 
 @flow(name="find-users")
 def find_users(items: Sequence[str] = (), category: str = "", users: int = 100, scheduler: str | None = None) -> Path:
-    """Rank users for some items by the recommender champion, and write them down.
+    """Rank users for some items by the recommender champion, and write them to a file.
 
     Args:
         items: ids of the items.
         category: or: all items of a category or subcategory.
-        users: at most so many.
+        users: at most this many.
         scheduler: Dask scheduler of a calling flow.
 
     Returns:
         The file: user, the item that the user wants most, score, place among all items, reason; the likeliest first.
 
     Raises:
-        SettingsError: neither items nor a category are named, or both; or nobody is to be found.
+        SettingsError: neither items nor a category are named, or both; or `users` is less than 1.
         NotReady: there is no champion, or it knows none of the items.
     """
     if bool(items) == bool(category):

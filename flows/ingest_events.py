@@ -27,7 +27,7 @@ class Ingestion:
 
     Attributes:
         result: counts of rows.
-        data_version: names the lake's tables after it.
+        data_version: of the lake after it.
         expectations: how many were judged.
         warnings: expectations of severity `warning` that did not hold, in words.
         report: the page that shows them all; None when there was nothing new to judge.

@@ -1,4 +1,4 @@
-"""Runs whose worker was ended while it had them: Prefect counts them as running until someone says otherwise."""
+"""Runs whose worker ended before they did: Prefect counts them as running until someone says otherwise."""
 
 from contextlib import suppress
 
@@ -19,10 +19,10 @@ _WHY = "`make deploy` was stopped while this run was at work; what was half-done
 
 
 def end_interrupted_runs(api_url: str) -> int:
-    """Call unfinished runs of deployments crashed, or cancelled where that was asked for; it frees their slots.
+    """Mark unfinished runs of deployments as crashed, or as cancelled where that was requested; it frees their slots.
 
-    A killed worker's runs live on in processes of their own: those of this machine are ended. To be called while no
-    worker is at work. Runs by hand, which are in the same database, are left alone.
+    A killed worker's runs live on in processes of their own: those on this machine are killed. To be called while no
+    worker is running. Runs started by hand, which are in the same database, are left alone.
 
     Returns:
         Number of runs.
@@ -35,7 +35,7 @@ def end_interrupted_runs(api_url: str) -> int:
         runs = client.read_flow_runs(flow_run_filter=interrupted)
         _end_processes({str(run.id) for run in runs})
         for run in runs:
-            ended = Cancelled if run.state_type is StateType.CANCELLING else Crashed  # Prefect takes no other
+            ended = Cancelled if run.state_type is StateType.CANCELLING else Crashed  # Prefect accepts no other
             client.set_flow_run_state(run.id, ended(message=_WHY))
     return len(runs)
 

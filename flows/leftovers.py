@@ -1,7 +1,7 @@
 """Prepared rows, fitted candidates and judged publications under `_work/` that no run has used for a week.
 
-All of it can be made anew. Folders' names hold the data version and the code, so that every delivery and every edit of
-a model leaves one behind.
+All of it can be recomputed. Folder names include the data and code versions, so that every delivery and every edit of a
+model leaves one behind.
 """
 
 import os
@@ -13,21 +13,21 @@ from everstay.settings import Settings
 from flows import runtime
 
 UNUSED_DAYS = 7
-"""No run lasts so long: what was not used since is used by none that is alive."""
+"""No run lasts this long: what was not used since is used by no live run."""
 
 _ROOMS = ("churn", "recommender", "back_test")
 _REMOVED = ".removed"
 
 
 def mark_used(folder: Path) -> None:
-    """Say that a run works with this folder of `_work/`, also when it only reads there."""
+    """Mark a folder of `_work/` as in use by a run, even if the run only reads there."""
     os.utime(folder)
 
 
 def remove_unused(settings: Settings) -> list[str]:
     """Remove the folders in which nothing was written or marked for `UNUSED_DAYS`; give their names.
 
-    A folder disappears under its name at once: an end in the middle leaves none that is half there.
+    A folder is renamed first: an interruption leaves no half-deleted folder under its name.
     """
     oldest = time.time() - UNUSED_DAYS * 24 * 3600
     removed = []
@@ -41,7 +41,7 @@ def remove_unused(settings: Settings) -> list[str]:
 
 
 def _last_used(folder: Path) -> float:
-    """When the folder or anything in it was written last, in seconds since 1970; now, when something just vanishes."""
+    """When the folder or anything in it was last written, in seconds since 1970; now, if something just vanished."""
     try:
         return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:

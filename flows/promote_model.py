@@ -33,10 +33,10 @@ _COVERAGE = "test_coverage"
 
 @flow(name="promote-model", flow_run_name="promote-{model}")
 def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
-    """Judge the challenger of `model`; its runs are found, or trained when they are not there.
+    """Judge the challenger of `model`; runs that do not exist yet are trained.
 
-    Without a champion, or with one whose files are lost or that goes by another segment than the settings say, a
-    challenger that beats no baseline surely is set aside, and the best baseline put forward.
+    Without a champion, or with one whose files are lost or whose `segment_by` differs from the settings, a challenger
+    that is not promoted is set aside, and the best baseline put forward.
 
     Args:
         model: "churn" or "recommender".
@@ -63,7 +63,7 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
 
 
 def _why_none(current: ModelRef, registry: Registry, settings: Settings) -> str:
-    """Why a champion counts as none, in words; empty where it counts."""
+    """Why a champion is disregarded, in words; empty when it is not."""
     if lost := tasks.why_lost(registry, current):
         return f"cannot be loaded and counts as none: {lost}"
     if current.model == "recommender":
@@ -75,7 +75,7 @@ def _why_none(current: ModelRef, registry: Registry, settings: Settings) -> str:
 
 
 def _told_of(current: ModelRef | None, lost: str, decision: Decision) -> Decision:
-    """A decision made as if there were no champion, told as one that replaces the champion that counts as none."""
+    """Turn a decision made as if there were no champion into one that replaces the disregarded champion."""
     if current is None or not lost:
         return decision
     told = f"champion version {current.version} {lost}"
@@ -102,7 +102,7 @@ def _has_champion(model: ModelName, settings: Settings) -> bool:
 
 
 def _put_baseline_forward(training: Training, refused: Decision, registry: Registry, settings: Settings) -> Decision:
-    """Judge the best baseline instead of the refused challenger; the reasons of both are told."""
+    """Judge the best baseline instead of the refused challenger; the decision has the reasons of both."""
     baselines = [run for run in training.runs if run.candidate in BASELINES[training.model]]
     best = best_on_validation(baselines, training.metric)
     challenger = tasks.register_challenger(registry, training.model, best, metric=f"test_{training.metric}")
@@ -150,7 +150,7 @@ def _compare(
     registry: Registry,
     settings: Settings,
 ) -> Interval:
-    """Both loaded back from the registry and scored on the same rows."""
+    """Load both from the registry and compare them on the same rows."""
     compare = tasks.compare_churn if training.model == "churn" else tasks.compare_recommender
     ours, theirs = (tasks.download_artifact(registry, ref) for ref in (challenger, rival))
     return compare(ours, theirs, training.rows, settings)

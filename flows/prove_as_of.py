@@ -1,4 +1,4 @@
-"""Proof that nothing leaks: in other futures of a sample of the data, everything as of before is the same."""
+"""Proof that nothing leaks: everything as of a moment is the same in all futures of a sample of the data."""
 
 from prefect import flow, get_run_logger
 
@@ -17,7 +17,7 @@ _MOST_EVENTS = 50_000
 
 @flow(name="prove-as-of")
 def prove_as_of() -> Proof:
-    """Compute every table of the pipeline in five futures of a sample of users, and compare bits.
+    """Compute every table of the pipeline in five futures of a sample of users, and compare them bit by bit.
 
     Raises:
         LeakFound: a table differs; names it and the future that changed it.

@@ -1,4 +1,4 @@
-"""What a run's page tells of data, models, decisions and the warning list; retention tells its own part."""
+"""Sections of a run's page: data, validation, models with decisions, and the warning list."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ _HEAD = 15
 
 
 def data_section(ingestion: Ingestion, features: FeatureSet, currency: str) -> Section:
-    """Counts, validation outcome, and what was learned and judged when."""
+    """Counts, data version, and the as-ofs that models are trained and judged at."""
     result, snapshot, split = ingestion.result, features.snapshot, features.split
     counts = (
         ("events in the lake", f"{snapshot.event_count:,}"),
@@ -148,7 +148,7 @@ def overview(
 
 
 def _evidence_clock(training: Training, features: FeatureSet, settings: Settings) -> Maturity:
-    """Of what candidates are judged by: who left, or the next basket."""
+    """Maturity of what candidates are judged by: who left, or the next basket."""
     test, known_until = features.split.test, features.snapshot.recorded_until
     if training.model == "churn":
         return label_clock(test, settings.churn, known_until)

@@ -30,11 +30,11 @@ VALIDATED = (*ENTITY_TABLES, t.EVENTS, t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_
 def retention_pipeline() -> None:
     """Run every step in order on one Dask cluster; a step with nothing new to do says so and does nothing.
 
-    What the settings alone decide is told before anything is read, what the data decides before anything is trained.
+    Errors in the settings are raised before anything is read, conflicts with the data before anything is trained.
 
     Raises:
-        EverstayError: a step cannot be done; the message says what to do, and later steps have not begun, but for a
-            model without a champion, which is told at the end.
+        EverstayError: a step cannot be done; the message says what to do, and later steps have not begun; a model
+            without a champion is only reported at the end.
     """
     settings = load_settings()
     check_settings(settings)
@@ -63,7 +63,7 @@ def retention_pipeline() -> None:
 
 
 def _publish(scheduler: str) -> tuple[Publication, PartlyPublished | None]:
-    """What was published; a model without a champion is told when the report is written."""
+    """What was published; the error of a model without a champion, to be raised after the report is written."""
     try:
         return score_users(scheduler=scheduler), None
     except PartlyPublished as problem:
@@ -71,7 +71,7 @@ def _publish(scheduler: str) -> tuple[Publication, PartlyPublished | None]:
 
 
 def check_settings(settings: Settings) -> None:
-    """Tell what would stop the run in its middle, and can be told before it begins.
+    """Raise before the run begins what would otherwise stop it midway.
 
     Raises:
         SettingsError: a first model would have no baseline, a suite is missing or wrong, or this machine does not
@@ -85,7 +85,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_data(snapshot: Snapshot, settings: Settings) -> None:
-    """Tell what of the settings the data contradicts, which scoring would tell at the end of the run.
+    """Raise where the data contradicts the settings; otherwise scoring would do so at the end of the run.
 
     Raises:
         NotReady: the data does not reach `score_as_of`.

@@ -27,7 +27,7 @@ from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
 
-_TOLD_OF_RETENTION = 2  # of its key figures, at the head of the page: the last period, and the next
+_TOLD_OF_RETENTION = 2  # key figures shown at the head of the page: the last period, and the next
 _NOTES = (
     "The clock: mature numbers count what has wholly been seen; estimated ones allow for what is still to come; "
     "what cannot be told yet says when it will be. Nothing in a number is later than its as-of.",
@@ -118,7 +118,7 @@ def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler:
 
 
 def retention_sections(features: FeatureSet, settings: Settings, scheduler: str) -> list[Section]:
-    """Retention as of the last midnight that the data covers; a history too short for it is said in words."""
+    """Retention as of the last midnight that the data covers; only words if the history is too short."""
     snapshot, lateness = features.snapshot, timedelta(days=settings.churn.allowed_lateness_days)
     as_of = midnight_before(snapshot.recorded_until)
     try:
@@ -147,7 +147,7 @@ def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Sect
 
 
 def _key(run: PipelineRun, settings: Settings) -> str:
-    """Names what a page tells; a second run with nothing new has the same, and one after a rollback another."""
+    """Key of a page's content: the same for a second run with nothing new, another after a rollback."""
     versions = [training.challenger.version for training in run.trainings]
     champions = [one.challenger_version if one.is_promoted else one.champion_version for one in run.decisions]
     told = (run.features.key, run.scored_at, versions, champions, settings.model_dump_json())

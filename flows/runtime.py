@@ -1,4 +1,4 @@
-"""Where a flow gets what it runs on: the lake, the Dask scheduler, and a person-friendly end."""
+"""What a flow runs on: the lake, its lock, the Dask scheduler, and errors without tracebacks."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ from everstay.validation import ValidationReport, to_markdown, write_report
 log = logging.getLogger("everstay.flows")
 
 _MISREAD = frozenset("#?[]|%")  # Delta tables are found by URI
-_QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they tell of every step; trouble is still told
+_QUIET_LOGGERS = ("distributed", "dask", "great_expectations")  # they log every step; errors are still logged
 _ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -44,7 +44,7 @@ def open_lake(settings: Settings) -> Lake:
 
 @cache
 def _check_place(key: str, uri: str) -> None:
-    """Write and remove an empty file, once in a process: without it a run would end in the middle."""
+    """Write and remove an empty file, once per process: otherwise a run would fail midway."""
     probe = Folder(uri) / f"_probe-{os.getpid()}"
     try:
         with probe.writing("empty"):
@@ -61,7 +61,7 @@ def recorded_until(lake: Lake) -> datetime | None:
 
 
 def work_folder(settings: Settings, *names: str) -> Path:
-    """A folder of this machine for what lies between two steps of a run; everything in it can be computed again."""
+    """A local folder for intermediate results of a run; everything in it can be recomputed."""
     lake = Folder(settings.data.folder)
     return Path(lake.uri if lake.is_local else ".work", "_work", *names)
 
@@ -89,7 +89,7 @@ def dask_scheduler(settings: Settings, scheduler: str | None) -> Iterator[str]:
 
 @contextmanager
 def working_alone(settings: Settings) -> Iterator[None]:
-    """Wait until no other run of this machine works with the lake; one that is killed no longer does.
+    """Wait until no other run on this machine works with the lake, and lock it; a killed run's lock is released.
 
     Raises:
         SettingsError: the lake's folder cannot be written.
@@ -138,9 +138,9 @@ def run(flow: Callable[..., Any], **parameters: Any) -> Any:
 
 
 def set_logs() -> None:
-    """Tell what a person needs, in a terminal and in a scheduled run alike: epochs, but not each step of a library.
+    """Log what a person needs, in a terminal and in a scheduled run alike: epochs, but not each step of a library.
 
-    Where an `EverstayError` ended a task or flow, Prefect's log is kept to its message.
+    Where an `EverstayError` ended a task or flow, Prefect logs only its message.
     """
     logging.getLogger("everstay").setLevel(logging.INFO)  # epochs; Prefect shows them by logging.extra_loggers
     for name in _QUIET_LOGGERS:

@@ -43,7 +43,7 @@ class Publication:
 
 
 class PartlyPublished(NotReady):
-    """A model has no champion, or both have none; what a champion makes is published."""
+    """One or both models have no champion; the tables of existing champions are published."""
 
     def __init__(self, publication: Publication) -> None:
         super().__init__("; ".join(publication.lacking))
@@ -58,17 +58,17 @@ class PartlyPublished(NotReady):
 def score_users(ingest_first: bool = False, scheduler: str | None = None) -> Publication:
     """Score every user with the champions and publish `churn_scores` and `recommendations`.
 
-    Once per as-of, model version, data version and list rules: what is published already is left as it is, and so is
-    what later publications followed.
+    Once per as-of, model version, data version and list rules: what is published already is left as it is, and so is an
+    as-of with later publications.
 
     Args:
         ingest_first: read the source's new events before; what the daily schedule does.
         scheduler: Dask scheduler of a calling flow.
 
     Raises:
-        PartlyPublished: a model has no champion; told at the end, when the other one's table is published.
+        PartlyPublished: a model has no champion; raised at the end, after the other one's table is published.
         NotReady: there is no data, or none that reaches `score_as_of`.
-        LeakFound: a table of a sample changes with what came later.
+        LeakFound: a table computed on a sample changes with later data.
         DataRejected: a scored table breaks an expectation; what was published before stays.
     """
     settings = load_settings()
@@ -121,7 +121,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
 
 
 def _publication_key(model: ModelName, ref: ModelRef, snapshot: Snapshot, settings: Settings) -> str:
-    """What decides a published table; a version's number begins anew with a new store, the model's id does not."""
+    """Key of what decides a published table; version numbers restart in a new store, model ids do not."""
     rules: object = settings.recommender.list_rules
     if model == "churn":
         tiers = (settings.churn.tiers_by, *settings.churn.tiers, settings.fairness.mitigate)
@@ -130,7 +130,7 @@ def _publication_key(model: ModelName, ref: ModelRef, snapshot: Snapshot, settin
 
 
 def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:
-    """Words when a champion learned another definition of leaving than the settings have now; else none."""
+    """A warning if a champion learned another definition of leaving than the settings have now; else empty."""
     now = churn.model_dump(include={"look_back_days", "gap_days", "horizon_days"})
     others = [f"{name} = {logged[name]} (now {now[name]})" for name in now if logged.get(name, now[name]) != now[name]]
     if not others:

@@ -30,7 +30,7 @@ _SOME_CURRENCY = "the shop's currency"
 _TIERS = ("high", "medium", "low")
 _EVIDENCE = {"churn": "who left", "recommender": "the next basket"}
 _SHOWN = {"churn": ("roc_auc", "average_precision"), "recommender": ("ndcg", "recall")}
-"""Figures of each model that are told, after the one that decides."""
+"""Figures of each model that are shown, after the one that decides."""
 
 
 def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -> None:
@@ -59,7 +59,7 @@ def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -
 
 
 def print_training(training: Training) -> None:
-    """One row a candidate, best first, the chosen one marked: the figure that decides, then others, with intervals."""
+    """One row per candidate, best first, the chosen one marked: the deciding figure, then others, with intervals."""
     table = Table(title=f"{training.model}: candidates on {_EVIDENCE[training.model]}", title_justify="left")
     table.add_column("candidate", overflow="fold")
     shown = dict.fromkeys((training.metric, *_SHOWN[training.model]))

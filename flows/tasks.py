@@ -1,6 +1,6 @@
 """Every task: one line around a library function. Between tasks go paths, versions and small frozen objects.
 
-Tasks that touch storage are retried, for an object store or a database may fail for a moment; all may run twice.
+Tasks that touch storage are retried, as an object store or a database may fail briefly; all can safely run twice.
 """
 
 from prefect import task

@@ -68,7 +68,7 @@ def _train(settings: Settings, scheduler: str | None) -> Training:
 
 
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:
-    """The folder of the training rows of a feature set; they are put together when they are not there."""
+    """The folder of the training rows of a feature set; they are prepared if absent."""
     named = f"{features.key[:16]}-{code_version('churn')}"
     if told := _told(features):
         get_run_logger().info(told)

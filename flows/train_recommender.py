@@ -62,7 +62,7 @@ def _train(settings: Settings, scheduler: str | None) -> Training:
 
 
 def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, scheduler: str) -> Path:
-    """The folder of histories and next baskets at both as-ofs; they are computed when they are not there."""
+    """The folder of histories and next baskets at both as-ofs; they are computed if absent."""
     horizon = settings.recommender.horizon_days
     segment_by, with_ratings = settings.recommender.segment_by, "rating_factors" in settings.recommender.candidates
     named = f"{snapshot.data_version}-{as_of:%Y%m%d}-{horizon}-{code_version('recommender')}"

@@ -1,4 +1,4 @@
-"""Search better settings for one candidate of either model, on validation only; written for review, never applied."""
+"""Search for better settings of one candidate, on validation only; written for review, never applied."""
 
 import argparse
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Judged:
         rows: folder of the training rows.
         data_version: of the lake they come from.
         as_ofs: of the validation.
-        metric: that is told of every configuration.
+        metric: reported for every configuration.
     """
 
     rows: Path
@@ -72,7 +72,7 @@ def tune_model(model: str = _DEFAULT, trials: int = 20, scheduler: str | None = 
 
 
 def split_name(model: str) -> tuple[str, str]:
-    """Which room's candidate is meant: `churn.lightgbm`, or `lightgbm` where only one room has a candidate so named.
+    """Which candidate is meant: `churn.lightgbm`, or `lightgbm` where only one room has a candidate of that name.
 
     Raises:
         SettingsError: names all that can be searched.
