@@ -1,8 +1,8 @@
-"""The ten best items for every user, without what they have: Everstay beside RecTools, implicit and an index of FAISS.
+"""The ten best items for every user, without seen ones: Everstay beside RecTools, implicit and a FAISS index.
 
-Scores are dot products. Everybody's are exact but the index's, whose recall is told. Peers get the first users only, as
-many as they are asked for, and all items; rates compare. The peak is the fastest plain product of the same vectors in
-the same run.
+Scores are dot products. All are exact except the index, whose recall is reported. Peers get all items, but only the
+first users, as many as asked for; rates are compared. The peak is the fastest plain matrix product of the same vectors
+in the same run.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def make_vectors(folder: Path, users: int, items: int, dimensions: int) -> None:
-    """Write vectors whose dimensions matter less and less, as those of a factorisation do, and what is seen."""
+    """Write vectors whose dimensions have decreasing weight, as in a factorisation, and the seen items."""
     generator = np.random.default_rng(17)
     scale = (1.0 / np.sqrt(1.0 + np.arange(dimensions))).astype(np.float32)
     np.save(folder / "items.npy", generator.standard_normal((items, dimensions), dtype=np.float32) * scale)
@@ -87,7 +87,7 @@ def _peers(folder: Path, ours: float) -> Iterator[Row]:
 
 
 def _growth(dimensions: int) -> Iterator[Row]:
-    """Seconds of twice the users and of twice the items, by those of once."""
+    """Seconds with twice the users and with twice the items, relative to the base case."""
     users, items = _GROWTH
     seconds = []
     for shape in ((users, items), (2 * users, items), (users, 2 * items)):
@@ -105,7 +105,7 @@ def _described(case: str, done: Watched) -> Iterator[Row]:
 
 
 def _right(folder: Path, lists: NDArray[np.int64]) -> float:
-    """Share of some users whose list is that of a full sort in double precision; equal scores may change places."""
+    """Share of some users whose list is that of a full sort in double precision; ties may swap places."""
     names = ("users", "items", "seen_item")
     users, items, seen = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
     asked = np.linspace(0, len(users) - 1, _CHECKED).astype(np.int64)

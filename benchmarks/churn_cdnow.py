@@ -1,7 +1,7 @@
-"""CDNOW, 23,570 customers who began in the first quarter of 1997: who of them buys again in the second half?
+"""CDNOW, 23,570 customers who first bought in the first quarter of 1997: who of them buys again in the second half?
 
-Half a year of labels before the as-of 1998-01-01 does not exist: candidates learn a shorter horizon and are judged by
-how they rank the long one. Buy-till-you-die models, fitted to the histories up to the as-of, are told the long one.
+Half-year labels do not exist before the as-of 1998-01-01: candidates learn a shorter horizon and are judged by how they
+rank users for the long one. Buy-till-you-die models, fitted to the histories up to the as-of, are given the long one.
 """
 
 import os
@@ -65,7 +65,7 @@ def judge_cdnow() -> Scored:
 
 @contextmanager
 def _settings_in(folder: Path) -> Iterator[Settings]:
-    """Settings of a lake of its own in `folder`, in force for the time of the block."""
+    """Settings of a lake of its own in `folder`, in force for the duration of the block."""
     run_peer("cdnow.py", str(folder / "cdnow.txt"))
     names = ("user_id", "occurred_at", "quantity", "amount")
     lines = [line.split() for line in (folder / "cdnow.txt").read_text().splitlines()[1:]]
@@ -95,7 +95,7 @@ def _split() -> TimeSplit:
 
 
 def _published(test: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """The models as published: fitted to the histories up to the as-of, told the horizon; no label is needed."""
+    """The models as published: fitted to the histories up to the as-of, given the horizon; no label is needed."""
     history = order_history(test)
     return {
         f"{model.__name__}, told 180 days": model.fit(history).probability_no_purchase(history, float(_LONG))

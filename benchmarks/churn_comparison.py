@@ -26,11 +26,11 @@ PEERS = {LIGHTGBM: "lightgbm", LOGISTIC: "logistic"}
 """Peer to its column in what the peers' scripts write."""
 
 TRUTH, READER = "true hazard", "best reader"
-"""Of a simulated shop: references like the peers. The truth knows each user's rate and hazard, which no log tells; the
-reader knows all but these and guesses them from the visits, which no model does better on average."""
+"""References like the peers, for a simulated shop. The truth knows each user's rate and hazard, which no log reveals;
+the reader knows all but these and infers them from the visits, which no model does better on average."""
 
 BOOSTING = "boosting"
-"""Our own candidate that the others are to beat, where it is one of them."""
+"""Our own candidate that the others have to beat, if it is among them."""
 
 _REFERENCES = (*PEERS, TRUTH, READER)
 _RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
@@ -60,7 +60,7 @@ class Scored:
 
     @classmethod
     def of_rows(cls, data: str, test: pl.DataFrame, probabilities: Mapping[str, FloatArray], chosen: str) -> Self:
-        """Of the rows of one as-of."""
+        """From the rows of one as-of."""
         churned = test[t.CHURNED].to_numpy().astype(np.float64)
         title = f"{data}, as of {test[t.AS_OF][0]:%Y-%m-%d}"
         return cls(title, churned, probabilities, chosen, dict(lifecycle_states(test)))
@@ -102,7 +102,7 @@ def _figures(scored: Scored, name: str) -> list[Row]:
 
 
 def _state_figures(scored: Scored) -> list[Row]:
-    """Calibration of the chosen candidate within each lifecycle state, beside the error that right scores show."""
+    """Calibration of the chosen candidate within each lifecycle state, beside the error of perfect scores."""
     rows = []
     for state, users in scored.states.items():
         churned, probability = scored.churned[users], scored.probabilities[scored.chosen][users]
@@ -114,5 +114,5 @@ def _state_figures(scored: Scored) -> list[Row]:
 
 
 def _perfect_error(probability: FloatArray) -> Interval:
-    """Mean error of right scores, and what it lies within in 95 of 100 draws of the outcomes."""
+    """Mean error of perfectly calibrated scores, and its range in 95 of 100 draws of the outcomes."""
     return drawn_interval(c.perfect_calibration_errors(probability, _DRAWS, _SEED), _CONFIDENCE)

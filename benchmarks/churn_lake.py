@@ -74,7 +74,7 @@ def _judge_as_of(settings: Settings, snapshot: Snapshot) -> Scored:
 
 
 def _truth(settings: Settings, test: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """What a simulated shop's own hazards say of users whose visits are known, and the best guess from the visits."""
+    """Probabilities by a simulated shop's true hazards and the visits, and the best inference from the visits alone."""
     if settings.source.kind != "store_twin":
         return {}
     truth, churn = StoreTruth(settings.source.store_twin), settings.churn
@@ -87,9 +87,9 @@ def _truth(settings: Settings, test: pl.DataFrame) -> dict[str, NDArray[np.float
 
 
 def write_rows(snapshot: Snapshot, split: TimeSplit, settings: Settings, work: Path) -> Path:
-    """Compute features, tokens and labels of all as-ofs of `split` from the lake's events; gives the rows' folder.
+    """Compute features, tokens and labels of all as-ofs of `split` from the lake's events; return the rows' folder.
 
-    Of at most `churn.max_users` users, as the flow does.
+    For at most `churn.max_users` users, as in the flow.
     """
     known_at = snapshot.recorded_until
     with open_cluster(settings.dask) as scheduler:
@@ -120,7 +120,7 @@ def score_candidates(
 
 
 def _choose(early: dict[str, NDArray[np.float64]], validation: pl.DataFrame, settings: Settings) -> str:
-    """As the training flow does: the best on validation, but the blend when it is within one standard error."""
+    """As the training flow does: the best on validation, or the blend if it is within one standard error of it."""
     policy = settings.promotion
     churned, users = outcomes(validation), validation[t.USER_ID].to_numpy()
     figures = {name: float(average_precision(churned, probability)) for name, probability in early.items()}

@@ -60,7 +60,7 @@ def _score_peers(table: LabelledTable, folds: NDArray[np.int64]) -> dict[str, ND
     with tempfile.TemporaryDirectory() as folder:
         given, output = Path(folder, "table.parquet"), Path(folder, "predicted.parquet")
         outcome = pl.DataFrame({"churned": table.churned, "fold": folds})
-        numbered = table.features.rename(lambda name: f"{table.features.get_column_index(name)}")  # LightGBM asks so
+        numbered = table.features.rename(lambda name: f"{table.features.get_column_index(name)}")  # for LightGBM
         pl.concat([numbered, outcome], how="horizontal").write_parquet(given)
         run_peer("table_churn.py", str(given), str(output))
         predicted = pl.read_parquet(output)

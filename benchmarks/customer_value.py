@@ -1,4 +1,4 @@
-"""How well is the value of users who stay foretold, by each model, at a past as-of? Intervals are over users."""
+"""How well does each model predict the value of users who stay, at a past as-of? Intervals are over users."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ _PACE, _PURCHASES, _LEARNED = "pace of the last year", "buy till you die × Gamm
 
 
 def main() -> None:
-    """Stand at the last as-of whose horizon has passed, foretell, and look at what the users who stayed paid."""
+    """Predict as of the last as-of whose horizon has passed, and compare with what the users who stayed paid."""
     arguments = parse_arguments(__doc__ or "")
     settings = load_settings()
     lake, horizon = Lake(settings.data.folder, settings.data.buckets).snapshot(), settings.value.horizon_days

@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def product_flops(users: NDArray[np.float32], items: NDArray[np.float32], shape: tuple[int, int]) -> float:
-    """The fastest plain product of so many users and items, in operations per second; the result is written over."""
+    """The fastest plain product of `shape` users and items, in operations per second; the result is overwritten."""
     left = torch.from_numpy(np.array(users[: shape[0]]))
     right = torch.from_numpy(np.array(items[: shape[1]])).T
     out = torch.empty(len(left), right.shape[1])

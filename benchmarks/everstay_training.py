@@ -19,7 +19,7 @@ from everstay.training import watch_epochs
 
 
 def main() -> None:
-    """Train on a file, or on made sequences over a catalogue of a size, and tell every epoch."""
+    """Train on a file, or on random sequences over a catalogue of a given size, and report every epoch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=Path)
     parser.add_argument("--items", type=int, default=0)
@@ -58,7 +58,7 @@ def train_file(file: Path, config: SequentialConfig) -> dict[str, object]:
 
 
 def train_made(items: int, config: SequentialConfig) -> dict[str, object]:
-    """One epoch over made sequences of 20 items, one for every 50 items of the catalogue."""
+    """One epoch over random sequences of 20 items, one for every 50 items of the catalogue."""
     users = max(1_000, items // 50)
     item = np.random.default_rng(5).integers(0, items, users * 20)
     sequences = Sequences(item, np.arange(users + 1) * 20)

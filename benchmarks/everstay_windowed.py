@@ -1,4 +1,4 @@
-"""Everstay's side of the feature benchmark, one step a call: ingest a raw log, or build features from the lake."""
+"""Everstay's side of the feature benchmark, one step per call: ingest a raw log, or build features from the lake."""
 
 import argparse
 import json
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _warm_up(part: int) -> None:  # noqa: ARG001
-    """Have a worker import what it needs: a night's worker has been running for long."""
+    """Have a worker import what it needs, as a nightly run's long-lived worker has."""
     import great_expectations  # noqa: F401
 
     activity_slices(t.EVENTS.empty(), t.ITEMS.empty(), [datetime(2020, 1, 1, tzinfo=UTC)], benchmark_features())

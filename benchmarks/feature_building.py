@@ -25,7 +25,7 @@ _BUCKET_EVENTS = 800_000
 
 @dataclass(frozen=True)
 class Bench:
-    """A log of so many events in a folder, and everything made of it there."""
+    """A log of `events` events in a folder, and everything made from it there."""
 
     folder: Path
     events: int
@@ -141,7 +141,7 @@ def _scaling(bench: Bench) -> Iterator[Row]:
 
 
 def _night(bench: Bench) -> Iterator[Row]:
-    """One more day: appended and built, beside a lake made of everything anew."""
+    """One more day: appended and built, beside a lake rebuilt from scratch."""
     night = bench.folder / "night"
     write_event_log(night, bench.events // DAYS, first_day=AS_OF, days=1, seed=6)
     append, features = bench.ingest(str(night / "*.parquet")), bench.features(days=1)

@@ -1,7 +1,7 @@
-"""What do the controls of a list cost? NDCG of the champion with each, minus without, on the same users.
+"""What do the list controls cost? NDCG of the best candidate with each, minus without, on the same users.
 
-Diversity and freshness are told with what they buy: subcategories in a list, and the share of items that have been on
-sale for four weeks at most. The policies on repeats are told with the share of the list that the user had bought.
+Diversity and freshness are shown with what they buy: subcategories in a list, and the share of items that have been on
+sale for four weeks at most. The policies on repeats are shown with the share of the list that the user had bought.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Bench:
         return self.model.plain_lists(self.asked, recommender.list_length, rules)
 
     def ndcg(self, lists: pl.DataFrame) -> pl.Series:
-        """Of each user."""
+        """NDCG of each user."""
         return judge_lists(lists, self.asked, self.settings.recommender.list_length)["ndcg"]
 
 

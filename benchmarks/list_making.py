@@ -1,7 +1,7 @@
 """How fast are lists made as a shop gets them, with reasons: of every candidate of the lake, or of a sequence file.
 
-What a model does for a user beside the search is measured here: it reads the history, makes what is searched with, and
-says why. `batch_scoring` measures the search alone.
+This includes what a model does for a user besides the search: read the history, make the query, and give reasons.
+`batch_scoring` measures the search alone.
 """
 
 import argparse

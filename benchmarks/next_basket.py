@@ -1,10 +1,10 @@
-"""The last basket of every household of the Complete Journey, as next-basket papers ask for it, beside Cornac's models.
+"""Predict every household's last basket in the Complete Journey, as next-basket papers do, beside Cornac's models.
 
-Households with five baskets, products bought ten times, full ranking, lists of ten. The last basket is the target, the
-one before chooses, what lies before that teaches; no household is left out. The list is wanted at the moment the
-basket begins (a shop makes it when the user comes): that moment is known, and of everybody's purchases what lies
-before it. The hybrid is also judged without it, as of the basket before. Rivals see all baskets but the targets, also
-those of other households that came later.
+Households with at least five baskets, products bought at least ten times, full ranking, lists of ten. The last basket
+is the target, the one before is the validation set, earlier ones are for training; no household is left out. The list
+is made when the basket begins (when the user comes to the shop): that moment is known, and so are all purchases before
+it. The hybrid is also judged without it, as of the previous basket. Rivals see all baskets but the targets, including
+later ones of other households.
 """
 
 import tempfile
@@ -48,7 +48,7 @@ from everstay.sources.complete_journey import CompleteJourney
 K = 10
 RIVALS = ("GPTop", "TIFU-KNN", "UP-CF")
 _LEAST_BASKETS, _LEAST_BOUGHT = 5, 10
-_TAUGHT_BASKETS = 8  # of each household, before the one that chooses
+_TAUGHT_BASKETS = 8  # of each household, before the validation basket
 _TAUGHT_DAYS = 200  # earlier ones know too little of the items
 _COLUMNS = {"household_id": "user", "basket_id": "basket", "product_id": "item"}
 _UP_CF = [(recency, locality) for recency in (25, 50, 100) for locality in (3, 5, 10)]
@@ -68,7 +68,7 @@ class Baskets:
     histories: Histories
 
     def asked(self, back: int) -> Questions:
-        """What will be in the basket that `back` others follow? Of households that have it."""
+        """What is in the basket that `back` others follow? Asked for households that have it."""
         user = np.flatnonzero(self.histories.order_counts > back)
         order = self.histories.user_start[user + 1] - 1 - back
         return Questions(user, order, self.histories.order_days_ago[order])
@@ -186,7 +186,7 @@ def _both_lists(score: Callable[[], Scores], own: NDArray[np.bool_]) -> Lists:
 
 
 def _cornac_lists(name: str, baskets: Baskets, popular: Lists) -> Lists:
-    """A model of Cornac, fitted on all baskets but the targets; who has no other basket gets what is popular."""
+    """A model of Cornac, fitted on all baskets but the targets; without another basket, what is popular."""
     users, found = baskets.lines["user"].unique().sort(), popular.copy()
     with tempfile.TemporaryDirectory() as folder:
         taught, output = Path(folder, "baskets.parquet"), Path(folder, "lists.parquet")
@@ -224,7 +224,7 @@ def up_cf(known: Histories, items: int, recency: int, locality: int) -> Scores:
 
 
 def hybrid_scores(baskets: Baskets, popularity: Scores, *, knows_moment: bool) -> Scores:
-    """Our two-stage candidate: trees chosen on the validation baskets, grown again with them, asked for the last."""
+    """Our two-stage candidate: tree count chosen on the validation baskets, refitted with them, applied to the last."""
     histories, config, items = baskets.histories, HybridConfig(), baskets.vocabulary.size
     tracked = track_repeats(histories)
     maker = PairMaker(histories, tracked, groupings(baskets.vocabulary), breadth(config))
@@ -240,7 +240,7 @@ def hybrid_scores(baskets: Baskets, popularity: Scores, *, knows_moment: bool) -
 
 
 def _questions(baskets: Baskets, *, knows_moment: bool) -> tuple[IntArray, Questions]:
-    """Targets (back 0), validation (1) and what teaches; asked when the basket begins, or after the one before."""
+    """Targets (back 0), validation (1) and training; asked when the basket begins, or right after the previous one."""
     parts = [baskets.asked(back) for back in range(_TAUGHT_BASKETS + 2)]
     back = np.repeat(np.arange(len(parts)), [len(part.user) for part in parts])
     user, seen, days_ago = (

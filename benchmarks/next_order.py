@@ -19,7 +19,7 @@ _CAME = "came"
 
 
 def main() -> None:
-    """Tell dates as of each `--as-of`, and look up in the lake when the next order came."""
+    """Predict dates as of each `--as-of`, and look up in the lake when the next order came."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--as-of", nargs="+", required=True, type=datetime.fromisoformat, metavar="DATE")
     arguments = parse_arguments(__doc__ or "", parser)

@@ -1,11 +1,11 @@
-"""The peers' own environments: what a benchmark compares with is no dependency of the product."""
+"""The peers' own environments: what a benchmark compares with is not a dependency of the product."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-_OURS = "peers"  # peers that live with our own versions of what they need
+_OURS = "peers"  # peers that work with our versions of what they need
 
 
 def run_peer(script: str, *arguments: str, environment: str = _OURS) -> None:
@@ -14,7 +14,7 @@ def run_peer(script: str, *arguments: str, environment: str = _OURS) -> None:
 
 
 def peer_command(script: str, *arguments: str, environment: str = _OURS) -> list[str]:
-    """The command that runs a peer's script: with threads that wait as the peer has them, not as `everstay` sets them.
+    """The command that runs a peer's script, without the thread wait policy that `everstay` sets.
 
     Args:
         script: in `benchmarks/peer_scripts`.

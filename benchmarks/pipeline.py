@@ -42,7 +42,7 @@ def _steps(case: str) -> list[Row]:
     seconds: dict[str, float] = defaultdict(float)
     for run in tasks:
         if run.state is None or run.state.state_details.child_flow_run_id is not None:
-            continue  # it stands for a flow below the main job, whose own tasks are counted
+            continue  # it stands for a subflow, whose own tasks are counted
         seconds[run.name.rsplit("-", 1)[0]] += run.total_run_time.total_seconds()
     total = newest.total_run_time.total_seconds()
     work = sum(seconds.values())

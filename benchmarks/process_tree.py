@@ -1,4 +1,4 @@
-"""Run a command and watch it: seconds that it tells of itself, and the peak memory of it and all its children."""
+"""Run a command and watch it: the seconds that it reports, and the peak memory of it and all its children."""
 
 import contextlib
 import json
@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 
 _EVERY_SECONDS = 0.1
-_PAUSE = 30  # times as long as a look took: the kernel walks all pages for it, on the cores that are measured
+_PAUSE = 30  # times as long as a sample took: the kernel walks all pages for it, on the cores that are measured
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What a command told (the JSON object on the last line that it printed) and what it took.
+    """What a command reported (the JSON object on the last line that it printed) and what it took.
 
     Attributes:
         told: numbers by name.

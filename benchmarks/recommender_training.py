@@ -1,7 +1,8 @@
 """How fast does the sequential network learn, beside RecTools' SASRec of the same size on the same sequences?
 
 Same width, blocks, heads, longest sequence, data and number of epochs, both on the CPU with all its cores; each with
-its own batches and loss. `--items N` instead trains an epoch over a made catalogue of that size and tells the memory.
+its own batches and loss. `--items N` instead trains an epoch over a synthetic catalogue of that size and reports the
+memory.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a benchmark says: rows of case, metric, value, bounds and unit, printed as a table and written as JSON."""
+"""A benchmark's result: rows of case, metric, value, bounds and unit, printed as a table and written as JSON."""
 
 import argparse
 import json
@@ -54,12 +54,12 @@ def parse_arguments(description: str, parser: argparse.ArgumentParser | None = N
 
 
 def tell_progress() -> None:
-    """Log what goes on, also where Prefect was imported, which keeps it to itself outside of flows."""
+    """Log progress, even after an import of Prefect, which suppresses it outside of flows."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
 
 
 def show(title: str, rows: Sequence[Row], json_file: Path | None) -> None:
-    """Print the rows as a table, a metric a column; write them when a file is named."""
+    """Print the rows as a table, one column per metric; write them when a file is named."""
     metrics = list(dict.fromkeys(row.metric for row in rows))
     table = Table(title=title)
     table.add_column("case")

@@ -1,8 +1,8 @@
 """How good are the recommenders on a public sequence file? Leave-one-out, full ranking, seen items removed.
 
 Everything is chosen on the last item but one; the last item is looked at once, by what was chosen. A model is then
-fitted anew with the last item but one, as a shop would; published figures are mostly of models fitted without it, so
-those are told too: their history has that item, their weights have not.
+refitted with the last item but one, as a shop would; most published figures are of models fitted without it, so these
+are shown too: that item is in their history, but not in their weights.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _METRICS = ("recall", "ndcg")
 
 
 def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> None:
-    """Fit and judge every candidate, and tell each as soon as it is known.
+    """Fit and judge every candidate, and show each as soon as it is known.
 
     Args:
         file: of `user item item ...` lines.
@@ -60,14 +60,14 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
 
 
 def sequence_settings() -> Settings:
-    """Of the protocol: every item is known, and none is recommended that the user has."""
+    """Settings of the protocol: every item is known, and none is recommended that the user has."""
     settings = load_settings()
     recommender = settings.recommender.model_copy(update={"min_item_users": 1, "already_bought": "remove"})
     return settings.model_copy(update={"recommender": recommender})
 
 
 def fit_candidates(file: Path, rows: BasketRows, folder: Path | None) -> Iterator[tuple[str, Fitted, float]]:
-    """Fit one candidate after the other: its name, it, and the seconds that took.
+    """Fit one candidate after the other; yield its name, the fitted candidate, and the seconds it took.
 
     Args:
         file: what the rows were read from.
@@ -99,7 +99,7 @@ def _means(case: str, judged: pl.DataFrame, settings: Settings) -> Iterator[Row]
 
 
 def _differences(judged: Mapping[str, pl.DataFrame], settings: Settings) -> Iterator[Row]:
-    """What the candidate told last is ahead of each other by, over the same users."""
+    """How far the last candidate is ahead of each other one, over the same users."""
     last = list(judged)[-1]
     for name in judged:
         if name != last:

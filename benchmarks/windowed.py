@@ -1,4 +1,4 @@
-"""The 31 features of the feature benchmark, as Everstay declares them, and what checks that all give the same table."""
+"""The 31 features of the feature benchmark, as Everstay declares them, and a check that all give the same table."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Cornac's next-basket models on the benchmark's own baskets: writes their lists of ten.
 
-A user whom a model finds fewer items for gets the most bought ones after them. GPTop counts the user's own baskets
-before all popularity; TIFU-KNN has the settings of its authors for Dunnhumby.
+A user for whom a model finds fewer items gets the most bought ones after them. GPTop ranks by the user's own baskets
+before global popularity; TIFU-KNN has its authors' settings for Dunnhumby.
 """
 
 import sys

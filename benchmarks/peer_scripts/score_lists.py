@@ -16,7 +16,7 @@ K = 10
 
 
 def main(name: str, folder: Path) -> None:
-    """Load vectors and what is seen, recommend, write the lists (users, K)."""
+    """Load vectors and seen items, recommend, write the lists (users, K)."""
     users, items = np.load(folder / "users.npy"), np.load(folder / "items.npy")
     start, item = np.load(folder / "seen_start.npy"), np.load(folder / "seen_item.npy")
     seen = sparse.csr_matrix((np.ones(len(item), np.float32), item, start), shape=(len(users), len(items)))
@@ -26,7 +26,7 @@ def main(name: str, folder: Path) -> None:
 
 
 def implicit_lists(users: Vectors, items: Vectors, seen: sparse.csr_matrix) -> tuple[Lists, float]:
-    """`recommend` of implicit's factorisation, with the vectors put in."""
+    """`recommend` of implicit's factorisation, with our vectors."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(factors=users.shape[1])
@@ -47,7 +47,7 @@ def rectools_ranker(users: Vectors, items: Vectors, seen: sparse.csr_matrix) -> 
 
 
 def rectools_als(users: Vectors, items: Vectors, seen: sparse.csr_matrix) -> tuple[Lists, float]:
-    """`recommend` of RecTools' model around implicit's, with the vectors put in."""
+    """`recommend` of RecTools' model around implicit's, with our vectors."""
     import pandas as pd
     from implicit.cpu.als import AlternatingLeastSquares
     from rectools import Columns
@@ -78,7 +78,7 @@ def rectools_als(users: Vectors, items: Vectors, seen: sparse.csr_matrix) -> tup
 
 
 def faiss_lists(users: Vectors, items: Vectors, seen: sparse.csr_matrix) -> tuple[Lists, float]:
-    """An approximate index: inverted lists of the items, a sixteenth of which is searched; what is seen is cut out."""
+    """An approximate index: inverted lists of the items, a sixteenth of which is searched; seen items are removed."""
     import faiss
 
     cells = 1_024

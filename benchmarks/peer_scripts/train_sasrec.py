@@ -1,6 +1,6 @@
-"""RecTools' SASRec on a sequence file: `train_sasrec.py FILE EPOCHS WIDTH BLOCKS HEADS LENGTH`; tells every epoch.
+"""RecTools' SASRec on a sequence file: `train_sasrec.py FILE EPOCHS WIDTH BLOCKS HEADS LENGTH`; reports every epoch.
 
-Learned from all but the last two items; judged on the last but one by full ranking, what the user has is left out.
+Trained on all but the last two items; judged on the last but one by full ranking, without items that the user has.
 Judging is not counted in the seconds.
 """
 
@@ -52,7 +52,7 @@ def make_trainer() -> Trainer:
 
 
 def read(file: str) -> tuple[pd.DataFrame, dict[int, int]]:
-    """Interactions before the last two of users with three and more, all of others; and the last but one."""
+    """All but the last two items of users with at least three, all items of others; and the last but one as target."""
     rows, targets = [], {}
     with Path(file).open(encoding="utf-8") as lines:
         for line in lines:
@@ -67,7 +67,7 @@ def read(file: str) -> tuple[pd.DataFrame, dict[int, int]]:
 
 
 def judge(model: SASRecModel, dataset: Dataset, targets: dict[int, int]) -> float:
-    """Mean NDCG of the target over all users who have one; whom the model does not list, it misses."""
+    """Mean NDCG over all users with a target; users for whom the model has no list count as misses."""
     users = np.intersect1d(list(targets), dataset.user_id_map.external_ids)
     lists = model.recommend(users, dataset, k=K, filter_viewed=True, on_unsupported_targets="ignore")
     hit = lists[lists[Columns.Item] == lists[Columns.User].map(targets)]
