@@ -186,7 +186,7 @@ def _both_lists(score: Callable[[], Scores], own: NDArray[np.bool_]) -> Lists:
 
 
 def _cornac_lists(name: str, baskets: Baskets, popular: Lists) -> Lists:
-    """A model of Cornac, fitted on all baskets but the targets; without another basket, what is popular."""
+    """A model of Cornac, fitted on all baskets but the targets; households without others get popular items."""
     users, found = baskets.lines["user"].unique().sort(), popular.copy()
     with tempfile.TemporaryDirectory() as folder:
         taught, output = Path(folder, "baskets.parquet"), Path(folder, "lists.parquet")

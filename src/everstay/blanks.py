@@ -2,7 +2,7 @@
 
 import polars as pl
 
-_FIRST, _LAST = "!", "\x7f"  # range of the ASCII characters that are not white space
+_FIRST, _LAST = "!", "\x7f"  # ASCII text between these does not begin with white space
 
 
 def is_blank(text: pl.Series) -> pl.Series:

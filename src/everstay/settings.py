@@ -241,7 +241,7 @@ class Settings(BaseSettings):
     )
 
     as_of: date | None = None
-    """The date models are judged at; none: the last midnight for which who left and who bought what next is known."""
+    """The date models are judged at; none: the last midnight for which churn and next purchases are known."""
     score_as_of: date | None = None
     """The date users are scored at; none: the last midnight that the data covers."""
     report_folder: str = "reports"

@@ -32,7 +32,7 @@ _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
 _TIMES = (t.OCCURRED_AT, t.RECORDED_AT)
 _ENCODINGS = dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED")
-_WHAT_IT_IS = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.QUANTITY, t.AMOUNT)  # the rest may come later
+_WHAT_IT_IS = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.QUANTITY, t.AMOUNT)  # others may be filled in later
 _REPEATING = (t.ORDER_ID, t.SESSION_ID, t.TEXT, t.PLATFORM, t.CAMPAIGN_ID)  # the others hardly compress
 _COMPRESSION = {name: "zstd" if name in _REPEATING else "none" for name in t.EVENTS.columns}
 _SCHEMA = pa.schema(

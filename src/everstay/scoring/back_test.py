@@ -56,7 +56,7 @@ class PastPublication:
 
 
 def label_clock(as_of: datetime, churn: Churn, known_until: datetime) -> Maturity:
-    """Maturity of the labels of whether the users of an as-of left.
+    """Maturity of the churn labels of an as-of.
 
     >>> from datetime import UTC
     >>> str(label_clock(datetime(2018, 1, 1, tzinfo=UTC), Churn(), datetime(2018, 1, 1, 4, tzinfo=UTC)))

@@ -1,4 +1,4 @@
-"""The back-test as a page section: a row per publication, tiers of mature ones, calibration of those fit as a test."""
+"""The back-test as a page section: publications, tiers of mature ones, calibration of those not learned from."""
 
 from collections.abc import Iterator, Sequence
 

@@ -39,7 +39,7 @@ class Everybody:
     Attributes:
         as_of: the moment.
         churn: its gap and horizon are the champion's definition of leaving.
-        groups: attribute of `users` whose groups get equal shares in the tiers; None: no such groups.
+        groups: attribute of `users` in whose groups tiers have the same shares; None: one order for all users.
         bounds: of the tiers, per group.
         value: None: no value is known.
         gaps: None: no dates are known.

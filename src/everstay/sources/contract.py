@@ -55,7 +55,7 @@ class Source(Protocol):
     def deliveries(self) -> Mapping[str, str]:
         """Name what `event_chunks` reads, to be recorded once it is stored: `tables.DELIVERY` to `tables.SOURCE_FILE`.
 
-        Empty where the source cannot tell whether it has changed: then it is read anew every time.
+        Empty where the source cannot tell whether it has changed: then it is read again every time.
         """
         ...
 

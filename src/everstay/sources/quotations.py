@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 _MARK, _COMMA, _NEW_LINE, _RETURN, _SPACE, _TAB = (ord(character) for character in '",\n\r \t')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROW, _VALUE, _PLAIN, _QUOTED, _CLOSED, _PADDED = range(6)
-"""States: at the start of a row, of a value; in a value; in a quoted one; after its closing mark; in white space after
-it."""
+"""States: at the start of a row; of a value; in a value; in a quoted one; after its end; in white space after that."""
 
 
 class Quotations:

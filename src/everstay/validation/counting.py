@@ -38,7 +38,7 @@ class ClassCounts:
 
 
 def count_classes(frame: pl.DataFrame, classes: Mapping[int, Sequence[RowClass]], facts: Facts) -> ClassCounts:
-    """Count the rows of `frame` by the classes of each numbered expectation, which are made of `facts`."""
+    """Count the rows of `frame` by the classes of each numbered expectation, which are defined by `facts`."""
     known = facts.compute(frame)
     members = {(number, one.name): one for number, split in classes.items() for one in split}
     counts = {place: size for place, size in _count_each(known, classes).items() if size}
