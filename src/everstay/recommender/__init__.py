@@ -1,7 +1,7 @@
 """What each user wants next: candidates fitted on the same baskets, judged by full ranking, stored without pickle.
 
-`BasketRows` of `features.buckets.compute_baskets` go in; `train_candidate` and `evaluate_candidate`
-are what a flow calls, with paths between them; `load_artifact` gives the model that scores.
+The input is `BasketRows` from `features.buckets.compute_baskets`; a flow calls `train_candidate` and
+`evaluate_candidate`, which exchange paths; `load_artifact` returns the model that scores.
 """
 
 from everstay.recommender.artifact import load_artifact, save_artifact

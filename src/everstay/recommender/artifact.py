@@ -59,10 +59,10 @@ def save_artifact(
 
     Args:
         model: to store.
-        folder: is made; must not hold another model.
-        as_of: up to which purchases were known when it was fitted.
+        folder: created; must not hold another model.
+        as_of: the time up to which purchases were known when it was fitted.
         data_version: of the lake.
-        params: choices, for people.
+        params: chosen settings, for human readers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ranker = without_segments(model.ranker)
@@ -92,7 +92,7 @@ def load_artifact(folder: Path) -> ListModel:
     """Load a model; its lists equal those before saving.
 
     Raises:
-        EverstayError: the folder is no recommender artifact.
+        EverstayError: the folder is not a recommender artifact, or its `already_bought` is unknown.
     """
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def _save_sequential(ranker: SequentialRanker, folder: Path) -> None:
 
 def _load_sequential(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> SequentialRanker:
     sizes = SequentialConfig(**config)
-    with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, shall not move the seed
+    with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, must not advance the RNG
         network = SequentialNetwork(sizes, vocabulary.size)
     network.load_state_dict(load_tensors(folder / _WEIGHTS))
     return SequentialRanker.build(vocabulary, sizes, network.eval())
@@ -181,7 +181,7 @@ def _save_network(ranker: NetworkRanker, folder: Path) -> None:
 
 def _load_network(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> Ranker:
     sizes = NetworkConfig(**config)
-    with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, shall not move the seed
+    with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, must not advance the RNG
         network = RepeatNetwork(sizes, vocabulary.size)
     network.load_state_dict(load_tensors(folder / _WEIGHTS))
     return NetworkRanker(sizes, network.eval(), np.ascontiguousarray(current_trends(vocabulary)[None]))

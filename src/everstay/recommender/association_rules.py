@@ -1,4 +1,4 @@
-"""Rules of the kind "who buys this buys that too", from the orders in which both are (Agrawal et al., SIGMOD 1993)."""
+"""Association rules ("who buys this also buys that") from orders with both items (Agrawal et al., SIGMOD 1993)."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -16,14 +16,14 @@ from everstay.recommender.reasons import POPULAR, first_known
 from everstay.recommender.vocabulary import Vocabulary
 
 _ITEMS_AT_ONCE = 2_048
-_PRIOR_ORDERS = 10.0  # without the second item, so that rare firsts do not make sure rules
-_MOST_RULES = 50  # of one first item
-_FILL = 1e-6  # popularity only orders what no rule names
+_PRIOR_ORDERS = 10.0  # without the second item, so that rare first items do not yield confident rules
+_MOST_RULES = 50  # per first item
+_FILL = 1e-6  # popularity only ranks items that no rule recommends
 
 
 @dataclass(frozen=True)
 class AssociationRulesRanker:
-    """The surest rule that one of the user's last orders fires.
+    """Scores an item by the most confident rule that fires on the user's last orders.
 
     Attributes:
         config: of the rules.
@@ -39,19 +39,19 @@ class AssociationRulesRanker:
 
     @classmethod
     def build(cls, vocabulary: Vocabulary, config: AssociationRulesConfig, rules: sparse.csr_array) -> Self:
-        """Join rules with what the vocabulary knows."""
+        """Combine the rules with the vocabulary's popularity and item ids."""
         share = popularity(vocabulary, config.window_days)
         return cls(config, share, rules, vocabulary.items[t.ITEM_ID])
 
     def scores(self, histories: Histories) -> Scores:
-        """Confidence of the surest rule, (n, V)."""
+        """Confidence of the most confident rule that fires, (n, V)."""
         scores: Scores = np.tile(np.float32(_FILL) * self.share, (histories.user_count, 1))
         user, _, cell = self._fired(histories)
         np.maximum.at(scores, (user, self.rules.indices[cell]), self.rules.data[cell])
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The surest rule in words, or that the item is popular."""
+        """The most confident rule in words, or that the item is popular."""
         owner, source, cell = self._fired(histories)
         ids = self.item_ids.gather(source.astype(np.uint32))
         fired = pl.DataFrame(
@@ -65,7 +65,7 @@ class AssociationRulesRanker:
         return first_known(said, otherwise=POPULAR)
 
     def _fired(self, histories: Histories) -> tuple[IntArray, IntArray, IntArray]:
-        """User, first item and stored cell of every rule that the last orders fire."""
+        """User, first item and stored cell of every rule that fires on the last orders."""
         start = np.maximum(histories.user_start[1:] - self.config.recent_orders, histories.user_start[:-1])
         lines = histories.order_start[histories.user_start[1:]] - histories.order_start[start]
         user, line = spread(histories.order_start[start], lines)
@@ -76,7 +76,7 @@ class AssociationRulesRanker:
 
 
 def find_rules(histories: Histories, items: int, config: AssociationRulesConfig) -> sparse.csr_array:
-    """The surest rules of each item that enough orders support and that beat the second item's own share, (V, V)."""
+    """Most confident rules of each first item among those with enough support and lift, (V, V)."""
     cells = np.unique(histories.line_order * items + histories.line_item)
     orders = len(histories.order_user)
     bought = sparse.csr_array((np.ones(len(cells), np.float32), (cells // items, cells % items)), shape=(orders, items))

@@ -1,7 +1,7 @@
-"""Causal self-attention: place t of a sequence is computed from places 0..t only.
+"""Causal self-attention: position t of a sequence is computed from positions 0..t only.
 
-Shapes: B = sequences, T = places of the longest, D = dimensions. Sequences begin at place 0 and are padded behind
-their end, where causality alone keeps the padding from every place that counts.
+Shapes: B = sequences, T = length of the longest, D = dimensions. Sequences start at position 0 and are right-padded,
+so that the causal mask alone keeps padding from influencing real positions.
 """
 
 import torch
@@ -42,7 +42,7 @@ class CausalBlock(nn.Module):
 
 
 def pad_sequences(elements: Tensor, lengths: Tensor) -> Tensor:
-    """Lay elements (sum of lengths, D) out as sequences (B, T, D), zeros behind each end."""
+    """Arrange elements (sum of lengths, D) as sequences (B, T, D), right-padded with zeros."""
     places = torch.arange(int(lengths.max()), device=lengths.device)
     is_inside = places < lengths[:, None]
     padded = elements.new_zeros(*is_inside.shape, elements.shape[1])

@@ -1,4 +1,4 @@
-"""The rivals of the network: recent popularity, personal frequency with recency, item neighbours."""
+"""The baselines of the network: recent popularity, personal frequency with recency, item neighbours."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,11 +19,11 @@ from everstay.recommender.vocabulary import Vocabulary
 _ITEMS_AT_ONCE = 2_048
 _NEIGHBOURS = 50
 _SIMILARITY_HALF_LIFE_DAYS = 364.0
-_SHRINKAGE = 5.0  # orders that an item is thought to have in addition, so that rare pairs do not look alike
+_SHRINKAGE = 5.0  # pseudo-orders added to every item, so that rare pairs do not look similar
 
 
 def popularity(vocabulary: Vocabulary, window_days: int) -> Scores:
-    """Share of each item in the orders of the last days (items,); ties by the orders of a year."""
+    """Share of each item in the orders of the window (items,); ties are broken by the last 364 days."""
     recent, year = vocabulary.purchases(window_days), vocabulary.purchases(364)
     share = recent / max(recent.sum(), 1) + 1e-6 * year / max(year.sum(), 1)
     return share.astype(np.float32)
@@ -45,7 +45,7 @@ class PopularityRanker:
 
     @classmethod
     def fit(cls, vocabulary: Vocabulary, config: PopularityConfig) -> Self:
-        """Count the window."""
+        """Count the purchases in the window."""
         return cls(config, popularity(vocabulary, config.window_days))
 
     def scores(self, histories: Histories) -> Scores:
@@ -53,7 +53,7 @@ class PopularityRanker:
         return np.tile(self.share, (histories.user_count, 1))
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:  # noqa: ARG002
-        """It is popular."""
+        """Always that it is popular."""
         return [POPULAR] * len(item)
 
 
@@ -66,7 +66,7 @@ class PersonalFrequencyRanker:
 
     @classmethod
     def fit(cls, vocabulary: Vocabulary, config: PersonalFrequencyConfig) -> Self:
-        """Count the window of the average user."""
+        """Count the average user's purchases in the window."""
         return cls(config, popularity(vocabulary, config.window_days))
 
     def scores(self, histories: Histories) -> Scores:
@@ -75,7 +75,7 @@ class PersonalFrequencyRanker:
         return own.toarray() + np.float32(self.config.prior_orders) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """How often and how lately, or that it is popular: what is the larger part of the score."""
+        """How often and how recently it was bought, or that it is popular: the larger part of the score."""
         own = decayed_counts(histories, len(self.share), self.config.half_life_days)
         bought = np.asarray(own[user, item]).ravel()
         prior = self.config.prior_orders * self.share[item]
@@ -84,7 +84,7 @@ class PersonalFrequencyRanker:
 
 @dataclass(frozen=True)
 class ItemNeighboursRanker:
-    """Personal frequency, carried over to the items that share orders with the user's.
+    """Personal frequency, propagated to items that share orders with the user's.
 
     Attributes:
         config: its weights.
@@ -100,7 +100,7 @@ class ItemNeighboursRanker:
 
     @classmethod
     def build(cls, vocabulary: Vocabulary, config: ItemNeighboursConfig, neighbours: sparse.csr_array) -> Self:
-        """Join neighbours with what the vocabulary knows."""
+        """Combine the neighbours with the vocabulary's popularity and item ids."""
         share = popularity(vocabulary, config.window_days)
         return cls(config, share, neighbours, vocabulary.items[t.ITEM_ID])
 
@@ -112,9 +112,9 @@ class ItemNeighboursRanker:
         return scores + np.float32(self.config.prior_orders) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, the item of theirs that weighs most, or that it is popular.
+        """The largest part of the score: own purchases of the item, the strongest of its neighbours, or popularity.
 
-        What is the largest part of the score; the neighbours' part is that of all of them.
+        The neighbours' part is the sum over all of them.
         """
         own = decayed_counts(histories, len(self.share), self.config.half_life_days)
         near = find_links(own, self.neighbours, user, item)

@@ -1,7 +1,7 @@
 """Questions for the network: "standing at this earlier as-of, what will this user's next basket be?".
 
-An epoch asks every user a few such questions, drawn anew. A question sees the orders before its as-of only, popularity
-as it stood then, and has the next order within the horizon as its target: what serving and judging ask, earlier.
+An epoch samples a few such questions per user. A question sees only the orders before its as-of and the popularity of
+that time; its target is the next order within the horizon: the task of serving and evaluation, at an earlier time.
 """
 
 import math
@@ -26,10 +26,10 @@ class Batch(NamedTuple):
 
     Attributes:
         questions: what is asked.
-        candidates: (N,) items of the softmax, rising; None: all.
-        target_question: (G,) rising.
+        candidates: (N,) items of the softmax, ascending; None: all.
+        target_question: (G,) ascending.
         target_item: (G,) different within a question.
-        target_own: (G,) the target's place among the own items; -1 when the user had not bought it.
+        target_own: (G,) index of the target among the own items; -1 when the user had not bought it.
     """
 
     questions: Questions
@@ -44,7 +44,7 @@ class Asked:
     """Questions before they are tensors.
 
     Attributes:
-        user: (Q,) rising.
+        user: (Q,) ascending.
         seen_until: (Q,) first order that is not seen.
         week: (Q,) weeks before the as-of at which it is asked.
     """
@@ -76,9 +76,9 @@ class Questioner:
         self.max_orders = max_orders
 
     def ask(self, asked: Asked) -> Questions:
-        """Gather what the questions see; a question before its user's window of orders is not allowed.
+        """Gather what the questions see; no question may precede its user's window of orders.
 
-        The window ends where the user's latest question does, and holds at most `max_orders` orders.
+        The window ends at the user's latest question and holds at most `max_orders` orders.
         """
         users, sequence = np.unique(asked.user, return_inverse=True)
         end = np.maximum.reduceat(asked.seen_until, np.searchsorted(asked.user, users))
@@ -110,16 +110,17 @@ class Questioner:
 
 
 class BasketBatches:
-    """Training batches: each epoch asks every user, users with a similar number of orders together.
+    """Training batches: each epoch covers every user, batched with users of a similar number of orders.
 
-    An epoch has as many batches as `len` says, for Lightning validates after so many: where none of a batch's questions
-    has an answer, those of the batch before come again. Only where nobody can be asked anything is there no batch.
+    An epoch yields exactly `len` batches, because Lightning validates after that many: a batch without an answerable
+    question repeats the previous one, or `latest` if it is the first. Only if there are no such questions at all is the
+    epoch empty.
 
     Args:
         questioner: over all users, with weekly trends.
         config: sizes and rates of questions.
-        horizon_days: a next order later than this is no answer.
-        seed: of the draws; the epoch is added by `set_epoch`.
+        horizon_days: a later next order is not an answer.
+        seed: of the sampling, together with the epoch from `set_epoch`.
     """
 
     def __init__(self, questioner: Questioner, config: NetworkConfig, horizon_days: int, seed: int) -> None:
@@ -132,7 +133,7 @@ class BasketBatches:
         self.users = np.flatnonzero(questioner.histories.order_counts > 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other questions in each epoch."""
+        """Set the epoch; each one samples different questions."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -154,7 +155,7 @@ class BasketBatches:
                 yield answer(self.questioner, asked, self._negatives(generator))
 
     def draw(self, users: IntArray, generator: np.random.Generator) -> Asked:
-        """Draw as-ofs without replacement, recent ones more often; those without a next order in time fall out."""
+        """Sample as-ofs without replacement, recent ones more often; drop those without a next order in time."""
         keys = generator.gumbel(size=(len(users), len(self.weeks)))
         keys -= self.weeks * WEEK * np.log(2) / self.config.recency_half_life_days
         count = min(self.config.questions_per_user, len(self.weeks))
@@ -162,14 +163,14 @@ class BasketBatches:
         return self._ask(np.repeat(users, count), week)
 
     def latest(self) -> Asked:
-        """Questions of the latest week at which any has an answer, of at most `batch_users` users."""
+        """Questions of at most `batch_users` users at the latest week with an answerable question."""
         asked = (self._ask(self.users, np.full(len(self.users), week)) for week in self.weeks)
         found = next((some for some in asked if len(some.user)), Asked(*np.empty((3, 0), np.int64)))
         few = slice(self.config.batch_users)
         return Asked(found.user[few], found.seen_until[few], found.week[few])
 
     def _ask(self, user: IntArray, week: IntArray) -> Asked:
-        """Questions (Q,) of users at weeks; those without a next order in time fall out."""
+        """Questions (Q,) of users at weeks; those with no next order within the horizon are dropped."""
         histories = self.questioner.histories
         asked = Asked(user, orders_before(histories, user, (week * WEEK).astype(np.float64)), week)
         return answerable(histories, asked, self.horizon_days, self.config.max_orders)
@@ -184,7 +185,7 @@ class BasketBatches:
 def orders_before(histories: Histories, user: IntArray, days_ago: FloatArray) -> IntArray:
     """First order of each user (Q,) that is not before the time `days_ago` (Q,)."""
     longest = histories.order_days_ago.max(initial=0.0) + 1.0
-    key = histories.order_user * longest - histories.order_days_ago  # rising over all orders
+    key = histories.order_user * longest - histories.order_days_ago  # ascending over all orders
     found = np.searchsorted(key, user * longest - days_ago, side="left")
     return np.clip(found, histories.user_start[user], histories.user_start[user + 1])
 
@@ -232,9 +233,9 @@ def with_targets(questions: Questions, question: IntArray, item: IntArray, candi
 
 
 def oldest_week(histories: Histories, horizon_days: int) -> int:
-    """Weeks before the as-of at which questions are worth asking: a horizon after the first order, at least one.
+    """Oldest week before the as-of worth asking at, at least 1: a horizon and a trend window after the first order.
 
-    Earlier users look cold only because the log begins there.
+    Before that, users look cold only because the log begins there.
     """
     longest = histories.order_days_ago.max(initial=0.0)
     return max(1, int((longest - horizon_days) // WEEK) - min(TREND_WEEKS))

@@ -1,4 +1,4 @@
-"""The sequential network, the linear models and a factorisation together: each knows what the others miss."""
+"""Blend of the sequential network, the linear models and a matrix factorisation: each covers what the others miss."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,19 @@ from everstay.recommender.model import Ranker, Scores
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.threads import share_out
 
-_SMALLEST_SCALE = 1e-12  # of a model that finds all items alike
+_SMALLEST_SCALE = 1e-12  # for a model that scores all items equally
 _USERS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class BlendRanker:
-    """Adds up what its members say, each in standard deviations over a user's items.
+    """Weighted sum of its members' scores, each standardised over a user's items.
 
     Attributes:
         config: of the members, and their weights.
         sequential: its weight is 1.
         follows: SLIT.
-        alike: the cosine of items.
+        alike: item-item cosine.
         together: EASE.
         factors: iALS.
     """
@@ -46,7 +46,7 @@ class BlendRanker:
         return total
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The reason of the member that adds most to the pair's score."""
+        """The reason of the member that contributes most to the pair's score."""
         members = self._members()
         parts = [_standardised(member.scores(histories), weight)[user, item] for weight, member in members]
         strongest = np.argmax(parts, axis=0)

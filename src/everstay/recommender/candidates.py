@@ -37,7 +37,7 @@ CONFIGS: dict[str, Sequence[BaseModel]] = {
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
-    """Name everything a candidate depends on: code, data, horizon, policy, configuration, seed; 64 hex digits."""
+    """Hash everything a candidate depends on: code, data, horizon, policy, configuration, seed; 64 hex digits."""
     recommender = settings.recommender
     parts = {
         "name": name,
@@ -52,15 +52,15 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
 
 
 def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Path, data_version: str) -> Path:
-    """Fit one candidate twice and store it; does nothing when it is stored with the same key already.
+    """Fit one candidate twice and store it; does nothing if it is already stored under the same key.
 
-    A killed call is continued by the next one: a network goes on from its last epoch.
+    The next call resumes a killed one: a network continues from its last epoch.
 
     Args:
         name: one of `settings.recommender.candidates`.
         rows_folder: from `BasketRows.write`.
         settings: vocabulary, policy, seed and training.
-        folder: of all candidates; this one's is a folder in it.
+        folder: of all candidates; each has a subfolder.
         data_version: of the lake the rows come from.
 
     Returns:

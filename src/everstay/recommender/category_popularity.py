@@ -34,7 +34,7 @@ class CategoryPopularityRanker:
 
     @classmethod
     def fit(cls, vocabulary: Vocabulary, config: CategoryPopularityConfig) -> Self:
-        """Count the window."""
+        """Count the purchases in the window."""
         share = popularity(vocabulary, config.window_days)
         if t.CATEGORY not in vocabulary.items.columns:
             return cls(config, share, np.zeros(vocabulary.size, np.int64), pl.Series([None] * vocabulary.size))

@@ -1,4 +1,4 @@
-"""Settings of the baselines, chosen by NDCG on the validation baskets: the network's rivals are tuned too."""
+"""Hyperparameters of the baselines, chosen by NDCG on the validation baskets: baselines are tuned too."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -46,7 +46,7 @@ IALS = tuple(
     for regularization in (1.0, 30.0)
 )
 BLEND_WEIGHTS = (0.0, 0.025, 0.05, 0.1, 0.3)
-"""Of each linear model, beside the network's 1."""
+"""Tried for each member but the network, whose weight is 1."""
 GRIDS: dict[str, Sequence[BaseModel]] = {
     **{name: family.configs for name, family in FAMILIES.items()},
     "popularity": POPULARITY,
@@ -57,17 +57,17 @@ GRIDS: dict[str, Sequence[BaseModel]] = {
     "transitions": TRANSITIONS,
     "ials": IALS,
 }
-"""What is tried; the network's few choices were made the same way, once, and are the defaults of its configuration."""
+"""Grids; the network's few hyperparameters were chosen the same way, once, and are its configuration's defaults."""
 
 
 def choose_config(
     configs: Sequence[Config], make: Callable[[Config], ListModel], rows: pl.DataFrame, k: int
 ) -> tuple[Config, float]:
-    """Take the configuration whose lists have the largest mean NDCG, the first of equals, and tell that mean.
+    """Return the configuration whose lists have the highest mean NDCG, the first if tied, and that mean.
 
     Args:
-        configs: what is tried.
-        make: a configuration to the model fitted as of `rows`.
+        configs: to try.
+        make: maps a configuration to the model fitted as of `rows`.
         rows: histories and next baskets of the validation part.
         k: length of the lists.
     """
@@ -80,13 +80,13 @@ def choose_config(
 def choose_weights(
     start: Config, weights: Sequence[str], make: Callable[[Config], ListModel], rows: pl.DataFrame, k: int
 ) -> Config:
-    """Choose `BLEND_WEIGHTS` one weight after another, the best of each beside the others, until none changes.
+    """Choose each weight among `BLEND_WEIGHTS` by coordinate ascent, until none changes.
 
     Args:
         start: the configuration to vary.
         weights: names of its weights, in the order in which they are chosen.
-        make: a configuration to the model fitted as of `rows`.
-        rows: histories and next baskets of the validation part; of many users some are looked at.
+        make: maps a configuration to the model fitted as of `rows`.
+        rows: histories and next baskets of the validation part; at most `_WEIGHED_USERS` users are sampled.
         k: length of the lists.
     """
     asked = with_targets(rows)

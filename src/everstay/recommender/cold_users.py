@@ -1,4 +1,4 @@
-"""Users of whom no purchase is known get what is popular in their segment, whatever the model is."""
+"""Users without a known purchase get what is popular in their segment, whatever the model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,11 @@ from everstay.recommender.segment_popularity import SegmentPopularityRanker
 
 @dataclass(frozen=True)
 class ColdUserRanker:
-    """A ranker for users with a known purchase (or rating, if it reads them); for others popularity in their segment.
+    """A ranker for users with a known purchase (or rating, if it uses them); popularity in the segment for others.
 
     Attributes:
         ranker: of the model.
-        segments: what is popular where.
+        segments: popularity per segment.
     """
 
     ranker: Ranker
@@ -32,7 +32,7 @@ class ColdUserRanker:
 
     @property
     def attribute(self) -> str:
-        """That segments are values of."""
+        """The attribute whose values are the segments."""
         return self.segments.attribute
 
     def is_served(self, histories: Histories) -> NDArray[np.bool_]:
@@ -43,7 +43,7 @@ class ColdUserRanker:
         return is_cold & self.segments.is_served(histories)
 
     def scores(self, histories: Histories) -> Scores:
-        """The ranker's, but for those who are served here, (n, items)."""
+        """The ranker's scores, except for users served by their segment, (n, items)."""
         scores, served = self.ranker.scores(histories), self.is_served(histories)
         if served.any():
             place = self.segments.place(histories)[served]
@@ -51,7 +51,7 @@ class ColdUserRanker:
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The ranker's reasons, but for those who are served here."""
+        """The ranker's reasons, except for users served by their segment."""
         served, reasons = self.is_served(histories)[user], self.ranker.explain(histories, user, item)
         pairs = np.flatnonzero(served)
         for pair, there in zip(pairs, self.segments.explain(histories, user[pairs], item[pairs]), strict=True):
@@ -59,9 +59,9 @@ class ColdUserRanker:
         return reasons
 
     def _stretched(self, own: Scores, place: IntArray) -> Scores:
-        """Shares of segments (n, items) in the range of the ranker's own scores of a cold user (items,).
+        """Scale shares of segments (n, items) to the range of the ranker's own scores of a cold user (items,).
 
-        So that users can be compared by their scores: one ranker's are probabilities, another one's their logarithms.
+        Keeps scores comparable across users: some rankers give probabilities, others their logarithms.
         """
         shares, low = self.segments.shares(place), own.min()
         stretched: Scores = low + (own.max() - low) * shares / shares.max(axis=1, keepdims=True)
@@ -70,10 +70,10 @@ class ColdUserRanker:
 
 @dataclass(frozen=True)
 class ColdUserFactorRanker(ColdUserRanker):
-    """The same for a ranker whose scores are products: a segment is one more factor."""
+    """The same for a ranker whose scores are dot products: each segment is one more factor."""
 
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, d + S): of who is served here, nothing but their segment."""
+        """(n, d + S); of users served by their segment, nothing but its indicator."""
         served, place = self.is_served(histories)[:, None], np.arange(len(self.segments.names))
         is_there = served & (self.segments.place(histories)[:, None] == place)
         users = np.where(served, 0.0, self._factors.user_vectors(histories))
@@ -93,7 +93,7 @@ class ColdUserFactorRanker(ColdUserRanker):
 
 
 def with_segments(ranker: Ranker, segments: SegmentPopularityRanker) -> Ranker:
-    """Let a ranker answer cold users by their segment."""
+    """Let a ranker serve cold users by their segment."""
     kind = ColdUserFactorRanker if isinstance(ranker, FactorRanker) else ColdUserRanker
     return kind(ranker, segments)
 

@@ -1,4 +1,4 @@
-"""Give the two models of a candidate an answer for users of whom no purchase is known."""
+"""Let both models of a candidate serve users without a known purchase."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +15,10 @@ from everstay.settings import Settings
 
 
 def answer_cold_users(fitted: Fitted, rows: BasketRows, settings: Settings) -> Fitted:
-    """Let both models give users of whom no purchase is known what is popular in their segment.
+    """Let both models serve users without a known purchase what is popular in their segment.
 
-    How much a segment weighs is chosen by the validation's baskets of all users, as if nothing were known of them but
-    their segment. Does nothing where the settings name no attribute, or the model goes by segments for everybody.
+    The configuration of the segments is chosen on the validation baskets of all users, as if only their segment were
+    known. Does nothing if the settings name no attribute, or the model itself already ranks by segment.
     """
     if settings.recommender.segment_by is None or fitted.model.segment_by:
         return fitted

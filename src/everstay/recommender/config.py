@@ -1,4 +1,4 @@
-"""What each candidate but the networks computes, and of what the blend is made; see `network_config` for those."""
+"""Configurations of the candidates, including the blend, except the networks: see `network_config` for those."""
 
 from typing import ClassVar, Literal, Self
 
@@ -23,7 +23,7 @@ class PopularityConfig(Configuration):
 
 
 class PersonalFrequencyConfig(PopularityConfig):
-    """What the user bought often and lately, filled up with popularity."""
+    """What the user bought often and recently, smoothed with popularity."""
 
     SEARCH: ClassVar[Space] = {
         "half_life_days": Range(14.0, 365.0, log=True),
@@ -49,7 +49,7 @@ class ItemNeighboursConfig(PersonalFrequencyConfig):
     """What `make tune` varies."""
 
     neighbour_weight: float = Field(default=0.3, ge=0)
-    """Weight of a neighbour of cosine 1, beside a purchase of the item itself."""
+    """Weight of a neighbour of cosine 1, relative to a purchase of the item itself."""
 
 
 class CategoryPopularityConfig(PersonalFrequencyConfig):
@@ -60,9 +60,9 @@ class SegmentPopularityConfig(PopularityConfig):
     """What users with the same declared attribute bought lately, shrunk to what everybody bought."""
 
     prior_orders: float = Field(default=10_000.0, gt=0)
-    """Orders with an item, of all users, that are added to a segment's own: how much everybody weighs."""
+    """Pseudo-orders, distributed as those of all users, added to a segment's own: how strongly it is shrunk."""
     min_users: int = Field(default=50, gt=0)
-    """Buyers that make a segment; the users of a smaller one get what everybody bought."""
+    """Fewest buyers of a segment; users of a smaller one get what everybody bought."""
 
 
 class UserNeighboursConfig(PopularityConfig):
@@ -71,9 +71,9 @@ class UserNeighboursConfig(PopularityConfig):
     recency_orders: int = Field(default=25, gt=0)
     """Last orders of a user that count."""
     locality: float = Field(default=5.0, gt=0)
-    """Power of the similarity: larger values listen to fewer users."""
+    """Exponent of the similarity: larger values concentrate on fewer neighbours."""
     max_users: int = Field(default=20_000, gt=0)
-    """Most users that are remembered."""
+    """Maximum number of users stored."""
 
 
 class AssociationRulesConfig(PopularityConfig):
@@ -82,20 +82,20 @@ class AssociationRulesConfig(PopularityConfig):
     recent_orders: int = Field(default=3, gt=0)
     """Last orders whose items fire rules."""
     min_orders: int = Field(default=5, gt=0)
-    """Orders that must hold both items."""
+    """Minimum support: orders with both items."""
     min_lift: float = Field(default=1.5, gt=0)
-    """How much more often than usual the second item must be there."""
+    """Minimum lift: confidence relative to the second item's share of all orders."""
 
 
 class ContentConfig(PopularityConfig):
-    """What resembles, in its words, what the user bought."""
+    """Items whose text resembles that of what the user bought."""
 
     half_life_days: float = Field(default=84.0, gt=0)
     """Days in which a purchase loses half of its weight."""
 
 
 class HybridConfig(PopularityConfig):
-    """Candidates from several sources, ranked again by boosted trees (LightGBM)."""
+    """Candidates from several sources, re-ranked by boosted trees (LightGBM)."""
 
     SEARCH: ClassVar[Space] = {
         "leaves": Range(7, 127, log=True),
@@ -108,17 +108,17 @@ class HybridConfig(PopularityConfig):
     """What `make tune` varies."""
 
     own_candidates: int = Field(default=100, gt=0)
-    """Most items the user bought before."""
+    """Maximum number of items the user bought before."""
     popular_candidates: int = Field(default=30, gt=0)
     """Popular items that are new to the user."""
     near_candidates: int = Field(default=30, gt=0)
-    """New items that are near to what the user buys."""
+    """New items that are similar to what the user buys."""
     tried_candidates: int = Field(default=60, gt=0)
-    """New items of the subcategories of which the user tries new ones."""
+    """New items of subcategories in which the user tries new items."""
     moments: int = Field(default=8, gt=0)
-    """Weeks before the as-of at whose beginnings the past's questions are asked."""
+    """Number of weekly moments before the as-of at which training questions are asked."""
     max_questions: int = Field(default=8_192, gt=0)
-    """Most questions that are learned from."""
+    """Maximum number of training questions."""
     max_trees: int = Field(default=300, gt=0)
     leaves: int = Field(default=31, gt=1)
     learning_rate: float = Field(default=0.1, gt=0)
@@ -141,20 +141,19 @@ class LinearConfig(Configuration):
     """What `make tune` varies."""
 
     learns: Literal["alike", "together", "next"] = "together"
-    """Which items have the same buyers (cosine), rebuild histories together (EASE), or follow each other (SLIT)."""
+    """Which items share buyers (cosine), reconstruct histories (EASE), or follow each other (SLIT)."""
     regularization: float = Field(default=6.0, gt=0)
-    """Added to the diagonal of the Gram matrix, in mean buyers of an item."""
+    """Added to the diagonal of the Gram matrix, in multiples of an item's mean number of buyers."""
     shrinkage: float = Field(default=3.0, ge=0)
-    """Buyers that the cosine thinks every item to have more."""
+    """Pseudo-buyers that the cosine adds to every item."""
     recency: float = Field(default=0.8, gt=0, le=1)
-    """What an item of the history weighs relative to the one bought after it, when a user is served."""
+    """Weight of an order relative to the user's next one, at serving."""
     learned_recency: float = Field(default=0.8, gt=0, le=1)
-    """The same where weights of `next` are learned."""
+    """Weight of an item relative to the one bought after it, where weights of `next` are learned."""
     future_recency: float = Field(default=0.5, gt=0, le=1)
-    """What an item that follows weighs relative to the one before it, where weights of `next` are learned."""
+    """Weight of a following item relative to the one before it, where weights of `next` are learned."""
     max_items: int = Field(default=20_000, gt=0)
-    """The most bought items whose weights are solved for: time grows with the cube, memory with the square. The cosine
-    takes all."""
+    """Weights are solved for only so many most-bought items: time is cubic, memory quadratic. The cosine covers all."""
 
 
 class IalsConfig(Configuration):
@@ -171,10 +170,10 @@ class IalsConfig(Configuration):
     factors: int = Field(default=64, gt=0)
     regularization: float = Field(default=1.0, ge=0)
     confidence: float = Field(default=20.0, gt=0)
-    """What a purchase weighs beside an item that was not bought."""
+    """What a purchase weighs more than an item that was not bought, whose weight is 1."""
     iterations: int = Field(default=12, gt=0)
     recency: float = Field(default=0.8, gt=0, le=1)
-    """What an item of the history weighs relative to the one bought after it, when a user is served."""
+    """Weight of an order relative to the user's next one, at serving."""
 
 
 class RatingFactorsConfig(Configuration):
@@ -189,15 +188,15 @@ class RatingFactorsConfig(Configuration):
 
     factors: int = Field(default=8, gt=0)
     regularization: float = Field(default=12.0, gt=0)
-    """Penalty of the factors' squares, in squared errors of a rating."""
+    """L2 penalty of the factors, in squared errors of one rating."""
     bias_regularization: float = Field(default=3.0, gt=0)
-    """Penalty of the biases' squares."""
+    """L2 penalty of the biases."""
     iterations: int = Field(default=10, gt=0)
-    """How often users and items are solved for in turn."""
+    """Alternations between solving for users and for items."""
 
 
 class BlendConfig(Configuration):
-    """The sequential network, SLIT, the cosine, EASE and iALS, added up in standard deviations over a user's items."""
+    """The sequential network, SLIT, the cosine, EASE and iALS, summed after standardising over a user's items."""
 
     sequential: SequentialConfig
     follows: LinearConfig
@@ -207,7 +206,7 @@ class BlendConfig(Configuration):
     follows_weight: float = Field(default=0.0, ge=0)
     """Of SLIT; the network's weight is 1."""
     alike_weight: float = Field(default=0.0, ge=0)
-    """Of the cosine, which alone knows every item of a large catalogue."""
+    """Of the cosine, the only linear member that covers every item of a large catalogue."""
     together_weight: float = Field(default=0.0, ge=0)
     """Of EASE."""
     factors_weight: float = Field(default=0.0, ge=0)

@@ -1,6 +1,6 @@
-"""What resembles the user's items in words: TF-IDF of category, brand, title and description.
+"""Items whose text resembles that of the user's: TF-IDF of category, brand, title and description.
 
-It knows every item of the catalogue, also those that nobody bought yet: the answer for cold items.
+It covers every item of the catalogue, including those that nobody bought yet: the answer for cold items.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TEXTS = (t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
 
 RESEMBLES = "resembles what you bought"
 
-_FILL = 1e-6  # popularity only orders what resembles nothing
+_FILL = 1e-6  # popularity only ranks items that resemble nothing
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ContentRanker:
     Attributes:
         config: its half-life.
         share: (V,) popularity.
-        words: (V, W) TF-IDF of each item, of length one.
+        words: (V, W) TF-IDF of each item, L2-normalised.
     """
 
     config: ContentConfig
@@ -44,7 +44,7 @@ class ContentRanker:
 
     @classmethod
     def build(cls, vocabulary: Vocabulary, config: ContentConfig, words: sparse.csr_array) -> Self:
-        """Join words with what the vocabulary knows."""
+        """Combine the words with the vocabulary's popularity."""
         return cls(config, popularity(vocabulary, config.window_days), words)
 
     def scores(self, histories: Histories) -> Scores:
@@ -52,7 +52,7 @@ class ContentRanker:
         taste = self._taste(histories)
         length = np.sqrt(np.asarray(taste.multiply(taste).sum(axis=1)).ravel())
         taste.data /= np.repeat(np.maximum(length, 1e-12), np.diff(taste.indptr))
-        alike: Scores = (self.words @ taste.T.toarray()).T  # few words an item, many a user
+        alike: Scores = (self.words @ taste.T.toarray()).T  # an item has few words, a user many
         return alike + np.float32(_FILL) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
@@ -66,7 +66,7 @@ class ContentRanker:
 
 
 def read_words(vocabulary: Vocabulary) -> sparse.csr_array:
-    """TF-IDF of the items' words (V, W); of width one and zero where no item has a word."""
+    """TF-IDF of the items' words (V, W); zeros (V, 1) where no item has a word."""
     known = [name for name in TEXTS if name in vocabulary.items.columns]
     texts = pl.concat_str([pl.col(name).fill_null("") for name in known], separator=" ") if known else pl.lit("")
     joined = vocabulary.items.select(text=texts.str.to_lowercase())["text"].to_list()

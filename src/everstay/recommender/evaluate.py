@@ -1,7 +1,7 @@
-"""How good lists are: full ranking against the next basket, per user, repeat and explore, by length of history.
+"""Quality of lists: full ranking against the next basket, per user, repeat and explore, by length of history.
 
-The denominator of recall is the number of different items in the next basket, also of those that are not in the
-vocabulary: what a model does not know, it misses.
+The denominator of recall is the number of distinct items in the next basket, including those outside the vocabulary:
+an item that a model does not know is a miss.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Bootstrap(TypedDict):
 
 
 def bootstrap(settings: Settings) -> Bootstrap:
-    """The settings of intervals over users."""
+    """Bootstrap settings of the intervals over users."""
     policy = settings.promotion
     return {"resamples": policy.resamples, "confidence": policy.confidence, "seed": settings.training.seed}
 
@@ -128,8 +128,8 @@ def report_candidate(
         rows: histories and next baskets of both.
         settings: length of the lists, resamples, confidence and seed of the intervals.
         artifact: the folder of `model`.
-        params: told with the report.
-        curves: told with the report.
+        params: passed on to the report.
+        curves: passed on to the report.
     """
     judged, metrics = _judge("test", model, rows.test, settings)
     _, validation = _judge("validation", early, rows.validation, settings)
@@ -147,7 +147,7 @@ def report_candidate(
 def _judge(
     part: str, model: ListModel, rows: pl.DataFrame, settings: Settings
 ) -> tuple[pl.DataFrame, dict[str, Interval]]:
-    """Per-user values of one part, and their means: in all, by kind of target and by history length."""
+    """Per-user values of one part, and their means: overall, by kind of target and by history length."""
     k, asked = settings.recommender.list_length, with_targets(rows).sort(t.USER_ID)
     lists = model.plain_lists(asked, k)
     judged = judge_lists(lists, asked, k)
@@ -161,7 +161,7 @@ def _judge(
 
 
 def fallback_shares(model: ListModel, asked: pl.DataFrame, min_item_users: int) -> dict[str, float]:
-    """How much is left to fallbacks, each told apart.
+    """Shares that depend on each fallback.
 
     Args:
         model: whose vocabulary decides what is known.
@@ -169,10 +169,10 @@ def fallback_shares(model: ListModel, asked: pl.DataFrame, min_item_users: int) 
         min_item_users: an item that fewer users bought is cold.
 
     Returns:
-        `cold_user_share`: users who bought no known item, whose list is what the model gives to everybody new: what is
-        popular. `cold_user_segment_share`: those of them for whom it is what is popular in their segment.
+        `cold_user_share`: users who bought no known item, who get what the model gives to every new user: what is
+        popular. `cold_user_segment_share`: those users who get what is popular in their segment instead.
         `cold_item_share`: next-basket items that are not in the vocabulary and cannot be recommended.
-        `cold_item_content_share`: those that too few users bought and whose words in the catalogue are known.
+        `cold_item_content_share`: those in it that too few users bought, known only by their catalogue text.
     """
     histories, ranker = read_histories(asked, model.vocabulary), model.ranker
     cold = histories.order_counts == 0

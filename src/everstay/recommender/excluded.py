@@ -1,4 +1,4 @@
-"""Items that users must not get, each user's own and those of nobody."""
+"""Items that must not be recommended, to single users or to anyone."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,8 +18,8 @@ class Excluded:
 
     Attributes:
         start: (n + 1,) first entry of each user in `item`.
-        item: item indices, rising within a user.
-        everywhere: item indices that no user may get, rising.
+        item: item indices, ascending within a user.
+        everywhere: item indices that no user may get, ascending.
     """
 
     start: IntArray
@@ -28,37 +28,37 @@ class Excluded:
 
     @classmethod
     def from_pairs(cls, user: IntArray, item: IntArray, users: int, everywhere: IntArray | None = None) -> Self:
-        """Sort pairs of user and item, which may come in any order and more than once."""
+        """Sort pairs of user and item; any order and duplicates are allowed."""
         order = np.lexsort((item, user))
         start = np.searchsorted(user[order], np.arange(users + 1))
         return cls(start, item[order], np.empty(0, np.int64) if everywhere is None else everywhere)
 
     @classmethod
     def nothing(cls, users: int) -> Self:
-        """Everything may be chosen."""
+        """Exclude nothing."""
         return cls(np.zeros(users + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
 
     def overwrite(self, block: Scores, first_item: int, cursor: IntArray) -> None:
-        """Make minus infinity of what is excluded in scores (n, width) of neighbouring items; blocks come in order.
+        """Set excluded scores to minus infinity in a block (n, width) of consecutive items; blocks come in order.
 
-        `cursor` (n,) stands at each user's first entry not yet met, and is moved on.
+        `cursor` (n,) is each user's first entry not yet reached, and is advanced.
         """
         low, high = np.searchsorted(self.everywhere, (first_item, first_item + block.shape[1]))
         _mask(block, first_item, (self.start, self.item), cursor, self.everywhere[low:high])
 
     def mask(self, scores: Scores) -> Scores:
-        """Overwrite what is excluded in scores (n, items) with minus infinity, and give them back."""
+        """Set excluded scores (n, items) to minus infinity in place, and return the scores."""
         scores[np.repeat(np.arange(len(self.start) - 1), np.diff(self.start)), self.item] = -np.inf
         scores[:, self.everywhere] = -np.inf
         return scores
 
     def of_users(self, part: slice) -> Self:
-        """The part of neighbouring users."""
+        """The exclusions of a slice of users."""
         start = self.start[part.start : part.stop + 1]
         return type(self)(start - start[0], self.item[start[0] : start[-1]], self.everywhere)
 
     def select(self, user: IntArray) -> Self:
-        """Some of the users, in this order."""
+        """The exclusions of some users, in this order."""
         counts = np.diff(self.start)[user]
         _, entry = spread(self.start[user], counts)
         return type(self)(np.concatenate([[0], np.cumsum(counts)]), self.item[entry], self.everywhere)

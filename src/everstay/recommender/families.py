@@ -43,7 +43,7 @@ class Family:
     Attributes:
         ranker: its class.
         configs: what is tried on validation.
-        maker: rows and vocabulary to how a configuration becomes a ranker as of them.
+        maker: from rows and vocabulary, the function that turns a configuration into a fitted ranker.
         save: writes into an artifact folder what is neither in the card nor in the vocabulary.
         load: reads it.
         knows_unsold: whether its vocabulary holds the whole catalogue.
@@ -66,7 +66,7 @@ def save_cells(folder: Path, **arrays: sparse.csr_array) -> None:
 
 
 def load_cells(folder: Path, name: str, columns: int) -> sparse.csr_array:
-    """Read one of them, of so many columns."""
+    """Read one of them, with `columns` columns."""
     arrays = load_file(folder / _CELLS.format(name))
     shape = (len(arrays["indptr"]) - 1, columns)
     return sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
@@ -200,4 +200,4 @@ FAMILIES: Mapping[str, Family] = {
         knows_unsold=True,
     ),
 }
-"""By the candidate's name. The rules' own thresholds are not tried: what they leave out is noise."""
+"""By the candidate's name. The rules' own thresholds are not tuned: what they drop is noise."""

@@ -50,9 +50,9 @@ class Fitted:
 
     Attributes:
         model: fitted as of the test; serves.
-        early: fitted as of the validation with the same settings; has seen nothing of the validation's baskets but
-            the choice they made.
-        params: what was chosen and set.
+        early: fitted as of the validation with the same settings; saw the validation's baskets only through the
+            choice of settings.
+        params: chosen and fixed settings.
         curves: of the fit as of the validation, per epoch; empty where nothing is trained.
     """
 
@@ -66,10 +66,10 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     """Choose the settings of one candidate and fit it.
 
     Args:
-        name: one of `settings.recommender.candidates`, but not the blend, which is made of others.
+        name: one of `settings.recommender.candidates`, except the blend, which is made of others.
         rows: of validation and test.
         settings: vocabulary, policy, seed and training.
-        folder: of checkpoints; a killed call is continued from there.
+        folder: of checkpoints, from which a killed call resumes.
 
     Raises:
         NotReady: nothing can be learned from the rows.
@@ -100,7 +100,7 @@ _WEIGHTS = ("follows_weight", "alike_weight", "together_weight", "factors_weight
 
 
 def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings) -> Fitted:
-    """Choose on validation how much the others add to the network.
+    """Choose on validation the other members' weights beside the network.
 
     Args:
         fitted: the candidates `BLENDED`.
@@ -127,7 +127,7 @@ def fit_blend(fitted: Mapping[str, Fitted], rows: BasketRows, settings: Settings
 
 
 def ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings: Settings) -> Make:
-    """How a configuration becomes a ranker as of `rows`; what does not depend on it is computed once."""
+    """The function that turns a configuration into a ranker fitted as of `rows`; shared work is done once."""
     if name in FAMILIES:
         return FAMILIES[name].maker(rows, vocabulary)
     if name == "popularity":
@@ -144,7 +144,7 @@ def ranker_maker(name: str, rows: pl.DataFrame, vocabulary: Vocabulary, settings
 
 
 def _linear_maker(histories: Histories, vocabulary: Vocabulary) -> Make:
-    """The weights do not depend on the recency with which they are served."""
+    """Fit weights once per configuration apart from `recency`, which only serving uses."""
 
     @cache
     def weights(trained: LinearConfig) -> sparse.csr_array:
@@ -154,7 +154,7 @@ def _linear_maker(histories: Histories, vocabulary: Vocabulary) -> Make:
 
 
 def _ials_maker(histories: Histories, vocabulary: Vocabulary, seed: int) -> Make:
-    """The factors do not depend on the recency with which they are served."""
+    """Fit factors once per configuration apart from `recency`, which only serving uses."""
 
     @cache
     def factors(trained: IalsConfig) -> Scores:
@@ -222,7 +222,7 @@ def _fit_sequential(name: str, rows: BasketRows, settings: Settings, folder: Pat
 
 
 def vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = False) -> tuple[Vocabulary, Vocabulary]:
-    """As of the validation, and as of the test; texts are kept only where they are read."""
+    """Vocabularies as of the validation and as of the test; texts are kept only where they are used."""
     least = settings.recommender.min_item_users
     catalogue = rows.catalogue if with_unsold else rows.catalogue.select(t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY)
     early, late = (
@@ -232,7 +232,7 @@ def vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = Fa
 
 
 def list_model(name: str, settings: Settings, ranker: Ranker, vocabulary: Vocabulary) -> ListModel:
-    """A ranker under the settings' policy."""
+    """A ranker with the settings' policy on items already bought."""
     return ListModel(name, ranker, vocabulary, settings.recommender.already_bought)
 
 

@@ -43,19 +43,19 @@ class Ratings:
 
 @dataclass(frozen=True)
 class Histories:
-    """Orders of some users; items outside the vocabulary, and orders of nothing else, are left out.
+    """Orders of some users; items outside the vocabulary, and orders of only such items, are left out.
 
     Attributes:
         line_item: (lines,) item index.
-        line_order: (lines,) order, rising.
-        line_price: (lines,) of a piece before discounts; 0: nothing was asked for it, or nobody knows.
+        line_order: (lines,) order, ascending.
+        line_price: (lines,) unit price before discounts; 0: free or unknown.
         line_discount: (lines,) share of that price that was taken off.
-        order_user: (orders,) user, rising.
-        order_days_ago: (orders,) days before the as-of, falling within a user.
+        order_user: (orders,) user, ascending.
+        order_days_ago: (orders,) days before the as-of, descending within a user.
         order_start: (orders + 1,) first line of each order.
         user_start: (users + 1,) first order of each user.
-        segment: (users,) the declared attribute that the rows have, under its name; none: they have no attribute.
-        ratings: of items of the vocabulary; none: the rows have none.
+        segment: (users,) the rows' declared attribute, under its name; None if they have none.
+        ratings: of items of the vocabulary; None if the rows have none.
     """
 
     line_item: IntArray
@@ -71,7 +71,7 @@ class Histories:
 
     @classmethod
     def of_nobody_known(cls) -> Self:
-        """One user of whom nothing is known."""
+        """One user without any history."""
         none, nothing = np.empty(0, np.int64), np.empty(0)
         return cls(none, none, nothing, nothing, none, nothing, np.zeros(1, np.int64), np.zeros(2, np.int64))
 
@@ -100,8 +100,8 @@ def read_histories(rows: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
     """Flatten the list columns of `features.purchase_history`; row number = user.
 
     Args:
-        rows: one per user, all at one as-of; null lists are empty histories. They have one declared attribute, or none,
-            and the list columns of `features.latest_ratings`, or none.
+        rows: one per user, all at one as-of; null lists are empty histories. They may have one declared attribute,
+            and the list columns of `features.latest_ratings`.
         vocabulary: gives the item indices.
     """
     lists = rows.select(_LISTS).with_row_index("user")
@@ -133,7 +133,7 @@ def _read_ratings(rows: pl.DataFrame, vocabulary: Vocabulary) -> Ratings:
 
 
 def spread(starts: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
-    """List the elements of ranges: which range (total,), which element (total,).
+    """Enumerate the elements of ranges: index of the range (total,), element (total,).
 
     >>> [part.tolist() for part in spread(np.array([5, 2]), np.array([2, 1]))]
     [[0, 0, 1], [5, 6, 2]]

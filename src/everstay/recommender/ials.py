@@ -28,10 +28,10 @@ _USERS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class IalsRanker:
-    """Item factors; a user's are solved for when a list is wanted, from the history as it is then.
+    """Item factors; a user's factors are solved for at serving time, from the history of that time.
 
     Attributes:
-        config: how the factors were made, and what recency weighs.
+        config: how the factors were fitted, and the weight of recency.
         item_factors: (items, factors).
         share: (items,) popularity.
         item_ids: shop ids, for reasons.
@@ -44,7 +44,7 @@ class IalsRanker:
 
     @classmethod
     def build(cls, vocabulary: Vocabulary, config: IalsConfig, factors: Scores) -> Self:
-        """Join factors with what the vocabulary knows."""
+        """Combine the factors with the vocabulary's popularity and item ids."""
         return cls(config, factors, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
 
     def scores(self, histories: Histories) -> Scores:
@@ -53,7 +53,7 @@ class IalsRanker:
         return scores
 
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, factors + 1), what popularity weighs last."""
+        """(n, factors + 1), the weight of popularity last."""
         own, systems = self._own(histories), self._systems
         users = np.empty((own.shape[0], self.item_factors.shape[1] + 1), np.float32)
         users[:, -1] = _POPULARITY
@@ -70,7 +70,7 @@ class IalsRanker:
         return np.column_stack([self.item_factors, self.share])
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The item of the user that adds most to its score, which may be itself, or that it is popular.
+        """The user's item that contributes most to the score, possibly the item itself, or that it is popular.
 
         A score is a sum over the user's items (section 4 of the paper).
         """
@@ -106,7 +106,7 @@ class _Systems(NamedTuple):
     Attributes:
         items: (items, d) factors.
         common: (d, d) the equations of a user without items.
-        inverse: (d, d) of it.
+        inverse: (d, d) of `common`.
     """
 
     items: FloatArray
@@ -116,7 +116,7 @@ class _Systems(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _solve_users(start: IntArray, bought: IntArray, weight: Scores, systems: _Systems, users: Scores) -> None:
-    """Write the factors of neighbouring users (n, d), whose purchases are told as a sparse array's rows."""
+    """Write the factors of consecutive users (n, d), whose purchases are given as CSR rows."""
     for row in range(len(users)):
         cells = slice(start[row], start[row + 1])
         own, extra = systems.items[bought[cells]], weight[cells].astype(np.float64)
@@ -129,7 +129,7 @@ def _trace_items(
     rows: IntArray, start: IntArray, goal: IntArray, bought: tuple[IntArray, IntArray, Scores], systems: _Systems,
     strongest: IntArray,
 ) -> None:  # fmt: skip
-    """Write to each place of `goal` the user's item that adds most to its score, -1 where none adds."""
+    """Write, for each item of `goal`, the user's item that contributes most to its score, -1 if none does."""
     first, item, weight = bought
     for place, row in enumerate(rows):
         cells, asked = slice(first[row], first[row + 1]), slice(start[place], start[place + 1])
@@ -145,9 +145,9 @@ def _trace_items(
 
 @njit(nogil=True)
 def _solve(systems: _Systems, own: FloatArray, extra: FloatArray, right: FloatArray) -> FloatArray:
-    """Solve the equations of a user with m items (m, d) of some weight (m,) for right sides (d, r).
+    """Solve the normal equations of a user with m items (m, d) of extra weights (m,) for right-hand sides (d, r).
 
-    Of m unknowns where these are fewer than d (Woodbury's identity), else of d.
+    With m unknowns if m < d (Woodbury's identity), else with d.
     """
     if len(extra) == 0:
         return systems.inverse @ right
@@ -162,10 +162,10 @@ def _solve(systems: _Systems, own: FloatArray, extra: FloatArray, right: FloatAr
 
 
 def fit_ials(histories: Histories, items: int, config: IalsConfig, seed: int) -> Scores:
-    """Factorise who bought what: item factors (items, factors)."""
+    """Factorise the binary matrix of users and items: item factors (items, factors)."""
     bought = faded_counts(histories, items, 1.0)
     bought.data[:] = 1.0
-    with threadpool_limits(1, "blas"):  # it divides the users among threads of its own
+    with threadpool_limits(1, "blas"):  # implicit has its own threads over the users
         model = AlternatingLeastSquares(
             factors=config.factors,
             regularization=config.regularization,

@@ -24,7 +24,7 @@ class LinearRanker:
     """Weights from the items bought to the items recommended.
 
     Attributes:
-        config: how the weights were made, and what recency weighs.
+        config: how the weights were fitted, and the weight of recency.
         weights: (items, items), row = bought, column = recommended.
         share: (items,) popularity.
         item_ids: shop ids, for reasons.
@@ -37,18 +37,18 @@ class LinearRanker:
 
     @classmethod
     def build(cls, vocabulary: Vocabulary, config: LinearConfig, weights: sparse.csr_array) -> Self:
-        """Join weights with what the vocabulary knows."""
+        """Combine the weights with the vocabulary's popularity and item ids."""
         return cls(config, weights, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
 
     def scores(self, histories: Histories) -> Scores:
-        """Sum of the weights of the user's items, each faded by the orders since, (n, items)."""
+        """Sum of the weights of the user's items, each decayed by the orders since, (n, items)."""
         own = faded_counts(histories, len(self.share), self.config.recency)
         scores: Scores = (own @ self.weights).toarray()
         scores += np.float32(_POPULARITY) * self.share
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The item of the user that adds most to its score, which may be itself, or that it is popular."""
+        """The user's item that contributes most to the score, possibly the item itself, or that it is popular."""
         own = faded_counts(histories, len(self.share), self.config.recency)
         source = find_links(own, self.weights, user, item).strongest
         return first_known(linked(histories, (user, item), source, self.item_ids), otherwise=POPULAR)

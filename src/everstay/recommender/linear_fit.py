@@ -1,4 +1,4 @@
-"""Weights of the linear models: which items have the same buyers, stand together (EASE), or follow (SLIT).
+"""Weights of the linear models: which items share buyers (cosine), reconstruct histories (EASE), or follow (SLIT).
 
 Sources: EASE, Steck, WWW 2019; SLIT, the transition part of SLIST, Choi et al., WWW 2021.
 """
@@ -17,7 +17,7 @@ from everstay.recommender.sequences import Sequences
 _KEPT = 200  # largest weights of each item
 _ITEMS_AT_ONCE = 2_048
 _COSINE_POWER = 0.4
-_ITEMS_BEFORE, _ITEMS_AFTER = 20, 3  # of a place, that SLIT looks at
+_ITEMS_BEFORE, _ITEMS_AFTER = 20, 3  # SLIT's window around a position
 
 
 def fit_linear(histories: Histories, items: int, config: LinearConfig) -> sparse.csr_array:
@@ -39,7 +39,7 @@ def fit_linear(histories: Histories, items: int, config: LinearConfig) -> sparse
 
 
 def _alike(bought: sparse.csr_array, shrinkage: float) -> sparse.csr_array:
-    """Users in common, divided by (buyers + shrinkage) ** .4 of both items: a cosine that likes the popular."""
+    """Shared buyers, divided by (buyers + shrinkage) ** .4 of both items: a cosine that favours popular items."""
     scale = (np.bincount(bought.indices, minlength=bought.shape[1]) + shrinkage) ** -_COSINE_POWER
     scaled = (bought @ sparse.diags_array(scale.astype(np.float32))).tocsr()
     columns = scaled.tocsc()
@@ -51,7 +51,7 @@ def _alike(bought: sparse.csr_array, shrinkage: float) -> sparse.csr_array:
 
 
 def _together(bought: sparse.csr_array, regularization: float) -> NDArray[np.float32]:
-    """What best rebuilds every user's items from the others'.
+    """Weights that best reconstruct each of a user's items from the others.
 
     With P = inverse(G + regularization), G the items' Gram matrix over users, the weight i -> j is -P[i, j] / P[j, j],
     and 0 from an item to itself.
@@ -62,7 +62,7 @@ def _together(bought: sparse.csr_array, regularization: float) -> NDArray[np.flo
 
 
 def _next(before: sparse.csr_array, after: sparse.csr_array, regularization: float) -> NDArray[np.float32]:
-    """What best predicts, at every place, the items after it from those before: inverse(B'B + regularization) B'A."""
+    """Weights that best predict the items after a position from those before: inverse(B'B + regularization) B'A."""
     inverse = _inverse(before, regularization).numpy()
     weights: NDArray[np.float32] = ((after.T @ before).tocsr() @ inverse).T
     np.fill_diagonal(weights, 0.0)
@@ -76,15 +76,15 @@ def _inverse(rows: sparse.csr_array, regularization: float) -> torch.Tensor:
 
 
 def places(sequences: Sequences, items: int, config: LinearConfig) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Items before and after each place between two items of a sequence, fading with their distance: (places, items).
+    """Items before and after each position between two items of a sequence, decayed by distance: (places, items).
 
     Args:
         sequences: of the users.
         items: size of the vocabulary.
-        config: how much an item fades with each item that lies between.
+        config: decay per item in between.
     """
     sequence = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
-    is_place = np.diff(sequence, prepend=-1) == 0  # of the item that follows it
+    is_place = np.diff(sequence, prepend=-1) == 0  # marked at the item that follows it
     number = np.cumsum(is_place) - 1
     before = _shifted(sequences.item, sequence, is_place, range(1, _ITEMS_BEFORE + 1), config.learned_recency)
     after = _shifted(sequences.item, sequence, is_place, range(0, -_ITEMS_AFTER, -1), config.future_recency)
@@ -110,7 +110,7 @@ def _shifted(
 
 
 def _without_the_small(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Set to zero in place what is not among the largest `_KEPT` of its row."""
+    """Zero, in place, all but the largest `_KEPT` of each row."""
     if weights.shape[1] > _KEPT:
         border = np.partition(weights, -_KEPT, axis=1)[:, -_KEPT, None]
         weights[weights < border] = 0.0

@@ -1,4 +1,4 @@
-"""Which of a user's items a score owes most to, where it is a sum over them."""
+"""Which of a user's items contributes most to a score that is a sum over them."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ _Cells = tuple[NDArray[np.integer], NDArray[np.integer], Floats]  # of a sparse 
 
 
 class Links(NamedTuple):
-    """What pairs (n,) of a user and an item owe to the user's items.
+    """Contributions of the user's items to pairs (n,) of a user and an item.
 
     Attributes:
-        strongest: the item that adds most, the first of equals; -1 where none adds.
-        total: what all of them add.
+        strongest: the item that contributes most, the first if tied; -1 if none does.
+        total: sum of all contributions.
     """
 
     strongest: IntArray
@@ -26,10 +26,10 @@ class Links(NamedTuple):
 
 
 def find_links(own: sparse.csr_array, weights: sparse.csr_array, user: IntArray, item: IntArray) -> Links:
-    """What each user's items add to the item of the pair.
+    """Contributions of each user's items to the item of the pair.
 
     Args:
-        own: (users, items) what the user's items weigh.
+        own: (users, items) weights of the user's items.
         weights: (items, items), row = bought, column = recommended.
         user: (n,) of each pair.
         item: (n,) of each pair.

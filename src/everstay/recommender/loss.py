@@ -14,12 +14,12 @@ def log_partition(
 ) -> Tensor:
     """Logarithm of the softmax's denominator over all items, exact when `candidates` are all items.
 
-    A question's own targets are counted exactly; the other items are represented by the candidates that are no target
-    of it, each standing for as many items as were left out (uniform sampling, shared by all questions).
+    A question's own targets are counted exactly; the other items are represented by the candidates that are not its
+    targets, each standing for equally many of them (uniform sampling, shared by all questions).
 
     Args:
         logits: (Q, N) of the candidates.
-        candidates: (N,) different item indices, rising.
+        candidates: (N,) distinct item indices, ascending.
         target_logits: (G,).
         target_question: (G,).
         target_item: (G,) different within a question.
@@ -53,13 +53,13 @@ def segment_logsumexp(values: Tensor, segment: Tensor, segments: int) -> Tensor:
 def basket_loss(log_probability: Tensor, question: Tensor, questions: int, list_length: int) -> Tensor:
     """Sum over targets of -log p / min(basket size, list length), divided by the number of questions.
 
-    So a target weighs about as much as a hit does in NDCG at that length: less in a larger basket, but never less than
-    one place of the list. (With 1 / basket size recall rises and NDCG does not.)
+    So a target weighs about as much as a hit in NDCG at that length: less in a larger basket, but never less than one
+    place of the list. (With 1 / basket size, recall improves and NDCG does not.)
 
     Args:
         log_probability: (G,) of the targets.
         question: (G,).
-        questions: Q; a question without targets counts nothing.
+        questions: Q; questions without targets are ignored.
         list_length: places of a list.
     """
     counts = torch.bincount(question, minlength=questions)

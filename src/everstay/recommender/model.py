@@ -1,4 +1,4 @@
-"""A recommender as everybody uses it: purchase histories in, ranked lists with reasons out."""
+"""The interface of every recommender: purchase histories in, ranked lists with reasons out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Ranker(Protocol):
         """What it was fitted with."""
 
     def scores(self, histories: Histories) -> Scores:
-        """Histories of n users -> finite scores (n, items), larger for what is wanted more."""
+        """Histories of n users -> finite scores (n, items), higher is better."""
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """One short reason per pair of a user (row of the histories) and an item in the user's list."""
@@ -41,13 +41,13 @@ class Ranker(Protocol):
 
 @runtime_checkable
 class FactorRanker(Protocol):
-    """A ranker whose scores are dot products; no matrix of users times items is made for it."""
+    """A ranker whose scores are dot products; its lists are searched without a matrix of users times items."""
 
     def user_vectors(self, histories: Histories) -> Scores:
-        """Of n users (n, d): their products with the items' are the scores."""
+        """Vectors of n users (n, d); their dot products with the items' are the scores."""
 
     def item_vectors(self) -> Scores:
-        """Of all items (items, d), whoever asks."""
+        """Vectors of all items (items, d), the same for every user."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class SegmentRanker(Protocol):
 
     @property
     def attribute(self) -> str:
-        """The column of the rows with it; users of whom it is not known are served as if there were no segments."""
+        """Its column in the rows; users without a known value are served as if there were no segments."""
 
     def is_served(self, histories: Histories) -> NDArray[np.bool_]:
         """Users (n,) who get what is popular in their segment."""
@@ -67,11 +67,11 @@ class RecommenderModel(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the candidate."""
+        """The candidate's name."""
 
     @property
     def segment_by(self) -> str | None:
-        """The attribute of users that rows should have as a column; none: no attribute is looked at."""
+        """The user attribute that rows should have as a column; None if no attribute is used."""
 
     @property
     def reads_ratings(self) -> bool:
@@ -92,7 +92,7 @@ class ListModel:
 
     @property
     def segment_by(self) -> str | None:
-        """The attribute of users that rows should have as a column; none: no attribute is looked at."""
+        """The user attribute that rows should have as a column; None if no attribute is used."""
         return self.ranker.attribute if isinstance(self.ranker, SegmentRanker) else None
 
     @property
@@ -105,10 +105,10 @@ class ListModel:
 
         Args:
             rows: one per user, at one as-of: `USER_ID` and the list columns of `features.purchase_history`, and
-                `segment_by` and ratings where the model goes by them; the lists of a user without purchases are empty
+                `segment_by` and ratings where the model uses them; the lists of a user without purchases are empty
                 or null.
             k: length of each list; shorter only where fewer items are left to recommend.
-            rules: the shop's; none: all items, by the policy that the model was judged under.
+            rules: the shop's; None: all items, under the policy that the model was evaluated with.
 
         Returns:
             `USER_ID`, `RANK` (Int32), `ITEM_ID`, `SCORE` (Float64), `REASON`; users in the order of `rows`.
@@ -118,7 +118,7 @@ class ListModel:
         return pl.concat(parts) if parts else _EMPTY
 
     def top_items(self, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> IntArray:
-        """Item indices of the lists (users, k), -1 where there is none; no reasons, for judging many settings."""
+        """Item indices of the lists (users, k), -1 where there is none; no reasons, for evaluating many settings."""
         on_items = self._rules(rules)
         parts = [self._best(read_histories(part, self.vocabulary), k, on_items)[0] for part in self._parts(rows)]
         return np.concatenate(parts) if parts else np.empty((0, k), np.int64)
@@ -140,13 +140,13 @@ class ListModel:
 
         Args:
             rows: as for `recommend`.
-            items: ids; those that the model does not know count for nobody.
-            users: at most so many.
-            rules: the shop's; a user whom they deny an item does not count for it.
+            items: ids; those unknown to the model are ignored.
+            users: maximum number of users.
+            rules: the shop's; a user is not considered for an item that they exclude.
 
         Returns:
-            `USER_ID`, `ITEM_ID` (that the user wants most of them), `SCORE`, `REASON` and `PLACE` (of the item among
-            all items for the user, from 1); the highest score first, then by user.
+            `USER_ID`, `ITEM_ID` (the one of them that the user wants most), `SCORE`, `REASON` and `PLACE` (rank of the
+            item among all items for the user, from 1); the highest score first, then by user.
         """
         on_items, known = self._rules(rules), self.vocabulary.with_index(pl.DataFrame({t.ITEM_ID: items}), t.ITEM_ID)
         asked = known[ITEM_INDEX].drop_nulls().unique().sort().to_numpy().astype(np.int64)

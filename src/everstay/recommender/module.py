@@ -37,7 +37,7 @@ class RecommenderModule(lightning.LightningModule):
         self._logged(batch, "validation_loss")
 
     def configure_optimizers(self) -> Any:
-        """Adam, warmed up over an epoch's quarter, then falling to zero along a cosine until `config.epochs`."""
+        """AdamW, warmed up over a quarter of an epoch, with cosine decay to 1% of the rate until `config.epochs`."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
@@ -59,7 +59,7 @@ class RecommenderModule(lightning.LightningModule):
 
 
 def target_log_probability(network: RepeatNetwork, batch: Batch) -> Tensor:
-    """Log probability of the targets (G,): of the mixture, whose explore part has a softmax over the candidates."""
+    """Log probability of the targets (G,) under the mixture, whose explore part is a softmax over the candidates."""
     questions, question, item = batch.questions, batch.target_question, batch.target_item
     hidden = network.encode(questions)
     logits = network.explore_logits(hidden, questions, batch.candidates)

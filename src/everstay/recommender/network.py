@@ -6,8 +6,8 @@ R is a softmax over the user's own items of a small network of their purchase ti
 too. Untrained, it is personal frequency: R and g come from decayed counts, E from recent popularity; what is learned is
 added to that.
 
-Shapes: B users, T places (place 0 = no order seen, place n = n orders seen), D dimensions, V items, Q questions, P own
-items of questions, N candidates, K trends.
+Shapes: B users, T positions (position 0 = no order seen, position n = n orders seen), D dimensions, V items, Q
+questions, P own items of questions, N candidates, K trends.
 """
 
 import math
@@ -33,7 +33,7 @@ _FIRST_PRIOR = 100.0  # orders of the average user, beside the user's own
 
 
 class Questions(NamedTuple):
-    """What is asked of the network at once.
+    """A batch of inputs to the network.
 
     Attributes:
         line_item: item index of each line of the orders seen.
@@ -44,8 +44,8 @@ class Questions(NamedTuple):
         place: (Q,) number of orders of that sequence it sees.
         trends: (weeks, K, V) log shares of items at the as-ofs of the questions.
         week: (Q,) row of `trends`.
-        own_question: (P,) rising.
-        own_item: (P,) rising within a question.
+        own_question: (P,) ascending.
+        own_item: (P,) ascending within a question.
         own_features: (P, F) `repeats.FEATURES`.
     """
 
@@ -120,7 +120,7 @@ class RepeatNetwork(nn.Module):
                 nn.init.zeros_(parameter)
 
     def encode(self, questions: Questions) -> Tensor:
-        """What the orders seen by each question say about the next: (Q, D)."""
+        """Encode the orders that each question sees: (Q, D)."""
         orders = F.embedding_bag(questions.line_item, self.embedding.weight, questions.order_start, mode="mean")
         seen = self.order_norm(orders) + self.order_features(questions.order_features)
         places = F.pad(pad_sequences(seen, questions.lengths), (0, 0, 1, 0))  # place 0: nothing seen yet

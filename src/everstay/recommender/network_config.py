@@ -1,4 +1,4 @@
-"""What the networks compute; how they are trained is `everstay.training`'s, where they run is the settings'."""
+"""What the networks compute; `everstay.training` trains them, and the settings say where they run."""
 
 from typing import ClassVar, Literal, Self
 
@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from everstay.tuning import Configuration, Range, Space
 
-_DENSE = 100.0  # transitions for each item; chosen on validations (decision 18)
+_DENSE = 100.0  # transitions per item; chosen on validations (decision 18)
 _DENSE_DROPOUT = 0.2
 
 
@@ -34,22 +34,22 @@ class NetworkConfig(Configuration):
     max_orders: int = Field(default=50, gt=0)
     """Latest orders the attention sees; the repeat head sees all."""
     item_dimensions: int = Field(default=8, gt=0)
-    """Width of what the repeat head learns about each item."""
+    """Width of the repeat head's item embeddings."""
     repeat_width: int = Field(default=32, gt=0)
     """Width of the repeat head's two hidden layers."""
     epochs: int = Field(default=6, gt=0)
-    """Passes over all users; the learning rate falls to zero over them."""
+    """Passes over all users; the learning rate decays along a cosine over them."""
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     batch_users: int = Field(default=32, gt=0)
     questions_per_user: int = Field(default=4, gt=0)
-    """Earlier as-ofs, drawn per user and epoch, at which the next basket is asked."""
+    """Earlier as-ofs, sampled per user and epoch, at which the next basket is predicted."""
     list_length: int = Field(default=10, gt=0)
-    """Places of the lists whose NDCG the loss stands for."""
+    """Length of the lists whose NDCG the loss approximates."""
     recency_half_life_days: float = Field(default=90.0, gt=0)
-    """How much rarer as-ofs of long ago are drawn."""
+    """Age at which an as-of is sampled half as often."""
     max_candidates: int = Field(default=32_768, gt=0)
-    """Up to this size of the vocabulary the softmax is full; beyond, it takes so many negatives shared by a batch."""
+    """Vocabularies up to this size get a full softmax; larger ones so many negatives, shared by a batch."""
 
     @model_validator(mode="after")
     def _heads_divide_dimensions(self) -> Self:
@@ -59,7 +59,7 @@ class NetworkConfig(Configuration):
 
 
 class SequentialConfig(Configuration):
-    """A causal network over the user's items, one after another; scores are cosines divided by a temperature."""
+    """A causal network over the user's sequence of items; scores are cosines divided by a temperature."""
 
     SEARCH: ClassVar[Space] = {
         "dimensions": (32, 64, 128, 256),
@@ -79,22 +79,22 @@ class SequentialConfig(Configuration):
     blocks: int = Field(default=1, ge=0)
     """Blocks of the encoder."""
     heads: int = Field(default=1, gt=0)
-    """Attention heads; divides `dimensions`. Of no meaning to `gru`."""
+    """Attention heads; divides `dimensions`. Ignored by `gru`."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of activations that are dropped in the blocks, in training."""
     input_dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Share of the embeddings' cells that are dropped where they enter the blocks, in training."""
+    """Dropout of the embeddings that enter the blocks, in training."""
     max_items: int = Field(default=50, gt=0)
     """Latest items the blocks see."""
     temperature: float = Field(default=0.07, gt=0)
-    """What cosines are divided by before the softmax: the smaller, the more the nearest wrong items weigh."""
+    """Divides the cosines before the softmax: the smaller, the more the hardest negatives weigh."""
     candidates: int = Field(default=2_048, gt=0)
-    """Items in the softmax of a batch: its targets, filled up with others drawn evenly; all its places share them. A
-    vocabulary that is not larger is taken whole."""
+    """Items in the softmax of a batch: its targets and uniformly sampled negatives, shared by all positions. A
+    vocabulary that is not larger is used whole."""
     batch_items: int = Field(default=1_024, gt=0)
-    """Most transitions in a batch; more than `max_items`."""
+    """Maximum number of transitions in a batch; more than `max_items`."""
     epochs: int = Field(default=40, gt=0)
-    """Most passes over all sequences; the best on validation is kept."""
+    """Maximum passes over all sequences; the best on validation is kept."""
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
@@ -111,10 +111,10 @@ class SequentialConfig(Configuration):
         return self
 
     def for_density(self, density: float) -> Self:
-        """The same with less dropout where items are followed so often that there is little to overfit to.
+        """The same with less dropout if there are so many transitions per item that overfitting is unlikely.
 
         Args:
-            density: transitions for each item of the vocabulary.
+            density: transitions per item of the vocabulary.
         """
         if density < _DENSE:
             return self

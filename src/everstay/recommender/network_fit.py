@@ -1,4 +1,4 @@
-"""Fit the network: on the questions of the past, with a validation loss or for a known number of epochs."""
+"""Fit the network on past questions: stopped early by the validation loss, or for a given number of epochs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +51,12 @@ def fit_network_ranker(
         vocabulary: learned at the same as-of.
         config: of the network.
         horizon_days: within which a next basket counts.
-        training: device, seed and most epochs.
-        folder: of the checkpoints; a killed call is continued from them.
-        epochs: train so many and look at no target; none: stop where the loss of `target_item` is smallest.
+        training: device, seed and maximum epochs.
+        folder: of the checkpoints, from which a killed call resumes.
+        epochs: number to train, ignoring targets; None: stop where the loss of `target_item` is smallest.
 
     Raises:
-        NotReady: nobody has two orders within the horizon.
+        NotReady: nobody has a second order within the horizon.
     """
     histories = read_histories(rows, vocabulary)
     repeats = track_repeats(histories)

@@ -1,4 +1,4 @@
-"""Pictures of how good lists are; figures of their own, without pyplot's state."""
+"""Plots of the quality of lists, as standalone figures without pyplot's global state."""
 
 from collections.abc import Mapping
 

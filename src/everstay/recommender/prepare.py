@@ -1,4 +1,4 @@
-"""Judging rows from the computed baskets; two stored models compared on the test baskets."""
+"""Rows for training and evaluation from the computed baskets; comparison of two stored models on the test baskets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +19,10 @@ from everstay.settings import Settings, UserAttribute
 
 
 class TableReader(Protocol):
-    """What is read; `everstay.lake.Snapshot` is one."""
+    """Source of the tables; `everstay.lake.Snapshot` is one."""
 
     def read(self, table: t.Table) -> pl.DataFrame:
-        """A small table; no rows when it was never written."""
+        """A small table; empty if it was never written."""
 
 
 def prepare_rows(
@@ -34,11 +34,11 @@ def prepare_rows(
         tables: the lake's small tables.
         validation: baskets of the earlier as-of.
         test: baskets of the later one.
-        folder: is made.
-        segment_by: the attribute of users that the rows get as a column; no other one is read.
+        folder: created.
+        segment_by: the user attribute added to the rows as a column; no other one is read.
 
     Raises:
-        NotReady: nothing can be learned from them, or judged by them.
+        NotReady: nothing can be learned from them, or evaluated on them.
         SettingsError: no user declares the attribute.
     """
     catalogue = tables.read(t.ITEMS).select(CATALOGUE)
@@ -62,7 +62,7 @@ def prepare_rows(
 
 
 def check_rows(folder: Path, settings: Settings) -> None:
-    """Make sure that models can be learned from stored rows under the settings, before one is.
+    """Check, before any training, that models can be learned from stored rows under the settings.
 
     Raises:
         NotReady: no item was bought by `min_item_users` users, at one of the two as-ofs.
@@ -73,9 +73,9 @@ def check_rows(folder: Path, settings: Settings) -> None:
 
 
 def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings) -> Interval:
-    """Load two artifacts and let both recommend to the same users before their next basket after the test as-of.
+    """Load two artifacts and compare their lists for the same users with the next baskets after the test as-of.
 
-    Both under the policy of the settings, whatever each was trained under: that is how the winner's lists will be made.
+    Both use the policy of the settings, whatever each was trained under: the winner's lists will be made with it.
 
     Args:
         challenger: artifact folder.

@@ -18,12 +18,12 @@ from everstay.recommender.reasons import FITS, POPULAR, bought_before, due_again
 from everstay.recommender.repeats import track_repeats
 
 _CLEAR_FIT = 1.0  # standard deviations above the mean item
-_NO_PAIR = 2**62  # after all pairs of a user and an own item
+_NO_PAIR = 2**62  # sorts after all pairs of a user and an own item
 
 
 @dataclass(frozen=True)
 class NetworkRanker:
-    """A network and how popular items were when it was fitted: `trends` (1, K, items)."""
+    """A network and the popularity of items when it was fitted: `trends` (1, K, items)."""
 
     config: NetworkConfig
     network: RepeatNetwork
@@ -39,7 +39,7 @@ class NetworkRanker:
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The part of the mixture that gives an item most of its probability.
 
-        Repeating: that the item is due, or how often and how lately it was bought. Exploring: that it fits the recent
+        Repeat: that the item is due, or how often and how recently it was bought. Explore: that it fits the recent
         orders, or that it is popular.
         """
         questions, device = self._questions(histories), self.network.bias.device
@@ -52,7 +52,7 @@ class NetworkRanker:
         return heaviest([(repeats.cpu().numpy(), pl.Series(bought)), (explores.cpu().numpy(), pl.Series(new))])
 
     def _parts(self, hidden: Tensor, questions: Questions, row: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-        """Log probabilities of pairs (n,) as a repeat and as something new."""
+        """Log probabilities of pairs (n,) under the repeat and the explore part."""
         repeat, items = self.network.repeat(hidden, questions), self.trends.shape[2]
         own = F.pad(questions.own_question * items + questions.own_item, (0, 1), value=_NO_PAIR)
         place = torch.searchsorted(own, row * items + goal)
@@ -69,7 +69,7 @@ class NetworkRanker:
         return nearer >= _CLEAR_FIT * deviation[row]
 
     def _questions(self, histories: Histories) -> Questions:
-        """What is asked when a list is wanted: everything before the as-of is seen."""
+        """The questions at serving time: everything before the as-of is seen."""
         users = np.arange(histories.user_count)
         asked = Asked(users, histories.user_start[1:], np.zeros(len(users), np.int64))
         questioner = Questioner(histories, track_repeats(histories), self.trends, self.config.max_orders)

@@ -1,7 +1,7 @@
 """Lists by predicted rating, for shops whose users rate what they bought.
 
-It is no champion for a shop without ratings, and seldom one with them: what a user would like best is not what they buy
-next, and whoever rated nothing gets what is rated best by everybody.
+It cannot be champion in a shop without ratings, and seldom is with them: what a user would like best is not what they
+buy next, and users without ratings get what is rated best overall.
 """
 
 from dataclasses import dataclass
@@ -25,18 +25,18 @@ OWN = "you may rate it {:.1f} of 5"
 OTHERS = "others rate it about {:.1f} of 5"
 
 _ARRAYS = "ratings.safetensors"
-_SEED = 1  # of the factors to begin with
-_UNRATED = -10.0  # below whatever is rated; among themselves by popularity
-_TIE = 1e-3  # of popularity, where ratings are the same
+_SEED = 1  # of the initial factors
+_UNRATED = -10.0  # below all rated items; ordered among themselves by popularity
+_TIE = 1e-3  # weight of popularity, to break ties
 
 
 @dataclass(frozen=True)
 class RatingFactorsRanker:
-    """Mean + biases + product of factors; a user's are solved for when a list is wanted, from the ratings as of then.
+    """Mean + biases + dot product of factors; a user's are solved for at serving time, from the ratings of that time.
 
     Attributes:
-        config: how the items' were made.
-        known: what items' ratings are made of.
+        config: how the items' factors were fitted.
+        known: mean of the ratings, and bias and factors of the items.
         share: (V,) popularity.
     """
 
@@ -57,23 +57,23 @@ class RatingFactorsRanker:
         return cls(config, fit_ratings(ratings, vocabulary.size, config, _SEED), popularity(vocabulary, 364))
 
     def scores(self, histories: Histories) -> Scores:
-        """Predicted ratings, (n, V), not cut to the scale; negative for items that nobody rated."""
+        """Predicted ratings, (n, V), not clipped to the scale; negative for items that nobody rated."""
         scores: Scores = self.user_vectors(histories) @ self.item_vectors().T
         return scores
 
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, d + 2): factors, the user's bias, and one for the item's."""
+        """(n, d + 2): factors, the user's bias, and 1 for the item's."""
         users = self._users(histories)
         return np.column_stack([users[:, 1:], users[:, 0], np.ones(len(users))]).astype(np.float32)
 
     def item_vectors(self) -> Scores:
-        """(V, d + 2): factors, one for the user's bias, and the item's."""
+        """(V, d + 2): factors, 1 for the user's bias, and mean + the item's."""
         items = self.known.of_items
         level = np.where(self.known.rated > 0, self.known.mean + items[:, 0], _UNRATED) + _TIE * self.share
         return np.column_stack([items[:, 1:], np.ones(len(items)), level]).astype(np.float32)
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The predicted rating, of the user's own where they rated anything; that it is popular, where nobody did."""
+        """The predicted rating, personal if the user rated anything; that it is popular, if nobody rated the item."""
         of_users = self._users(histories)
         words = np.where(of_users[user].any(axis=1), OWN, OTHERS)
         stars, is_rated = predict(self.known, of_users, user, item), self.known.rated[item] > 0

@@ -1,9 +1,9 @@
-"""Ratings as mean, biases and products of factors (Koren, Bell and Volinsky, Computer 2009), by least squares in turn.
+"""Ratings as mean, biases and products of factors (Koren, Bell and Volinsky, Computer 2009), fitted by ALS.
 
-What is minimised is the sum of squared errors and, once for each user and item, the penalties of the squares of bias
-and factors, as in PMF (Salakhutdinov and Mnih, NIPS 2007).
+The loss is the sum of squared errors and, once per user and item, the L2 penalties of bias and factors, as in PMF
+(Salakhutdinov and Mnih, NIPS 2007).
 
-Shapes: R = ratings, V = items, d = factors; a bias stands before the factors.
+Shapes: R = ratings, V = items, d = factors; column 0 is the bias, the factors follow.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _RATINGS_AT_ONCE = 1_024  # each makes a matrix of (d + 1)²
 
 @dataclass(frozen=True)
 class RatingFactors:
-    """What ratings of items are made of.
+    """The fitted parameters of the items.
 
     Attributes:
         mean: of all ratings.
@@ -32,13 +32,13 @@ class RatingFactors:
 
 
 def fit_ratings(ratings: Ratings, items: int, config: RatingFactorsConfig, seed: int) -> RatingFactors:
-    """Solve for users and items in turn.
+    """Solve for users and items alternately.
 
     Args:
         ratings: at least one.
         items: in the vocabulary.
-        config: factors, penalties and how often it is solved.
-        seed: of the factors to begin with.
+        config: factors, penalties and iterations.
+        seed: of the initial factors.
     """
     mean, turned = float(ratings.value.mean()), Ratings(ratings.item, ratings.user, ratings.value, items)
     of_items = np.random.default_rng(seed).normal(0.0, 0.1, (items, config.factors + 1))
@@ -52,7 +52,7 @@ def fit_ratings(ratings: Ratings, items: int, config: RatingFactorsConfig, seed:
 def solve_users(ratings: Ratings, of_items: FloatArray, mean: float, config: RatingFactorsConfig) -> FloatArray:
     """Bias and factors (users, d + 1) that explain users' ratings best, given those of the items (V, d + 1).
 
-    A user without a rating gets zeros. Users and items are alike: with both turned round, it solves for items.
+    A user without a rating gets zeros. With users and items swapped, it solves for items.
     """
     penalty = np.diag([config.bias_regularization, *[config.regularization] * config.factors])
     solved = np.zeros((ratings.user_count, config.factors + 1))
@@ -71,7 +71,7 @@ def solve_users(ratings: Ratings, of_items: FloatArray, mean: float, config: Rat
 
 
 def predict(known: RatingFactors, of_users: FloatArray, user: IntArray, item: IntArray) -> FloatArray:
-    """Expected ratings of pairs (n,), cut to the scale."""
+    """Expected ratings of pairs (n,), clipped to the scale."""
     users, items = of_users[user], known.of_items[item]
     expected = known.mean + users[:, 0] + items[:, 0] + np.einsum("nd,nd->n", users[:, 1:], items[:, 1:])
     return np.clip(expected, 1.0, 5.0)

@@ -1,4 +1,4 @@
-"""Why an item is in a list, in words: of the parts that a score is made of, the one that weighs most is told."""
+"""Why an item is in a list, in words: the reason is the part that contributes most to its score."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from everstay.recommender.histories import Histories, IntArray
 POPULAR = "popular now"
 FITS = "fits your recent items"
 
-_FEWEST_TIMES = 3  # two gaps, before a user's rhythm is spoken of
+_FEWEST_TIMES = 3  # two gaps, before a user's rhythm is mentioned
 _DUE = 0.75  # of the mean gap between purchases
 
 
@@ -29,7 +29,7 @@ def bought_before(histories: Histories, user: IntArray, item: IntArray) -> pl.Se
 def due_again(histories: Histories, user: IntArray, item: IntArray) -> pl.Series:
     """For pairs (n,): "due: you buy it every 9 days, last 8 days ago"; null before three quarters of the usual gap.
 
-    For models that look at the gaps between purchases.
+    For models that use the gaps between purchases.
     """
     lines = pl.DataFrame(
         {"user": histories.line_user, "item": histories.line_item, "days_ago": histories.line_days_ago}
@@ -50,12 +50,12 @@ def due_again(histories: Histories, user: IntArray, item: IntArray) -> pl.Series
 
 
 def linked(histories: Histories, pairs: tuple[IntArray, IntArray], source: IntArray, item_ids: pl.Series) -> pl.Series:
-    """Reasons of pairs (n,) whose scores owe most to an item that the user bought; null for the other pairs.
+    """Reasons of pairs (n,) to whose score an item that the user bought contributes most; null for the other pairs.
 
     Args:
         histories: of the users.
         pairs: user (n,) and item (n,).
-        source: (n,) that item, -1: the score owes nothing to an item. Of the pair's own item, its purchases are told.
+        source: (n,) that item, -1 if none contributes. If it is the pair's own item, the reason is its purchases.
         item_ids: shop ids by item index.
     """
     user, item = pairs
@@ -64,7 +64,7 @@ def linked(histories: Histories, pairs: tuple[IntArray, IntArray], source: IntAr
 
 
 def heaviest(parts: Sequence[tuple[NDArray[np.floating], pl.Series | str]]) -> list[str]:
-    """The reason of the part that adds most to each pair's score, the last of equals; weights (n,) and reasons (n,).
+    """The reason of the part that adds most to each pair's score, the first if tied; weights (n,) and reasons (n,).
 
     >>> heaviest([(np.array([2.0, 0.0]), pl.Series(["bought once", None])), (np.array([1.0, 1.0]), "popular now")])
     ['bought once', 'popular now']
@@ -79,7 +79,7 @@ def heaviest(parts: Sequence[tuple[NDArray[np.floating], pl.Series | str]]) -> l
 
 
 def first_known(*choices: tuple[NDArray[np.bool_], str] | pl.Series, otherwise: str) -> list[str]:
-    """The first choice that has a reason, per pair; a choice is a series with nulls, or where a text holds."""
+    """The first choice that has a reason, per pair; a choice is a series with nulls, or a mask and its text."""
     count = max(len(choice) if isinstance(choice, pl.Series) else len(choice[0]) for choice in choices)
     series = [choice if isinstance(choice, pl.Series) else _where(choice[0], choice[1]) for choice in choices]
     result = series[0]

@@ -1,6 +1,6 @@
-"""Gated recurrent units as a causal block: place t of a sequence is computed from places 0..t only.
+"""Gated recurrent units as a causal block: position t of a sequence is computed from positions 0..t only.
 
-Shapes: B = sequences, T = places of the longest, D = dimensions; what lies behind an end is computed and never read.
+Shapes: B = sequences, T = length of the longest, D = dimensions; padded positions are computed but never read.
 """
 
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class RecurrentBlock(nn.Module):
     """One layer of GRU4Rec (Hidasi et al., ICLR 2016), as wide as the embeddings so that scores stay cosines with them.
 
-    Its loss is the one of attention, a softmax over sampled items, with which GRU4Rec too is far better than with its
+    It is trained with the loss of attention, a softmax over sampled items, which is far better for GRU4Rec too than its
     own of 2016 (Hidasi and Karatzoglou, CIKM 2018; Klenitskiy and Vasilev, RecSys 2023).
     """
 

@@ -1,9 +1,9 @@
-"""Another order for lists than the model's: less of the same, more of what is new, at a price that is measured.
+"""Re-rank a model's lists: less of the same, more of what is new, at a measured price.
 
 Maximal marginal relevance (Carbonell and Goldstein, 1998): places are filled one after another by the candidate whose
 (1 - diversity) x worth - diversity x likeness is largest. Worth is (1 - freshness) / log2(1 + the model's rank), the
 discount of NDCG, plus freshness x newness, so that it means the same for every family of scores. Likeness to an item
-that is in the list already is 1 in the same subcategory, 1/2 in the same category; the most like one counts.
+already in the list is 1 in the same subcategory, 1/2 in the same category; the largest counts.
 `python -m benchmarks.list_controls` measures the price.
 """
 
@@ -16,7 +16,7 @@ from everstay.recommender.histories import IntArray
 from everstay.recommender.rules import ItemRules
 
 POOL = 10
-"""Candidates that are looked at, per place of the list."""
+"""Candidates considered per place of the list."""
 
 
 def reorder(items: IntArray, scores: Scores, k: int, rules: ItemRules) -> tuple[IntArray, Scores]:
@@ -33,7 +33,7 @@ def reorder(items: IntArray, scores: Scores, k: int, rules: ItemRules) -> tuple[
 def _choose(
     items: IntArray, worth: NDArray[np.float64], k: int, diversity: float, category: IntArray, subcategory: IntArray
 ) -> IntArray:
-    """Places in the pool (n, k) in the order of the list, -1 at its end; of equals the model's better one."""
+    """Indices in the pool (n, k) in the order of the list, -1 at its end; ties go to the model's better one."""
     users, pool = items.shape
     chosen = np.full((users, k), -1, np.int64)
     likeness = np.empty(pool)

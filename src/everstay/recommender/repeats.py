@@ -87,7 +87,7 @@ def track_repeats(histories: Histories) -> Repeats:
 
 
 def _decayed_counts(days_ago: FloatArray, count: IntArray) -> FloatArray:
-    """Decayed purchases at each line (L, half-lives): one, and those at the line before, grown older by the gap.
+    """Decayed purchases at each line (L, half-lives): 1 plus those at the line before, decayed over the gap.
 
     All second purchases are computed at once, then all third ones, and so on: sums over different items never mix, so
     no precision is lost, however long the history.

@@ -12,7 +12,7 @@ from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
 from everstay.settings import UserAttribute
 
 CATALOGUE = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
-"""Columns of the items that models may learn from; what changes from day to day, as a price does, is not among them."""
+"""Columns of the items that models may learn from; what changes from day to day, such as a price, is not among them."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class BasketRows:
     Attributes:
         validation: at the as-of one horizon before the test's; settings are chosen on its next baskets.
         test: what the refitted models are judged on, and nothing else.
-        catalogue: what the shop says about its items: `CATALOGUE`; no rows where it says nothing.
+        catalogue: `CATALOGUE` of the shop's items; empty if it has no catalogue.
     """
 
     validation: pl.DataFrame
@@ -30,7 +30,7 @@ class BasketRows:
     catalogue: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(CATALOGUE, pl.String)))
 
     def write(self, folder: Path) -> Path:
-        """Store all in `folder`, which is made."""
+        """Store all in `folder`, which is created."""
         folder.mkdir(parents=True, exist_ok=True)
         self.validation.write_parquet(folder / "validation.parquet")
         self.test.write_parquet(folder / "test.parquet")
@@ -44,7 +44,7 @@ class BasketRows:
         return cls(*(pl.read_parquet(folder / f"{part}.parquet") for part in parts))
 
     def check(self) -> None:
-        """Make sure that something can be learned and judged.
+        """Check that something can be learned and evaluated.
 
         Raises:
             NotReady: a part has no purchase before its as-of, or no next basket.
@@ -65,11 +65,11 @@ def with_targets(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_attribute(rows: pl.DataFrame, users: pl.DataFrame, attribute: UserAttribute) -> pl.DataFrame:
-    """Add what each user declared, null where nothing is known; the rows' order is kept.
+    """Add a declared attribute of each user, null where unknown; the rows' order is kept.
 
     Args:
         rows: one per user.
         users: `tables.USERS`.
-        attribute: the only one that is taken.
+        attribute: the column to add.
     """
     return rows.join(users.select(t.USER_ID, attribute), on=t.USER_ID, how="left", maintain_order="left")

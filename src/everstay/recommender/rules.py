@@ -1,4 +1,4 @@
-"""The shop's rules for a list: what it may hold and in which order it is shown; no model is trained for them."""
+"""The shop's rules for a list: what it may contain and in which order; they need no retraining."""
 
 import difflib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _IS_OFFERED = "is_offered"
 _POLICY = "policy"
 _DAYS_ON_SALE = "days_on_sale"
 _SECONDS_PER_DAY = 86_400
-_KINDS = (t.CATEGORY, t.SUBCATEGORY)  # of two rules the narrower one's counts
+_KINDS = (t.CATEGORY, t.SUBCATEGORY)  # the narrower of two rules applies
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ListRules:
         """Take them from the catalogue and the settings.
 
         Args:
-            items: `tables.ITEMS`; an item that is not in it is offered, and of no category.
+            items: `tables.ITEMS`; an item that is not in it is offered, and has no category.
             as_of: an item is offered from `available_from` on and until before `available_until`.
             settings: policies, blocked categories, diversity and freshness.
 
@@ -66,7 +66,7 @@ class ListRules:
 
 
 def _require_categories(items: pl.DataFrame, named: Sequence[str]) -> None:
-    """Make sure that no rule is without effect because of a name that is not in the catalogue."""
+    """Check that every category with a rule is in the catalogue: no rule is silently without effect."""
     if not named:
         return
     known = set(items[t.CATEGORY].drop_nulls()) | set(items[t.SUBCATEGORY].drop_nulls())
@@ -91,12 +91,12 @@ class ItemRules:
     """The rules on a model's items.
 
     Attributes:
-        blocked: item indices that nobody gets, rising.
+        blocked: item indices that nobody gets, ascending.
         rest_days: (items,) an item is left out for so many days after the user bought it.
         category: (items,) a number per category, -1 where it is not known.
         subcategory: (items,) likewise.
         newness: (items,) 1 on the first day on sale, then halved with every half-life.
-        diversity: weight of likeness to what stands above.
+        diversity: weight of likeness to the items higher in the list.
         freshness: weight of newness.
     """
 
@@ -117,7 +117,7 @@ class ItemRules:
 
     @classmethod
     def of(cls, rules: ListRules, vocabulary: Vocabulary) -> Self:
-        """Look the model's items up.
+        """Look up the model's items.
 
         Raises:
             SettingsError: the rules leave none of them.
@@ -144,7 +144,7 @@ class ItemRules:
 
     @property
     def reorders(self) -> bool:
-        """Whether a list is put in another order than the model's."""
+        """Whether lists are re-ranked."""
         return self.diversity > 0 or self.freshness > 0
 
     def excluded(self, histories: Histories) -> Excluded:
@@ -155,7 +155,7 @@ class ItemRules:
 
 
 def _rest_days(vocabulary: Vocabulary, policy: pl.Series) -> FloatArray:
-    """Days (items,) in which an item is not offered again, by each item's policy."""
+    """Days (items,) for which an item is not offered again, by each item's policy."""
     rest = np.where((policy == "remove").to_numpy(), np.inf, 0.0)
     waits = (policy == "after_gap").to_numpy()
     if waits.any():
@@ -164,5 +164,5 @@ def _rest_days(vocabulary: Vocabulary, policy: pl.Series) -> FloatArray:
 
 
 def _codes(kind: pl.Series) -> IntArray:
-    """A number (items,) per different text, -1 for null."""
+    """A number (items,) per distinct text, -1 for null."""
     return kind.rank("dense").fill_null(0).to_numpy().astype(np.int64) - 1

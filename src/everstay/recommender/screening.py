@@ -1,17 +1,17 @@
-"""Exact search for the k best products on processors that multiply 8-bit matrices: screened in int8, then scored.
+"""Exact search for the k largest dot products on processors with int8 matrix products: screened in int8, then scored.
 
-Blocks of products are computed from vectors rounded to whole numbers of 8 bits, several times as fast. How far such a
-product may lie from the real one is bounded by the lengths of the vectors and of what was rounded off; what could be
-among a user's k best is kept, and in the end the few that still could are scored in float32. Nothing that belongs in a
-list is missed; users for whom the bound says too little are told, to be searched in float32.
+Blocks of products are computed from vectors quantised to int8, several times as fast. The error of such a product is
+bounded by the lengths of the vectors and of their rounding errors; what could be among a user's k best is kept, and in
+the end the few remaining candidates are scored in float32. Nothing that belongs in a list is missed; users for whom the
+bound is too loose are returned, to be searched in float32.
 
-What all items have in common does not order a user's, so items are taken from their mean. Both sides are turned by one
-random rotation, which changes no product but spreads every vector evenly over its dimensions, so that less is rounded
-off (QuaRot, Ashkboos et al. 2024, section 3). Items come in the order of their lengths, and a user is left out of the
-products where all further items are too short (LEMP, Teflioudi et al. 2015, section 3).
+The items' mean does not affect a user's ranking, so it is subtracted. Both sides are turned by one random rotation,
+which changes no product but spreads every vector evenly over its dimensions, so that rounding errors are smaller
+(QuaRot, Ashkboos et al. 2024, section 3). Items are sorted by length, longest first, and a user is left out of the
+products once all remaining items are too short (LEMP, Teflioudi et al. 2015, section 3).
 
-Shapes: n users, k places, d dimensions, V items. A *step* is what a whole number stands for: one for all items, one for
-each user. Products of whole numbers count in user's steps times items' steps, and so do margins and reaches.
+Shapes: n users, k places, d dimensions, V items. A *step* is the scale of the quantisation: one for all items, one per
+user. Integer products and margins are in units of user's step times items' step, reaches in user's steps.
 """
 
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ from everstay.recommender.threads import share_out
 
 _INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni")
 _LARGEST = 127
-_ERROR_OF_SUMS = 2.0**-21  # times d ** 1.5: of rotations and sums in float32, relative to the lengths
-_SAFE = 1.001  # more than what the bounds themselves are rounded by
+_ERROR_OF_SUMS = 2.0**-21  # times d ** 1.5: float32 error of rotations and sums, relative to the lengths
+_SAFE = 1.001  # more than the rounding errors of the bounds themselves
 _NO_BOUND = 2**33  # more than twice any product
-_USERS_PER_DIMENSION = 4  # at fewer, to prepare the items takes longer than the search in float32
+_USERS_PER_DIMENSION = 4  # with fewer, preparing the items takes longer than the search in float32
 _BLOCK_USERS, _BLOCK_ITEMS = 1_024, 1_024
-_WORTH_LEAVING_OUT = 7 / 8  # what is left of the users that are still multiplied
+_WORTH_LEAVING_OUT = 7 / 8  # compact the users once so few of them are still open
 
 
 def pays(users: torch.Tensor, items: torch.Tensor) -> bool:
-    """Whether screening is worth its preparation, and possible: oneDNN does not multiply vectors of one dimension."""
+    """Whether screening is possible and repays its preparation: oneDNN does not multiply vectors of one dimension."""
     dimensions = users.shape[1]
     return is_fast() and dimensions > 1 and len(items) > 0 and len(users) >= _USERS_PER_DIMENSION * dimensions
 
@@ -48,18 +48,18 @@ def is_fast() -> bool:
     known = torch.cpu.get_capabilities()
     if not torch.backends.mkldnn.is_available() or not any(known.get(name, False) for name in _INSTRUCTIONS):
         return False
-    most = torch.full((64, 64), _LARGEST, dtype=torch.int8)  # older instructions cut off sums of such products
+    most = torch.full((64, 64), _LARGEST, dtype=torch.int8)  # older instructions saturate at sums of such products
     return bool((torch._int_mm(most, most) == 64 * _LARGEST**2).all())
 
 
 @dataclass(frozen=True)
 class Coarse:
-    """Vectors as whole numbers of steps.
+    """Vectors quantised to whole numbers of steps.
 
     Attributes:
         vectors: (n, d) int8.
-        length: (n,) in steps, of the vectors before they were rounded.
-        lost: (n,) in steps, length of what was rounded off.
+        length: (n,) in steps, of the vectors before rounding.
+        lost: (n,) in steps, length of the rounding error.
     """
 
     vectors: torch.Tensor
@@ -68,7 +68,7 @@ class Coarse:
 
     @classmethod
     def of(cls, exact: torch.Tensor) -> Self:
-        """Round vectors in steps, which are overwritten."""
+        """Round vectors given in steps, which are overwritten."""
         length, whole = exact.norm(dim=1), exact.round()
         return cls(whole.to(torch.int8), length, exact.sub_(whole).norm(dim=1))
 
@@ -78,8 +78,8 @@ class Asked(NamedTuple):
 
     Attributes:
         vectors: (n, d) int8.
-        margin: (n,) by how much a product of one of the k best may be less than the k-th product.
-        reach: (n,) times an item's length it is at least their real product.
+        margin: (n,) how far below the k-th largest product that of one of the real k best may be.
+        reach: (n,) upper bound of the real product with an item, divided by the item's length.
     """
 
     vectors: torch.Tensor
@@ -92,11 +92,11 @@ class Screen:
     """All items, ready to be multiplied with users.
 
     Attributes:
-        items: taken from their mean, turned, and rounded; the longest first.
-        order: (V,) which item each of them is.
+        items: centred, rotated and rounded; the longest first.
+        order: (V,) original index of each of them.
         rotation: (d, d).
         covariance: (d, d) of the items.
-        longest: in steps, length of the longest item before the mean was taken off.
+        longest: in steps, length of the longest item before centring.
     """
 
     items: Coarse
@@ -132,12 +132,12 @@ class Screen:
         length, lost = float(self.items.length[0]), float(self.items.lost.max())
         slack = asked.lost * length + (asked.length + asked.lost) * lost
         slack += _ERROR_OF_SUMS * users.shape[1] ** 1.5 * asked.length * self.longest
-        margin = (2 * _SAFE * slack).ceil()  # the k-th may be larger by the slack than it is, this one smaller
+        margin = (2 * _SAFE * slack).ceil()  # the k-th may be overestimated by the slack, this one underestimated
         capped = margin.double().nan_to_num(_NO_BOUND, _NO_BOUND).clamp_max(_NO_BOUND)
         return Asked(asked.vectors, capped.to(torch.int64).numpy(), (_SAFE * asked.length).numpy())
 
     def candidates(self, users: torch.Tensor, user: IntArray, skipped: Skipped, k: int) -> Candidates:
-        """What could be among the k best of users (n, d), who are `user` (n,) in the lists of what is skipped."""
+        """What could be among the k best of users (n, d), whose rows in `skipped` are `user` (n,)."""
         asked = self.ask(users)
         found, rows, vectors = Candidates.none(asked.margin, k), np.arange(len(users)), asked.vectors
         buffer = torch.empty(len(users) * _BLOCK_ITEMS, dtype=torch.int32)
@@ -148,13 +148,13 @@ class Screen:
             if len(rest) <= _WORTH_LEAVING_OUT * len(rows):
                 rows, vectors = rest, asked.vectors[torch.from_numpy(rest)]
             block = buffer[: len(rows) * len(order)].view(len(rows), len(order))
-            torch._int_mm(vectors, columns, out=block)  # private, but the only product of int8 on CPUs
+            torch._int_mm(vectors, columns, out=block)  # private, but the only int8 matrix product on CPUs
             collect(block.numpy(), rows, order, user, skipped, found)
         return found
 
     @cached_property
     def _blocks(self) -> list[tuple[torch.Tensor, IntArray, float]]:
-        """Vectors (d, width), which items they are, and the length of the longest."""
+        """Per block: vectors (d, width), their item indices, and the length of the longest."""
         parts = [slice(first, first + _BLOCK_ITEMS) for first in range(0, len(self.order), _BLOCK_ITEMS)]
         return [(self.items.vectors[some].T, self.order[some], float(self.items.length[some][0])) for some in parts]
 
@@ -165,12 +165,12 @@ class Screen:
 
         Args:
             users: (n, d).
-            items: (V, d), as they were before.
+            items: (V, d), the original ones.
             excluded: what must not be chosen.
-            lists: are filled.
+            lists: to fill.
 
         Returns:
-            The users (m,) whose lists are not filled: more of their products are alike than candidates fit.
+            The users (m,) whose lists are not filled: more products are close to their k-th than candidates fit.
         """
         is_hidden = np.zeros(len(items), bool)
         is_hidden[excluded.everywhere] = True
@@ -181,7 +181,7 @@ class Screen:
             variance[part] = self.variance(users[part])
 
         share_out(measure, len(users), _BLOCK_USERS)
-        order = np.argsort(variance)  # users of a block need about as many items
+        order = np.argsort(variance)  # users of a block need similar numbers of items
         is_left = np.zeros(len(users), bool)
 
         def fill(part: slice) -> None:
@@ -196,6 +196,6 @@ class Screen:
 
 
 def _largest(vectors: torch.Tensor, dim: int | None = None) -> torch.Tensor:
-    """The largest absolute number of all vectors, or of each (n, 1); 1 where all are zero."""
+    """The largest absolute value of all vectors, or of each (n, 1); 1 where all are zero."""
     largest = vectors.abs().amax() if dim is None else vectors.abs().amax(dim=dim, keepdim=True)
     return torch.where(largest == 0, 1.0, largest)

@@ -1,4 +1,4 @@
-"""Loops over blocks of whole products: what could be among a user's k best is kept, then scored.
+"""Loops over blocks of integer products: what could be among a user's k best is kept, then scored.
 
 Shapes: n users of a block, k places, d dimensions, C candidates.
 """
@@ -25,7 +25,7 @@ class Skipped(NamedTuple):
 
     Attributes:
         start: (users + 1,) first entry of each user in `item`.
-        item: item indices, rising within a user.
+        item: item indices, ascending within a user.
         is_hidden: (V,) items that no user may get.
     """
 
@@ -38,10 +38,10 @@ class Candidates(NamedTuple):
     """What could be among the k best of some users.
 
     Attributes:
-        margin: (n,) by how much a product of one of the k best may be less than the k-th product.
-        best: (n, k) the largest products so far, falling.
-        pair: (n, C) a product in the upper 32 bits, its item in the lower; the first `kept` of each row hold.
-        kept: (n,) how many; C + 1: they did not fit.
+        margin: (n,) how far below the k-th largest product that of one of the real k best may be.
+        best: (n, k) the largest products so far, descending.
+        pair: (n, C) a product in the upper 32 bits, its item in the lower; the first `kept` of each row are valid.
+        kept: (n,) number of candidates; C + 1: they did not fit.
     """
 
     margin: IntArray
@@ -89,22 +89,22 @@ def collect(
 
 @njit(cache=True, nogil=True)
 def still_open(rows: IntArray, reach: Scores, length: float, candidates: Candidates) -> IntArray:
-    """Those of `rows` for whom an item no longer than `length` could be among the k best.
+    """Those of `rows` for whom an item of at most this `length` could be among the k best.
 
-    Half of the margin is by how much the k-th real product may be less than the whole one; the other half is an item's.
+    Half of the margin bounds how far the k-th real product may be below the integer one; the other half is an item's.
     """
     margin, best = candidates.margin, candidates.best
     count, found = 0, np.empty_like(rows)
     for row in rows:
         kth = best[row, best.shape[1] - 1] - (margin[row] + 1) // 2
         found[count] = row
-        count += not reach[row] * length < kth  # so that NaN reaches everything
+        count += not reach[row] * length < kth  # negated so that NaN stays open
     return found[:count]
 
 
 @njit(nogil=True)
 def _reaching(chunk: Products, least: int, places: IntArray) -> int:
-    """Write where a product is `least` or more, and give their number; no branch that could be foretold wrongly."""
+    """Write where a product is `least` or more, and return their number; branch-free, so nothing is mispredicted."""
     count, bound = 0, np.int32(least)
     for place in range(len(chunk)):
         places[count] = place
@@ -117,7 +117,7 @@ def _next_chunk(products: Products, begin: int, least: int) -> int:
     """Where the next chunk begins in which a product is `least` or more; the number of products if none is."""
     while begin < len(products):
         chunk, largest = products[begin : begin + _CHUNK], np.int32(_LOWEST)
-        for place in range(len(chunk)):  # no early end and no call, so that the compiler uses vectors
+        for place in range(len(chunk)):  # no break and no call, so that the compiler vectorises
             largest = max(largest, chunk[place])
         if largest >= least:
             return begin
@@ -127,7 +127,7 @@ def _next_chunk(products: Products, begin: int, least: int) -> int:
 
 @njit(nogil=True)
 def _is_among(rising: IntArray, low: int, high: int, item: int) -> bool:
-    """Whether an item stands from `low` to before `high`."""
+    """Whether an item is in `rising[low:high]`, by bisection."""
     end = high
     while low < high:
         middle = (low + high) // 2
@@ -170,7 +170,7 @@ def _drop_below(row: int, least: int, pair: IntArray) -> int:
 def score(
     user: IntArray, users: Scores, items: Scores, candidates: Candidates, found: IntArray, scores: Scores
 ) -> None:  # fmt: skip
-    """Score in float32 what is left, and insert it into the lists of all users; equal scores by item."""
+    """Score the remaining candidates in float32 and insert them into the users' lists; ties are ordered by item."""
     margin, best, pair, kept = candidates
     for row in range(len(user)):
         if kept[row] > pair.shape[1]:

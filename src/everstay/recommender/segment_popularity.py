@@ -1,4 +1,4 @@
-"""What is popular in a user's segment, a declared attribute's value: of its own, and as the answer for cold users.
+"""Popularity in a user's segment, the value of a declared attribute: on its own, and as the fallback for cold users.
 
 Shapes: n = users asked for, S = segments, V = items.
 """
@@ -34,7 +34,7 @@ class SegmentPopularityRanker:
 
     Attributes:
         config: its window and prior.
-        attribute: that the segments are values of.
+        attribute: whose values are the segments.
         names: (S,) of the segments, sorted.
         orders: (S, V) orders with each item in the window.
         share: (V,) popularity among all users.
@@ -48,7 +48,7 @@ class SegmentPopularityRanker:
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, config: SegmentPopularityConfig) -> Self:
-        """Count the window of `rows`.
+        """Count the purchases of `rows` in the window.
 
         Raises:
             NotReady: the rows have no attribute.
@@ -66,7 +66,7 @@ class SegmentPopularityRanker:
         return cls(config, histories.segment.name, names, (belongs @ bought).toarray(), share)
 
     def place(self, histories: Histories) -> IntArray:
-        """The segment of each user (n,), -1 where it is not known."""
+        """The index of each user's segment (n,), -1 where it is not known."""
         if histories.segment is None or histories.segment.name != self.attribute:
             return np.full(histories.user_count, -1)
         return _place(histories.segment, self.names)
@@ -131,14 +131,14 @@ def _in_window(histories: Histories, items: int, days: int) -> sparse.csr_array:
 
 
 def _names(segment: pl.Series, is_buyer: NDArray[np.bool_], min_users: int) -> tuple[str, ...]:
-    """Segments of at least so many buyers; fewer would be noise, and could point at persons."""
+    """Segments of at least so many buyers; fewer would be noise, and could identify persons."""
     counts = segment.filter(pl.Series(is_buyer)).drop_nulls().value_counts()
     large = counts.filter(pl.col("count") >= min_users)
     return tuple(large[segment.name].sort())
 
 
 def _place(segment: pl.Series, names: tuple[str, ...]) -> IntArray:
-    """The number of each user's segment (users,), -1 where it is none of `names`."""
+    """The index of each user's segment (users,), -1 where it is none of `names`."""
     known = pl.DataFrame({"name": pl.Series(names, dtype=pl.String)}).with_row_index("place")
     asked = pl.DataFrame({"name": segment.cast(pl.String)})
     found = asked.join(known, on="name", how="left", maintain_order="left")["place"]

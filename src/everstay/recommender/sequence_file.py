@@ -1,7 +1,7 @@
-"""Public sequence files: a line is a user, then the user's items from the first to the last, one blank or tab between.
+"""Public sequence files: a line is a user, then the user's items in order, separated by single blanks or tabs.
 
-They are judged by leave-one-out: the last item is the test's target, the one before it the validation's. Lines tell an
-order but no time, so each item is an order of its own and one day older than the one after it.
+Evaluation is leave-one-out: the last item is the test's target, the one before it the validation's. Lines give the
+sequence but no times, so each item is an order of its own and one day older than the one after it.
 """
 
 import gzip
@@ -24,24 +24,24 @@ from everstay.features.sequences import (
 from everstay.recommender.rows import BasketRows
 
 VALIDATION, TEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC)
-"""As-ofs that stand for the places of the targets."""
+"""As-ofs that stand for the positions of the targets."""
 
 _LEFT_OUT = {VALIDATION: 2, TEST: 1}
-_JUDGED_FROM = 3  # items: one to learn from, two targets
-_GZIP = b"\x1f\x8b"  # how it begins
+_JUDGED_FROM = 3  # items: one to learn from, and two targets
+_GZIP = b"\x1f\x8b"  # magic number
 _NUMBER, _WORD = r"^[0-9]+$", r"^[A-Za-z0-9_-]+$"
 
 
 def read_sequence_rows(file: Path) -> BasketRows:
-    """Read a sequence file as histories and next items; users with fewer than three items are learned from only.
+    """Read a sequence file as histories and next items; users with fewer than three items are for training only.
 
     Args:
         file: `user item item ...` per line, separated by single blanks or tabs; every user once. May be gzipped. Ids
             are whole numbers or, where most lines have letters, words of ASCII letters, digits, `_` and `-`.
 
     Raises:
-        SourceError: the file is missing or empty, a line is not like that, which names file and row, or no user can be
-            judged.
+        SourceError: the file is missing or empty, a line is malformed (the message names file and row), or no user can
+            be evaluated.
     """
     sequences = _read_lines(file)
     if not (sequences["items"].list.len() >= _JUDGED_FROM).any():
@@ -88,7 +88,7 @@ def _rows(sequences: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     is_judged = length >= _JUDGED_FROM
     seen = pl.when(is_judged).then(length - _LEFT_OUT[as_of]).otherwise(length)
     target = pl.when(is_judged).then(items.list.slice(seen, 1))
-    nothing = pl.int_ranges(0, seen).list.eval(pl.lit(0.0, pl.Float32))  # no prices are told
+    nothing = pl.int_ranges(0, seen).list.eval(pl.lit(0.0, pl.Float32))  # there are no prices
     return sequences.select(
         t.USER_ID,
         pl.lit(as_of, t.TIME).alias(t.AS_OF),

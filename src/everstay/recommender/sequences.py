@@ -1,6 +1,6 @@
-"""Purchase histories as plain sequences of items, and batches of them without wasted places.
+"""Purchase histories as plain sequences of items, and batches of them with little padding.
 
-Shapes: S = sequences, T = places of the longest in a batch, M = transitions (an item and the one that follows it).
+Shapes: S = sequences, T = length of the longest in a batch, M = transitions (an item and the one that follows it).
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch import Tensor
 from everstay.recommender.histories import Histories, IntArray, spread
 from everstay.recommender.network_config import SequentialConfig
 
-_SORTED_TOGETHER = 24  # batches; enough for batches of even length, few enough that their company changes
+_SORTED_TOGETHER = 24  # batches; enough for batches of similar lengths, few enough that their composition changes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sequences:
 
     @classmethod
     def of(cls, histories: Histories) -> Self:
-        """One sequence per user; the items of an order stand by index."""
+        """One sequence per user; the items of an order are sorted by index."""
         return cls(histories.line_item, histories.order_start[histories.user_start])
 
     @property
@@ -40,7 +40,7 @@ class Sequences:
         return np.diff(self.start)
 
     def density(self, items: int) -> float:
-        """Transitions for each of so many items.
+        """Transitions per item, of so many items.
 
         >>> Sequences(np.array([1, 2, 1, 0]), np.array([0, 3, 4])).density(4)
         0.5
@@ -67,7 +67,7 @@ class Sequences:
         return self._ranges(begin[order], (end - begin)[order])
 
     def select(self, sequence: IntArray) -> Self:
-        """Some of them, in this order."""
+        """A subset of them, in this order."""
         return self._ranges(self.start[sequence], self.lengths[sequence])
 
     def _ranges(self, start: IntArray, counts: IntArray) -> Self:
@@ -76,7 +76,7 @@ class Sequences:
 
 
 class SequenceBatch(NamedTuple):
-    """Sequences laid side by side, from place 0; what lies behind an end is item 0 and never read.
+    """Right-padded sequences; the padding is item 0 and never read.
 
     Attributes:
         items: (S, T) item index.
@@ -88,12 +88,12 @@ class SequenceBatch(NamedTuple):
 
 
 class Transitions(NamedTuple):
-    """A training batch: every place of every sequence predicts the item that follows.
+    """A training batch: every position of every sequence predicts the next item.
 
     Attributes:
         batch: what is seen.
-        target: (M,) the item that follows each place, sequence by sequence.
-        candidates: (C,) items of the softmax, rising, every target among them; None: all.
+        target: (M,) the item that follows each position, sequence by sequence.
+        candidates: (C,) items of the softmax, ascending, every target among them; None: all.
     """
 
     batch: SequenceBatch
@@ -102,7 +102,7 @@ class Transitions(NamedTuple):
 
 
 def lay_out(sequences: Sequences) -> SequenceBatch:
-    """Pad sequences of similar length behind their ends."""
+    """Right-pad sequences of similar length."""
     lengths = sequences.lengths
     items = np.zeros((len(lengths), lengths.max(initial=1)), np.int64)
     items[np.arange(items.shape[1]) < lengths[:, None]] = sequences.item
@@ -110,12 +110,12 @@ def lay_out(sequences: Sequences) -> SequenceBatch:
 
 
 def transitions(sequences: Sequences, drawn: IntArray | None) -> Transitions:
-    """Split sequences of two items and more into what is seen and what follows.
+    """Split sequences of two or more items into inputs and targets.
 
     Args:
         sequences: of the batch.
-        drawn: different items; the candidates are the targets and the first of the drawn ones that are none, as many as
-            are drawn in all; none: all items are candidates.
+        drawn: distinct sampled items; the candidates are the targets and the first of these that are not targets, in
+            all as many as were sampled; None: all items are candidates.
     """
     elements = np.arange(len(sequences.item))
     is_first, is_last = np.zeros((2, len(elements)), bool)
@@ -132,7 +132,7 @@ def transitions(sequences: Sequences, drawn: IntArray | None) -> Transitions:
 
 
 def _fill_up(targets: IntArray, drawn: IntArray) -> IntArray:
-    """The targets and others, rising: always as many as are drawn, so that every batch has the same shape."""
+    """The targets and others, ascending: always as many as were sampled, so that every batch has the same shape."""
     others = drawn[~np.isin(drawn, targets)]
     return np.sort(np.concatenate([targets, others[: len(drawn) - len(targets)]]))
 
@@ -144,7 +144,7 @@ class SequenceBatches:
         sequences: of all users; cut into windows of `config.max_items` transitions.
         items: size of the vocabulary.
         config: sizes of batches.
-        seed: of the draws; the epoch is added by `set_epoch`.
+        seed: of the sampling, together with the epoch from `set_epoch`.
     """
 
     def __init__(self, sequences: Sequences, items: int, config: SequentialConfig, seed: int) -> None:
@@ -155,7 +155,7 @@ class SequenceBatches:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Group and draw anew in each epoch."""
+        """Set the epoch; each one groups and samples differently."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Transitions]:
@@ -165,9 +165,9 @@ class SequenceBatches:
             yield transitions(self.windows.select(groups[group]), self._draw(generator))
 
     def _groups(self, generator: np.random.Generator) -> list[IntArray]:
-        """Split shuffled windows into batches: some batches' worth at a time is sorted by length.
+        """Split shuffled windows into batches: `_SORTED_TOGETHER` batches' worth at a time is sorted by length.
 
-        A batch ends with the first window that reaches the size less one window, so that none is ever larger.
+        A batch ends with the window that reaches the size minus one window, so that none exceeds the size.
         """
         size = self.config.batch_items - self.config.max_items
         lengths = self.windows.lengths - 1

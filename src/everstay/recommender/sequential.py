@@ -18,7 +18,7 @@ from everstay.recommender.sequences import SequenceBatch, Sequences, lay_out
 from everstay.recommender.sequential_network import SequentialNetwork
 from everstay.recommender.vocabulary import Vocabulary
 
-_LEFT_OUT = 10  # latest items that may be a reason; each costs another reading of the histories
+_LEFT_OUT = 10  # latest items that may be a reason; each costs another forward pass
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SequentialRanker:
 
     @classmethod
     def build(cls, vocabulary: Vocabulary, config: SequentialConfig, network: SequentialNetwork) -> Self:
-        """Join a network with what the vocabulary knows."""
+        """Combine a network with the vocabulary's popularity and item ids."""
         return cls(config, network, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
 
     def scores(self, histories: Histories) -> Scores:
@@ -49,7 +49,7 @@ class SequentialRanker:
 
     @torch.inference_mode()
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, d + 1); only users without a history have a part in the last column, popularity, and in nothing else."""
+        """(n, d + 1); users without a history have only the last column, popularity, and all others have not."""
         known, batch = self._known(histories)
         users = np.zeros((histories.user_count, self.config.dimensions + 1), np.float32)
         users[:, -1] = 1.0
@@ -65,9 +65,9 @@ class SequentialRanker:
 
     @torch.inference_mode()
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The item of the user without which its score would fall most, which may be itself, or popularity.
+        """The user's item without which the score would drop most, possibly the item itself, or popularity.
 
-        The fall is computed by the network itself: each of the latest items is left out in turn.
+        The drop is computed by leave-one-out: the network runs without each of the latest items in turn.
         """
         known, batch = self._known(histories)
         row_of = np.full(histories.user_count, -1)
@@ -87,7 +87,7 @@ class SequentialRanker:
         return known, SequenceBatch(batch.items.to(device), batch.lengths.to(device))
 
     def _strongest(self, batch: SequenceBatch, row: Tensor, item: Tensor) -> Tensor:
-        """The item of each pair's sequence without which the pair's score is smallest: item index per pair."""
+        """The item index, per pair, of the item in its sequence without which the pair's score is smallest."""
         wanted = self.network.unit_items(item)
         lowest = torch.full(row.shape, torch.inf)
         strongest = batch.items[row, batch.lengths[row] - 1].clone()
@@ -105,7 +105,7 @@ class SequentialRanker:
 
 
 def _without(batch: SequenceBatch, back: int) -> tuple[SequenceBatch, Tensor]:
-    """Sequences without their last-but-`back - 1` item, and whether a sequence has it and another item."""
+    """Sequences without the item `back` from the end, and whether a sequence has it and another item."""
     place = torch.arange(batch.items.shape[1], device=batch.items.device)
     gone = (batch.lengths - back)[:, None]
     moved = torch.where(place >= gone, batch.items.roll(-1, dims=1), batch.items)

@@ -1,4 +1,4 @@
-"""Fit the sequential network: with a validation, or for a known number of epochs."""
+"""Fit the sequential network: stopped early on a validation set, or for a given number of epochs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,10 @@ def fit_sequential(
         sequences: item indices.
         items: size of the vocabulary.
         config: of the network.
-        training: device, seed and most epochs.
-        folder: of the checkpoints; a killed call is continued from them.
+        training: device, seed and maximum epochs.
+        folder: of the checkpoints, from which a killed call resumes.
         validation: stop where the NDCG of these is largest, and keep that epoch's weights.
-        epochs: train so many; needed without a validation, and not used with one.
+        epochs: number to train without a validation set; ignored with one.
 
     Raises:
         NotReady: no sequence has two items.

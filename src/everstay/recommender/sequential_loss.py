@@ -1,6 +1,6 @@
-"""The softmax loss over many items in memory that does not grow with batch times catalogue.
+"""The softmax loss over many items, in memory that does not grow with batch times catalogue.
 
-Shapes: M = places that predict, C = candidate items, D = dimensions.
+Shapes: M = positions that predict, C = candidate items, D = dimensions.
 """
 
 from typing import Any
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name every PyTorch reader expects
 
-_PLACES_AT_ONCE = 512  # every product has as many rows: PyTorch compiles, and keeps, a kernel for each new shape
+_PLACES_AT_ONCE = 512  # every product has this many rows: PyTorch compiles and caches a kernel for each new shape
 
 
 class _SoftmaxLoss(torch.autograd.Function):
-    """Computes gradients beside the loss, some places at a time, so that no (M, C) matrix is ever held."""
+    """Computes gradients together with the loss, in blocks of positions, so that no (M, C) matrix is ever held."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, items: Tensor, target: Tensor, inverse_temperature: float) -> Tensor:
@@ -34,7 +34,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             loss += (total.log() + top.float() - goal_logit)[:real].sum()
             weights.mul_((1.0 / total).to(dtype)).scatter_add_(1, goals[part], -weights.new_ones(goals[part].shape))
             query_gradient[part] = weights @ low_items
-            item_gradient += weights.T @ low_queries[part]  # a row behind the end is zero and adds nothing
+            item_gradient += weights.T @ low_queries[part]  # a padded row is zero and adds nothing
         scale = inverse_temperature / places
         ctx.save_for_backward(query_gradient[:places].to(queries.dtype).mul_(scale), item_gradient.mul_(scale))
         return loss / places
@@ -46,19 +46,19 @@ class _SoftmaxLoss(torch.autograd.Function):
 
 
 def softmax_loss(queries: Tensor, items: Tensor, target: Tensor, inverse_temperature: float) -> Tensor:
-    """Mean over places of -log softmax(inverse_temperature * queries @ items.T) at the target.
+    """Mean over positions of -log softmax(inverse_temperature * queries @ items.T) at the target.
 
     Args:
         queries: (M, D), at least one.
         items: (C, D).
         target: (M,) row of `items`.
-        inverse_temperature: what products are multiplied by.
+        inverse_temperature: factor of the products.
     """
     loss: Tensor = _SoftmaxLoss.apply(queries, items, target, inverse_temperature)
     return loss
 
 
 def product_type(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it faster than float32: on GPUs, and on CPUs with its tiles (AMX)."""
+    """bfloat16 where the processor multiplies it faster than float32: on GPUs, and on CPUs with AMX tiles."""
     is_fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if is_fast else torch.float32

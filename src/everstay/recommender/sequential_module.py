@@ -1,4 +1,4 @@
-"""Steps and optimizer of the sequential network; what is watched in training is the NDCG of the next items."""
+"""Steps and optimizer of the sequential network; training monitors the NDCG of the next items."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ _MOST_JUDGED = 25_000
 
 @dataclass(frozen=True)
 class NextItems:
-    """What came next: `item` (G,) after `sequences` number `sequence` (G,), rising; may it have been bought before?"""
+    """What came next: `item` (G,) after sequence number `sequence` (G,), ascending; are items already bought hidden?"""
 
     sequences: Sequences
     sequence: IntArray
@@ -89,11 +89,11 @@ def target_ndcg(network: SequentialNetwork, question: Question) -> Tensor:
 
 
 def question_batches(asked: NextItems, most_items: int) -> list[Question]:
-    """Batches of questions, of sequences of similar length; of very many sequences, some evenly spread ones.
+    """Batches of questions, of sequences of similar length; at most `_MOST_JUDGED`, evenly spaced.
 
     Args:
         asked: questions; a sequence without an item, or without a target, is left out.
-        most_items: of a sequence that the network reads.
+        most_items: latest items of a sequence that the network reads.
     """
     lengths = asked.sequences.lengths
     known = np.unique(asked.sequence[lengths[asked.sequence] > 0])

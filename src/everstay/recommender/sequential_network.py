@@ -1,6 +1,6 @@
 """Which item comes next, from the items before: SASRec (Kang and McAuley, 2018) or GRU4Rec, with cosine scores.
 
-Shapes: S = sequences, T = places, M = places that predict, D = dimensions, V = items.
+Shapes: S = sequences, T = positions, M = positions that predict, D = dimensions, V = items.
 """
 
 import torch
@@ -14,7 +14,7 @@ from everstay.recommender.sequences import SequenceBatch
 
 
 class SequentialNetwork(nn.Module):
-    """Item embeddings, for attention the distance of each from the sequence's end, causal blocks.
+    """Item embeddings, plus for attention an embedding of the distance to the sequence's end, then causal blocks.
 
     Args:
         config: sizes.
@@ -31,7 +31,7 @@ class SequentialNetwork(nn.Module):
         self.apply(_start_small)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        """What is expected after each place: unit vectors (M, D), all places of the first sequence first."""
+        """Predict the item after each position: unit vectors (M, D), sequence by sequence."""
         items, lengths = batch
         place, hidden = torch.arange(items.shape[1], device=items.device), self.embedding(items)
         if self.distance is not None:
@@ -43,7 +43,7 @@ class SequentialNetwork(nn.Module):
         return F.normalize(self.norm(hidden[place < lengths[:, None]]), dim=-1)
 
     def last(self, batch: SequenceBatch) -> Tensor:
-        """What is expected after each sequence: unit vectors (S, D). Sequences of like length are computed together."""
+        """Predict the item after each sequence: unit vectors (S, D). Sequences of similar length are batched."""
         expected = self.embedding.weight.new_empty(len(batch.lengths), self.norm.normalized_shape[0])
         for part in batch.lengths.argsort().split(_SEQUENCES_AT_ONCE):
             lengths = batch.lengths[part]
@@ -63,9 +63,9 @@ def _block(config: SequentialConfig) -> nn.Module:
 
 
 def _start_small(part: nn.Module) -> None:
-    """Let a block begin as nearly nothing, so that the last item's embedding is what speaks first.
+    """Initialise blocks near zero, so that the last item's embedding dominates at first.
 
-    With PyTorch's own, larger, initial weights the blocks drown the embeddings, and learning takes longer.
+    With PyTorch's larger default weights the blocks drown the embeddings, and learning takes longer.
     """
     if isinstance(part, nn.Linear | nn.Embedding):
         nn.init.normal_(part.weight, std=_INITIAL_SCALE)

@@ -1,4 +1,4 @@
-"""Work on many users, shared out among as many threads as PyTorch uses, each of which computes by itself."""
+"""Work on many users, divided among as many threads as PyTorch uses, each of which runs single-threaded products."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,11 +8,11 @@ from threading import Lock
 
 import torch
 
-_ONE_AT_A_TIME = Lock()  # the number of PyTorch's threads is the process's
+_ONE_AT_A_TIME = Lock()  # PyTorch's thread count is global to the process
 
 
 def share_out(function: Callable[[slice], None], users: int, at_once: int) -> None:
-    """Call `function` with neighbouring users, `at_once` of them; its products use one thread, beside others."""
+    """Call `function` in parallel on slices of `at_once` users; within a call, products use one thread."""
     pieces = [slice(first, min(first + at_once, users)) for first in range(0, users, at_once)]
     with _one_thread_each() as threads:
         if threads == 1 or len(pieces) == 1:
@@ -25,7 +25,7 @@ def share_out(function: Callable[[slice], None], users: int, at_once: int) -> No
 
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
-    """Give how many threads may work, and let each product use one."""
+    """Yield the number of worker threads, and limit each product to one thread."""
     with _ONE_AT_A_TIME:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)

@@ -1,11 +1,11 @@
 """The k best items of each user: exact, in one pass, and for dot products without the matrix of all scores.
 
 A product is computed block by block into a buffer that stays in the processor's cache, and each block is searched
-there: whole chunks are compared with the user's k-th best score so far, and only a chunk that beats it is looked at
-item by item. So the search costs a small part of the product, and memory does not grow with users times
-items. Where the processor multiplies 8-bit matrices faster, `screening` does the same from those.
+there: whole chunks are compared with the user's k-th best score so far, and only a chunk that beats it is scanned item
+by item. So the search costs a small fraction of the product, and memory does not grow with users times items. Where the
+processor multiplies int8 matrices faster, `screening` does the same with those.
 
-Shapes: n users, k places, d dimensions. Scores are float32; what is equal is ordered by item index.
+Shapes: n users, k places, d dimensions. Scores are float32; ties are ordered by item index.
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ _BLOCK_ITEMS = 2_048  # a block of 2 MB: about a core's second-level cache
 
 
 def top_k(scores: Scores, k: int, excluded: Excluded | None = None) -> tuple[IntArray, Scores]:
-    """The k largest scores of each row, largest first, equal ones by index: items (n, k) and scores (n, k).
+    """The k largest scores of each row, largest first, ties by index: items (n, k) and scores (n, k).
 
-    Minus infinity is no candidate; where candidates run out the item is -1. Scores that are excluded are overwritten.
+    Minus infinity is never chosen; where candidates run out the item is -1. Excluded scores are overwritten in place.
 
     >>> top_k(np.array([[0.1, 0.7, -np.inf, 0.2]], np.float32), 4)[0].tolist()
     [[1, 3, 0, -1]]
@@ -41,7 +41,7 @@ def top_k(scores: Scores, k: int, excluded: Excluded | None = None) -> tuple[Int
 
 @dataclass(frozen=True)
 class ExactIndex:
-    """Items among which the best of any users are searched; what that takes of the items is prepared once.
+    """Items to search for any users' best; the preparation of the items is done once.
 
     Attributes:
         items: (V, d) float32.
@@ -55,7 +55,7 @@ class ExactIndex:
         return cls(torch.from_numpy(np.ascontiguousarray(items, np.float32)))
 
     def search(self, users: Scores, k: int, excluded: Excluded | None = None) -> tuple[IntArray, Scores]:
-        """What `top_k(users @ items.T, k, excluded)` gives, without that matrix; uses as many threads as PyTorch does.
+        """Return `top_k(users @ items.T, k, excluded)` without that matrix; uses as many threads as PyTorch does.
 
         Args:
             users: (n, d).
@@ -92,7 +92,7 @@ class _Best:
         return _Best(self.items[part], self.scores[part])
 
     def update(self, block: Scores, first_item: int, excluded: Excluded, cursor: IntArray | None = None) -> None:
-        """Take in the scores (n, width) of neighbouring items; blocks must come in the order of items."""
+        """Merge the scores (n, width) of consecutive items; blocks must come in the order of items."""
         if cursor is None:
             cursor = excluded.start[:-1].copy()
         excluded.overwrite(block, first_item, cursor)
@@ -100,7 +100,7 @@ class _Best:
 
 
 def _search(users: torch.Tensor, items: torch.Tensor, best: _Best, excluded: Excluded) -> None:
-    """Products in float32, blocks of users shared out among threads."""
+    """Search with products in float32, blocks of users divided among threads."""
 
     def search(part: slice) -> None:
         _search_block(users[part], items.T, best.of_users(part), excluded.of_users(part))
@@ -127,7 +127,7 @@ def _select(block: Scores, first_item: int, items: IntArray, scores: Scores) -> 
     for row in range(block.shape[0]):
         for begin in range(0, width, _CHUNK):
             chunk = block[row, begin : begin + _CHUNK]
-            bar, beats = scores[row, last], False  # no early end, and no call, so that the compiler uses vectors
+            bar, beats = scores[row, last], False  # no break and no call, so that the compiler vectorises
             for place in range(len(chunk)):
                 beats = beats | (chunk[place] > bar)
             if not beats:

@@ -1,4 +1,4 @@
-"""How popular each item was lately, at every weekly as-of of the past: known then, not in hindsight."""
+"""Recent popularity of each item at every past weekly as-of: as known then, not in hindsight."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from everstay.recommender.histories import Histories
 from everstay.recommender.vocabulary import Vocabulary
 
 TREND_WEEKS = (1, 4, 16)
-"""Weeks that are looked back."""
+"""Look-back windows in weeks."""
 
 WEEK = 7  # days
 

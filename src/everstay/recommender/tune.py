@@ -1,4 +1,4 @@
-"""Search the settings of one recommender candidate: fitted and judged as of the validation, and never on the test."""
+"""Tune one recommender candidate: fitted and evaluated as of the validation, and never on the test."""
 
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from everstay.tuning import Search, search_settings
 
 
 def tunable() -> Sequence[str]:
-    """Candidates that declare what may be searched."""
+    """Candidates that declare a search space."""
     return [name for name, configs in CONFIGS.items() if len({type(one) for one in configs}) == 1 and _space(configs)]
 
 
@@ -41,7 +41,7 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         trials: how many, the default included.
 
     Raises:
-        SettingsError: the candidate has nothing that may be searched, or nothing is to be tried.
+        SettingsError: the candidate has no search space, or there are no trials.
         NotReady: nothing can be learned from the rows.
     """
     if name not in tunable():

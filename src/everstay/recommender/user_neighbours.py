@@ -16,7 +16,7 @@ from everstay.recommender.vocabulary import Vocabulary
 LIKE_YOU = "bought by users like you"
 
 _ASYMMETRY = 0.25
-_FILL = 1e-6  # popularity only orders what no neighbour bought
+_FILL = 1e-6  # popularity only ranks items that no neighbour bought
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class UserNeighboursRanker:
 
     @classmethod
     def fit(cls, histories: Histories, vocabulary: Vocabulary, config: UserNeighboursConfig) -> Self:
-        """Remember at most `config.max_users` users, every n-th of those who bought."""
+        """Store at most `config.max_users` users, every n-th of those who bought."""
         known = np.flatnonzero(histories.order_counts > 0)
         known = known[:: -(-len(known) // config.max_users) or 1]
         bought = ever_bought(histories, vocabulary.size)[known]

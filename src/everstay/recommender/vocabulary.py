@@ -1,7 +1,7 @@
 """Which items a model knows, as of a point in time: shop ids, model indices, and how often they were bought lately.
 
-`item_id` is the shop's name of an item, `item_index` its row in the vocabulary and in every array of a model. This is
-the only module that turns one into the other.
+`item_id` is the shop's id of an item, `item_index` its row in the vocabulary and in every array of a model. This is
+the only module that converts between them.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Vocabulary:
         Args:
             rows: purchase histories of all users, at one as-of.
             min_item_users: an item enters when this many users bought it.
-            catalogue: `ITEM_ID` and what is known about items, which is kept with them; null where nothing is.
+            catalogue: `ITEM_ID` and attributes, which are kept with the items; null for items without any.
             with_unsold: also take the catalogue's items that too few users bought, or nobody.
 
         Raises:
@@ -92,7 +92,7 @@ class Vocabulary:
         return lines.join(index, on=item_column, how="left", maintain_order="left")
 
     def codes(self, attribute: str) -> NDArray[np.int64]:
-        """The attribute's values as numbers from 0 (n_items,); items without one are a group of their own."""
+        """The attribute's values as codes from 0 (n_items,); items without a value are a group of their own."""
         return self.items[attribute].fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
 
     def purchases(self, days: int) -> NDArray[np.int64]:

@@ -1,1 +1,1 @@
-"""Two stages: candidates from several sources, ranked again by gradient boosting on what was known at that moment."""
+"""Two stages: candidates from several sources, re-ranked by gradient boosting on what was known at that moment."""

@@ -1,4 +1,4 @@
-"""Purchases from old to new, so that those of a window are a slice."""
+"""Purchases from old to new, so that a time window is a slice."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,7 +18,7 @@ class Aged:
 
     @classmethod
     def of(cls, item: IntArray, days_ago: FloatArray, value: FloatArray | None = None) -> Self:
-        """Put them in order; without values each counts one."""
+        """Sort them; without values each counts one."""
         order = np.argsort(-days_ago, kind="stable")
         return cls(item[order], days_ago[order], np.ones(len(order)) if value is None else value[order])
 

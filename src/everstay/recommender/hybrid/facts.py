@@ -1,4 +1,4 @@
-"""What all users' purchases before a moment say about each item: how and how often it is bought, with what, how dear.
+"""Item features from all users' purchases before a moment: how often and when it is bought, with what, at what price.
 
 Shapes: V = items.
 """
@@ -23,16 +23,16 @@ DEMAND_COLUMNS = (
     *(f"log_share_{days}d" for days in SHARE_DAYS), *(f"log_tried_{days}d" for days in SHARE_DAYS),
     "log_buyers", "log_age", "repeat_share", "log_repeats", "log_gap",
 )  # fmt: skip
-"""Log shares of the purchases of the last days, and of those among them with which a user
-bought the item for the first time; log(1 + users who ever bought it); log(1 + days since it was first bought); the
+"""Log shares of the purchases of the last days, and of users' first purchases of an item
+among them; log(1 + users who ever bought it); log(1 + days since it was first bought); the
 share of its buyers who bought it again; log repeats per buyer; mean log(1 + days) between purchases by the same user.
 The last three are smoothed."""
 
 COLUMNS = (*DEMAND_COLUMNS, *prices.ITEM_COLUMNS)
-"""Of `ItemFacts.columns`."""
+"""Names of `ItemFacts.columns`."""
 
 NEIGHBOUR_STEP_DAYS = 56
-"""Neighbours change slowly: for earlier moments they are those of up to so many days before."""
+"""Neighbours change slowly: for past moments they are recomputed at this step, and up to so many days old."""
 
 _PRIOR_BUYERS = 3.0
 _PRIOR_REPEATS = 0.1  # per prior buyer
@@ -48,7 +48,7 @@ class ItemFacts:
 
 
 class PastFacts:
-    """Facts as they stood at moments of the past; neighbours that were computed once are kept.
+    """Facts as of past moments; neighbours are cached.
 
     Args:
         histories: of all users.

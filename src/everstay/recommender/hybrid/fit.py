@@ -55,10 +55,10 @@ def fit_hybrid_ranker(
         config: of the candidates and the trees.
         horizon_days: within which a next basket counts.
         seed: of the trees.
-        trees: grow so many and look at no target; 0: stop where the loss of `target_item` is smallest.
+        trees: number to grow, ignoring targets; 0: stop where the loss of `target_item` is smallest.
 
     Raises:
-        NotReady: nobody has two orders within the horizon.
+        NotReady: nobody has a second order within the horizon.
     """
     histories = read_histories(rows, vocabulary)
     tracked = track_repeats(histories)
@@ -73,9 +73,9 @@ def fit_hybrid_ranker(
 
 
 def past_questions(histories: Histories, config: HybridConfig, horizon_days: int) -> Questions:
-    """Weekly moments of the past at which users stood who had bought before and came back within the horizon.
+    """Weekly past moments of users who had bought before and came back within the horizon.
 
-    Where there are more than `config.max_questions`, every n-th is taken.
+    If there are more than `config.max_questions`, every n-th is taken.
     """
     weeks = np.arange(1, config.moments + 1)
     user = np.repeat(np.arange(histories.user_count), len(weeks))
@@ -134,7 +134,7 @@ def _answered(pairs: Pairs, question: IntArray, item: IntArray, items: int) -> E
 def grow(
     learned: Examples, validation: Examples | None, names: list[str], config: HybridConfig, seed: int, trees: int
 ) -> tuple[lightgbm.Booster, dict[str, list[float]]]:
-    """Boost trees on the logistic loss of pairs; with a validation, as many as make its loss smallest."""
+    """Boost trees on the logistic loss of pairs; with a validation set, stop early where its loss is smallest."""
     data = _dataset(learned, names)
     curves: dict[str, dict[str, list[float]]] = {}
     watched: dict[str, Any] = {}

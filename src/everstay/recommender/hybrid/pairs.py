@@ -1,7 +1,7 @@
 """Pairs of a question and an item that may answer it, described by what was known when the question was asked.
 
 A question is a user and a moment: "what will be in the next basket?". Its candidates are the user's own items and new
-ones: popular of the last days, near to what the user buys, or of the kinds of which the user tries new ones.
+ones: recently popular, similar to what the user buys, or of kinds in which the user tries new items.
 
 Shapes: Q = questions, P = pairs, V = items, G = groupings of the items (category, subcategory).
 """
@@ -40,7 +40,7 @@ item's usual gap among all users, to the user's own gap smoothed by that, and to
 
 _OWN = {name: column for column, name in enumerate(repeats.FEATURES)}
 _FACT = {name: column for column, name in enumerate(item_facts.COLUMNS)}
-_PRIOR_GAPS = 2.0  # of the item's usual gap, beside the user's own
+_PRIOR_GAPS = 2.0  # pseudo-gaps of the item's usual length, added to the user's own
 _USUAL_ORDER_GAP = 28.0  # days, of a user with one order
 _TRIAL_HALF_LIFE = 84.0  # days in which a first purchase loses half of its weight
 _NEVER = 400.0  # days since the last order of a user without one
@@ -55,13 +55,13 @@ class Questions:
     days_ago: FloatArray
 
     def part(self, chosen: IntArray) -> "Questions":
-        """Some of them."""
+        """A subset of them."""
         return Questions(self.user[chosen], self.seen_until[chosen], self.days_ago[chosen])
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """`question` (P,) rising, `item` (P,), `features` (P, F)."""
+    """`question` (P,) ascending, `item` (P,), `features` (P, F)."""
 
     question: IntArray
     item: IntArray
@@ -70,7 +70,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Breadth:
-    """How many candidates a question has: own items; new ones that are popular, near, of a kind that the user tries."""
+    """Maximum candidates of a question: own items; new ones that are popular, near, of a kind that the user tries."""
 
     own: int
     popular: int
@@ -101,7 +101,7 @@ class PairMaker:
         self.breadth = breadth
 
     def make(self, questions: Questions, facts: ItemFacts) -> Pairs:
-        """Candidates and features; `facts` are of the moment of the questions, or earlier ones."""
+        """Candidates and features; `facts` are as of the questions' moment or earlier."""
         shape = (len(questions.user), len(facts.columns))
         own = own_items(self.histories, self.tracked, questions.user, questions.seen_until, questions.days_ago)
         decayed = np.exp(own.features[:, _OWN["log_decayed_84d"]])
@@ -139,10 +139,10 @@ class PairMaker:
         return order, self.histories.order_start[questions.seen_until] - self.histories.order_start[order]
 
     def _trials(self, questions: Questions, own: OwnItems, facts: ItemFacts) -> FloatMatrix:
-        """How likely each item is tried (Q, V), but for a factor.
+        """How likely each item is to be tried (Q, V), up to a constant factor.
 
-        First purchases by the user in the item's group (of the finest grouping), decayed, times the item's share of the
-        group's first purchases by everybody lately.
+        The user's first purchases in the item's group (of the finest grouping), decayed, times the item's share of the
+        group's recent first purchases by all users.
         """
         group = self.groupings[-1] if self.groupings else np.zeros(len(facts.columns), np.int64)
         groups = int(group.max(initial=0)) + 1
@@ -230,7 +230,7 @@ def _group_columns(
 
 
 def _first_of_each(question: IntArray, score: FloatArray, count: int) -> IntArray:
-    """Places of the `count` largest scores of each question, in order of place."""
+    """Indices of the `count` largest scores of each question, ascending."""
     order = np.lexsort((-score, question))
     sorted_question = question[order]
     rank = np.arange(len(order)) - np.searchsorted(sorted_question, sorted_question)
@@ -238,14 +238,14 @@ def _first_of_each(question: IntArray, score: FloatArray, count: int) -> IntArra
 
 
 def _largest(scores: FloatMatrix, count: int) -> IntArray:
-    """Cells of the `count` largest scores of each question, of those above zero: (at most Q * count,)."""
+    """Flat indices of each question's `count` largest scores above zero: (at most Q * count,)."""
     item, found = top_k(scores, min(count, scores.shape[1]))
     cell = np.arange(len(scores))[:, None] * scores.shape[1] + item
     return cell[found > 0]
 
 
 def _lately(facts: ItemFacts, counted: str, days: Sequence[int]) -> NDArray[np.float32]:
-    """Sum of an item's shares, of what was bought ("share") or first bought ("tried") in the last days: (V,)."""
+    """Sum over windows of an item's share of purchases ("share") or first purchases ("tried"): (V,)."""
     columns = [_FACT[f"log_{counted}_{window}d"] for window in days]
     total: NDArray[np.float32] = np.exp(facts.columns[:, columns]).sum(axis=1)
     return total

@@ -1,7 +1,7 @@
-"""What prices and discounts say: is an item reduced now, and does its price fit those at which the user buys?
+"""Price features: is an item discounted now, and does its price fit those at which the user buys?
 
-Prices are those of purchases, so that they are known as of every moment: what was asked for a piece before discounts,
-and the share of it that was taken off. Shapes: V = items, Q = questions, P = pairs.
+Prices come from purchases, so that they are known as of every moment: the unit price before discounts, and the share
+of it that was taken off. Shapes: V = items, Q = questions, P = pairs.
 """
 
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ FloatMatrix = NDArray[np.float32]
 DISCOUNT_COLUMNS = ("discount_7d", "discount_28d", "discount_112d", "discount_change", "price_change")
 LEVEL_COLUMNS = ("log_price",)
 ITEM_COLUMNS = (*DISCOUNT_COLUMNS, *LEVEL_COLUMNS)
-"""Of the item at the moment: the mean share taken off in the last days, each smoothed by the longer window's; the share
-of the last 7 days minus that of 112; log of what was paid in the last 7 days relative to the usual price; log of the
-usual price, that before discounts of up to a year (missing, as the change is, where none is known)."""
+"""Of the item at the moment: the mean share taken off in the last 7, 28 and 112 days, the shorter two smoothed towards
+the longest; the share of 7 days minus that of 112; log of what was paid in the last 7 days relative to the usual price;
+log of the usual price, the mean before discounts of up to a year (missing, like the change, where none is known)."""
 
 QUESTION_COLUMNS = ("price_level", "discount_share")
-"""Of the user at the moment: mean place of the own items' prices within their group, and of the shares taken off."""
+"""Of the user at the moment: mean rank of the own items' prices within their group, and mean share taken off."""
 
 PAIR_COLUMNS = ("price_place", "price_fit", "discount_fit")
-"""The place of the item's price within its group, from 0 (cheapest) to 1, and how far it is from the user's level; the
+"""The rank of the item's price within its group, from 0 (cheapest) to 1, and its difference from the user's level; the
 user's share taken off minus the item's."""
 
 _USUAL_DAYS = 364
-_PRIOR = 2.0  # purchases at what is usual
-_LEAST_PAID = 0.01  # of the price, so that a gift has a logarithm
-_MIDDLE = 0.5  # place of a price that nobody knows
+_PRIOR = 2.0  # pseudo-purchases at the usual value
+_LEAST_PAID = 0.01  # share of the price, so that a free item has a logarithm
+_MIDDLE = 0.5  # rank of an unknown price
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PriceLog:
 
 
 def price_places(log_price: NDArray[np.floating], groupings: Sequence[IntArray]) -> FloatArray:
-    """Where each item's price stands among those of its group, of the finest grouping: (V,) from 0 to 1.
+    """Rank of each item's price within its group, of the finest grouping: (V,) from 0 to 1.
 
     >>> price_places(np.array([3.0, 1.0, np.nan, 2.0]), [np.array([0, 0, 0, 1])])
     array([0.75, 0.25, 0.5 , 0.5 ])

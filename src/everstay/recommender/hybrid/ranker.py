@@ -23,7 +23,7 @@ GROUPINGS = (t.CATEGORY, t.SUBCATEGORY)
 
 @dataclass(frozen=True)
 class HybridRanker:
-    """Boosted trees over candidates; what is no candidate follows in the order of popularity.
+    """Boosted trees over candidates; all other items follow by popularity.
 
     Attributes:
         config: of the candidates and the trees.
@@ -46,7 +46,7 @@ class HybridRanker:
         return scores
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """What the trees made most of: own purchases, nearness to the user's items, their category, or popularity."""
+        """What contributed most: own purchases, nearness to the user's items, their category, price, or popularity."""
         maker = PairMaker(histories, track_repeats(histories), groupings(self.vocabulary), breadth(self.config))
         pairs = maker.make(now(histories), self.facts)
         key, asked = pairs.question * self.vocabulary.size + pairs.item, user * self.vocabulary.size + item
@@ -64,13 +64,13 @@ class HybridRanker:
 
 
 def now(histories: Histories) -> Questions:
-    """What is asked when a list is wanted: everything before the as-of is seen."""
+    """The questions at serving time: everything before the as-of is seen."""
     users = np.arange(histories.user_count)
     return Questions(users, histories.user_start[1:], np.zeros(len(users)))
 
 
 def groupings(vocabulary: Vocabulary) -> Sequence[IntArray]:
-    """Groups of the items by what the catalogue says; none where there is no catalogue."""
+    """Groups of the items by catalogue attribute; none without a catalogue."""
     return [vocabulary.codes(name) for name in known_groupings(vocabulary)]
 
 

@@ -1,4 +1,4 @@
-"""What the boosted trees saw in a pair: contributions of kinds of features to its score, exact (TreeSHAP), in words."""
+"""Reasons of the boosted trees: exact contributions (TreeSHAP) of kinds of features to a pair's score, in words."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ from everstay.recommender.links import find_links
 from everstay.recommender.reasons import POPULAR, bought_before, due_again, first_known, heaviest, linked
 from everstay.recommender.vocabulary import Vocabulary
 
-_HALF_LIFE_DAYS = 84.0  # with which purchases weigh where nearness is measured
+_HALF_LIFE_DAYS = 84.0  # of a purchase's weight in nearness
 _NEAR = ("near", "near_last")
 _TIMING = ("overdue_of_item", "overdue_smoothed", "since_to_order_gap")
 _DISCOUNTS = (*prices.DISCOUNT_COLUMNS, "discount_fit")
 _PRICES = (*prices.LEVEL_COLUMNS, "price_place", "price_fit")
-_LEAST_REDUCED = 0.05  # share taken off, before it is spoken of
-_AT_LEVEL = 0.15  # distance from the user's place among the prices
+_LEAST_REDUCED = 0.05  # smallest share taken off that is mentioned
+_AT_LEVEL = 0.15  # largest distance from the user's price level
 
 
 def pair_reasons(
@@ -36,7 +36,7 @@ def pair_reasons(
     vocabulary: Vocabulary,
     groupings: Sequence[str],
 ) -> list[str]:
-    """The kind of feature that adds most to the log-odds of each pair.
+    """Name the kind of feature that adds most to the log-odds of each pair.
 
     Args:
         booster: gave the scores.
@@ -65,14 +65,14 @@ def pair_reasons(
 
 
 def _reduced(features: FloatMatrix, names: list[str]) -> pl.Series:
-    """Of items that were sold at a discount in the last days; null for the others."""
+    """Reason for items that were sold at a discount in the last days; null for the others."""
     off = pl.Series(features[:, names.index("discount_7d")])
     told = pl.format("reduced by {}% lately", (off * 100).round().cast(pl.Int64))
     return pl.select(pl.when(off >= _LEAST_REDUCED).then(told)).to_series()
 
 
 def _at_level(features: FloatMatrix, names: list[str]) -> pl.Series:
-    """Of items that are about as dear within their group as what the user buys; null for the others."""
+    """Reason for items about as expensive within their group as what the user buys; null for the others."""
     is_near = pl.Series(np.abs(features[:, names.index("price_fit")]) <= _AT_LEVEL)
     return pl.select(pl.when(is_near).then(pl.lit("at the price level that you buy at"))).to_series()
 

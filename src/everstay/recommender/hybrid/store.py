@@ -30,7 +30,7 @@ def load_hybrid(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) ->
     """Read what `save_hybrid` wrote.
 
     Raises:
-        EverstayError: the trees were grown on other features than this code computes.
+        EverstayError: the trees were grown on different features from those this code computes.
     """
     arrays = load_file(folder / _FACTS)
     shape = (vocabulary.size, vocabulary.size)
