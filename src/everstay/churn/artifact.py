@@ -34,7 +34,7 @@ LOADER = "everstay.churn.artifact:load_artifact"
 
 _ARRAYS = "arrays.safetensors"
 _TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree")
-"""The only types beyond skops' own list that a file of trees may name; their arrays are read as arrays."""
+"""The only types beyond skops' trusted list that a file of trees may contain; their arrays are read as arrays."""
 
 
 def save_artifact(
@@ -44,10 +44,10 @@ def save_artifact(
 
     Args:
         model: to store.
-        folder: is made; must not hold another model.
-        as_of: up to which labels and events were known when it was fitted.
+        folder: created; must not hold another model.
+        as_of: the time up to which labels and events were known when it was fitted.
         data_version: of the lake.
-        params: configuration and choices, for people.
+        params: configuration and chosen settings, for human readers.
     """
     _write(model, folder, {"as_of": as_of.isoformat(), "data_version": data_version, "config": dict(params)})
     return folder
@@ -73,7 +73,7 @@ def load_artifact(folder: Path) -> CalibratedModel:
     """Load a model; its predictions equal those before saving, bit for bit.
 
     Raises:
-        EverstayError: the folder is no churn artifact, or a file in it names a type that is not expected there.
+        EverstayError: the folder is not a churn artifact, or a file in it contains an untrusted type.
     """
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
@@ -185,7 +185,7 @@ def _load_network(folder: Path, card: dict[str, Any]) -> NetworkScorer:
     )
     members = []
     for number in range(card["members"]):
-        with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, shall not move the seed
+        with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, must not advance the RNG
             member = encoder.new_network(config)
         member.load_state_dict(load_tensors(folder / f"weights_{number}.safetensors"))
         members.append(member.eval())

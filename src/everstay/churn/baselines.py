@@ -1,6 +1,6 @@
-"""The candidates that are no network: recency rule, logistic regression, histogram gradient boosting.
+"""The simplest candidates: recency rule, logistic regression, histogram gradient boosting.
 
-Every scorer gives raw scores (n,), larger for those who rather leave; a `Calibrator` makes probabilities of them.
+Every scorer gives raw scores (n,), higher for likelier churners; a `Calibrator` turns them into probabilities.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class RecencyScorer:
         return np.log1p(rows[RECENCY].fill_null(3_650.0).to_numpy())
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
-        """All of it is the recency's, beside that of the usual user."""
+        """Attribute all of the score to recency, relative to the usual user's."""
         base = float(np.log1p(usual.get(RECENCY) or 0.0))
         return Attribution(base, placed((self.scores(rows) - base)[:, None], (RECENCY,)))
 
@@ -50,7 +50,7 @@ class LogisticScorer:
     def fit(cls, rows: pl.DataFrame, penalty: float, *, selects: bool = False) -> "LogisticScorer":
         """Fit with `penalty` × half the squared coefficients added to the summed log-loss.
 
-        With `selects` it is `penalty` × their absolute values: what tells little gets no weight at all.
+        With `selects` it is `penalty` × their absolute values (lasso): uninformative features get no weight at all.
         """
         encoder = FeatureEncoder.fit(rows)
         how = {"l1_ratio": 1.0, "solver": "liblinear", "random_state": 0} if selects else {"max_iter": 2_000}
@@ -68,15 +68,15 @@ class LogisticScorer:
 
 @dataclass(frozen=True)
 class BoostingScorer:
-    """Several boosted ensembles of trees on the features as they are; undefined is a branch of its own.
+    """Several boosted tree ensembles on the raw features; missing values have branches of their own.
 
-    One foretells silence in the whole label window, the others in a part of it: more users are silent for a shorter
-    time, which teaches more than it biases.
+    One predicts silence in the whole label window, the others in a part of it: more users are silent for a shorter
+    time, which helps learning more than it biases.
 
     Attributes:
         columns: the features used.
-        members: of the parts of the window, each of another seed.
-        rounds: trees of each that count; the members may have more.
+        members: one per part of the window, each with another seed.
+        rounds: trees of each that are used; the members may have more.
     """
 
     columns: tuple[str, ...]

@@ -54,7 +54,7 @@ class LengthBatches:
     epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw another order."""
+        """Set the epoch; each one has another order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class LengthBatches:
             yield make_batch(self.features, self.tokens, self.returns, rows)
 
     def _row_groups(self) -> list[NDArray[np.int64]]:
-        """Rows of each batch: sorted by length, equals in random order, batches in random order."""
+        """Rows of each batch: sorted by length, ties in random order, batches in random order."""
         lengths = np.diff(self.tokens.starts)
         if self.seed is None:
             order = np.argsort(lengths, kind="stable")

@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 ALIKE = ("boosting", "network")
 """Blended candidates that are about equally good in most shops."""
 
-_PARTS = 4  # weights are whole numbers of quarters: the log-loss is too flat for finer ones to mean anything
+_PARTS = 4  # weights are multiples of a quarter: the log-loss is too flat for finer ones to mean anything
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class BlendScorer:
         return np.average([member.log_odds(rows) for member in self.members], axis=0, weights=self.weights)
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002
-        """Mean of the members' attributions, for the score is a mean of their log-odds."""
+        """Mean of the members' attributions, because the score is a mean of their log-odds."""
         return mean_attribution([member.attribute(rows) for member in self.members], self.weights)
 
 
 def choose_blend(members: Sequence[CalibratedModel], validation: pl.DataFrame) -> BlendScorer:
-    """Weigh members in quarters so that the calibrated log-loss on `validation`, which none learned from, is lowest.
+    """Choose weights in quarters with the lowest calibrated log-loss on `validation`, which is held out from members.
 
-    `ALIKE`, with equal weights, stay the blend unless others are better by a standard error of the difference. A member
-    with the weight 0 is left out.
+    `ALIKE` with equal weights stays the blend unless other weights are better by a standard error of the difference.
+    Members of weight 0 are left out.
     """
     log_odds, churned = np.stack([member.log_odds(validation) for member in members]), outcomes(validation)
     weighings = np.vstack([_alike([member.name for member in members]), _quarters(len(members))])
@@ -68,7 +68,7 @@ def _losses(scores: FloatArray, churned: FloatArray) -> FloatArray:
 
 
 def _alike(names: Sequence[str]) -> FloatArray:
-    """Equal weights (count,) of those of the members that are `ALIKE`; of all when none is.
+    """Equal weights (count,) for the members that are `ALIKE`; for all if none is.
 
     >>> _alike(["boosting", "network", "purchase_process"]).tolist()
     [0.5, 0.5, 0.0]

@@ -22,8 +22,8 @@ from everstay.errors import NotReady
 
 FloatArray = NDArray[np.float64]
 
-_LARGEST = 9.0  # log of a parameter, times in units of the mean age; beyond, the data say nothing of it
-_IMPOSSIBLE = 1e6  # loss of parameters whose likelihood has no number; any customer's real one is far below
+_LARGEST = 9.0  # log of a parameter, times in units of the mean age; beyond, the data do not identify it
+_IMPOSSIBLE = 1e6  # loss of parameters whose likelihood is not finite; any customer's real one is far below
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class History:
     """What is known of N customers at one moment.
 
     Attributes:
-        frequency: (N,) purchases after the first; days with one, or another unit of time, count once.
+        frequency: (N,) purchases after the first; several in a day, or another unit of time, count once.
         recency: (N,) time from the first purchase to the last; 0 without a second.
         age: (N,) time from the first purchase until now.
     """
@@ -80,7 +80,7 @@ class _Model:
         scaled = History(history.frequency, history.recency / unit, history.age / unit)
 
         def loss(logs: FloatArray) -> float:
-            with np.errstate(invalid="ignore"):  # far out the series cannot be summed any more
+            with np.errstate(invalid="ignore"):  # far out, the series no longer converges
                 value = -float(cls(*np.exp(logs)).log_likelihood(scaled).mean())
             return value if np.isfinite(value) else _IMPOSSIBLE
 
@@ -92,7 +92,7 @@ class _Model:
         return cls(*(float(value) for value in found * units))
 
     def log_likelihood(self, history: History) -> FloatArray:
-        """Log of the density of each customer's purchases, (N,), up to what depends on the data only."""
+        """Log of the density of each customer's purchases, (N,), up to a term of the data only."""
         return self._log_alive(history) + np.logaddexp(0.0, self._log_stopped_odds(history))
 
     def probability_alive(self, history: History) -> FloatArray:
@@ -112,11 +112,11 @@ class _Model:
         raise NotImplementedError
 
     def _log_silence(self, history: History, horizon: float) -> FloatArray:
-        """Log-chance that one who has not stopped buys nothing, or stops before."""
+        """Log-chance that a customer who has not stopped buys nothing in `horizon`, whether they stop in it or not."""
         raise NotImplementedError
 
     def _log_rate(self, history: History) -> FloatArray:
-        """Log-likelihood of the purchases of one who never stops."""
+        """Log-likelihood of the purchases of a customer who never stops."""
         shape = self.r + history.frequency
         level = gammaln(shape) - gammaln(self.r) + self.r * np.log(self.alpha)
         return level - shape * np.log(self.alpha + history.age)
@@ -126,7 +126,7 @@ class _Model:
 class BgNbd(_Model):
     """Stops after a repeat purchase with a chance that is beta distributed with `a` and `b`."""
 
-    first_counts: ClassVar[int] = 0  # whether one can stop after the first purchase already
+    first_counts: ClassVar[int] = 0  # whether a customer can already stop after the first purchase
 
     a: float
     b: float
@@ -147,7 +147,7 @@ class BgNbd(_Model):
 
 @dataclass(frozen=True)
 class MbgNbd(BgNbd):
-    """Like `BgNbd`, but one can stop after the first purchase already: one-time buyers are not all alive."""
+    """Like `BgNbd`, but customers can already stop after the first purchase: one-time buyers are not all alive."""
 
     first_counts: ClassVar[int] = 1
 
@@ -193,5 +193,5 @@ def _log_stopped(
         return series - power * np.log1p(-share) - total * np.log(larger + time)
 
     first, last = log_antiderivative(start), log_antiderivative(end)
-    with np.errstate(divide="ignore"):  # no time between the two: the log of nothing
+    with np.errstate(divide="ignore"):  # start equals end: log(0)
         return np.log(s) - np.log(total) + first + np.log(-np.expm1(np.minimum(last - first, 0.0)))

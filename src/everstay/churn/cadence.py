@@ -1,6 +1,6 @@
-"""The rhythm of a user's order days, from the day tokens: per week, gaps between them, fading counts.
+"""The rhythm of a user's order days, from the day tokens: per week, gaps between them, exponentially decayed counts.
 
-What activity features sum up over windows, this looks at in time: how usual a silence as long as the present one is.
+Activity features sum up over windows; these look at timing: how usual is a silence as long as the present one?
 """
 
 import polars as pl
@@ -15,7 +15,7 @@ _WEEKS = 13
 _FADING_DAYS = (5, 10, 20, 40, 80, 160)
 _FADING_AMOUNT_DAYS = (10, 40, 160)
 _SILENCE_DAYS = 28
-_IMAGINED_GAPS, _IMAGINED_SHARE = 2.0, 0.14  # smooth the share of a user's few gaps
+_IMAGINED_GAPS, _IMAGINED_SHARE = 2.0, 0.14  # pseudo-gaps that smooth the share of a user's few gaps
 
 _AGO, _GAP, _AMOUNT = pl.col(s.TOKEN_DAYS_AGO), pl.col("gap"), pl.col(s.TOKEN_AMOUNT)
 
@@ -65,7 +65,7 @@ def cadence(rows: pl.DataFrame, max_tokens: int) -> pl.DataFrame:
 
     Args:
         rows: with the token lists, `recency_days` and `tenure_days`.
-        max_tokens: the latest that are looked at, so that longer lists change nothing.
+        max_tokens: number of latest tokens used, so that longer lists change nothing.
     """
     lists = [s.TOKEN_TYPE, s.TOKEN_DAYS_AGO, s.TOKEN_AMOUNT]
     numbered = rows.select(RECENCY, TENURE, pl.col(lists).list.tail(max_tokens)).with_row_index("row")

@@ -1,4 +1,4 @@
-"""Scores -> probabilities: a monotone curve fitted on rows not learned from, of three kinds to choose from."""
+"""Scores -> probabilities: a monotone curve fitted on held-out rows, of three kinds to choose from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from everstay.metrics.comparison import clustered_error
 
 FloatArray = NDArray[np.float64]
 
-_FLAT = 1e-3  # smallest slope: a score that ranks the wrong way round says next to nothing, and never reverses
+_FLAT = 1e-3  # smallest slope: a score that ranks the wrong way round is nearly ignored, never reversed
 
 
 class Calibration(Protocol):
-    """What makes probabilities of scores."""
+    """Maps scores to probabilities."""
 
     def log_odds(self, scores: FloatArray) -> FloatArray:
         """Scores (n,) -> calibrated log-odds (n,), finite, in the same order."""
@@ -29,7 +29,7 @@ class Calibration(Protocol):
 
 @dataclass(frozen=True)
 class Calibrator:
-    """Platt scaling: log-odds = intercept + slope × score, with a positive slope, so that no order changes.
+    """Platt scaling: log-odds = intercept + slope × score, with a positive slope, so that the order is kept.
 
     Source: Platt, Advances in Large Margin Classifiers (1999), with his smoothed targets.
     """
@@ -39,7 +39,7 @@ class Calibrator:
 
     @classmethod
     def fit(cls, scores: FloatArray, churned: FloatArray) -> Self:
-        """Fit to scores (n,) and outcomes (n,) of 0 and 1 that the scores were not learned from."""
+        """Fit to scores (n,) and outcomes (n,) of 0 and 1 of held-out rows."""
         left = churned.sum()
         stayed = len(churned) - left
         target = np.where(churned == 1, (left + 1) / (left + 2), 1 / (stayed + 2))
@@ -81,7 +81,7 @@ class BetaCalibrator:
 
     @classmethod
     def fit(cls, scores: FloatArray, churned: FloatArray) -> Self:
-        """Fit to scores (n,) and outcomes (n,) of 0 and 1 that the scores were not learned from."""
+        """Fit to scores (n,) and outcomes (n,) of 0 and 1 of held-out rows."""
         platt = Calibrator.fit(scores, churned)
         first = platt.log_odds(scores)
         parts = np.stack([np.ones(len(first)), -np.logaddexp(0, -first), np.logaddexp(0, first)])
@@ -107,13 +107,13 @@ class BetaCalibrator:
 
 @dataclass(frozen=True)
 class IsotonicCalibrator:
-    """The rising steps that fit best, joined by straight lines, so that no two scores fall together.
+    """Isotonic regression with its steps joined by straight lines, so that different scores stay different.
 
     Source: Zadrozny, Elkan, KDD (2002); lines between the steps' middles as in Jiang et al., JAMIA 18 (2011).
 
     Attributes:
         middles: (K,) mean score of each step, ascending.
-        levels: (K,) its log-odds, smoothed by one imagined leaver and one stayer; ascending.
+        levels: (K,) its log-odds, smoothed by one pseudo-churner and one pseudo-stayer; ascending.
     """
 
     middles: tuple[float, ...]
@@ -121,7 +121,7 @@ class IsotonicCalibrator:
 
     @classmethod
     def fit(cls, scores: FloatArray, churned: FloatArray) -> Self:
-        """Fit to scores (n,) and outcomes (n,) of 0 and 1 that the scores were not learned from."""
+        """Fit to scores (n,) and outcomes (n,) of 0 and 1 of held-out rows."""
         _, step = np.unique(IsotonicRegression().fit_transform(scores, churned), return_inverse=True)
         rows = np.bincount(step)
         middles, left = np.bincount(step, scores) / rows, np.bincount(step, churned)
@@ -129,7 +129,7 @@ class IsotonicCalibrator:
         return cls(tuple(middles.tolist()), tuple(levels.tolist()))
 
     def log_odds(self, scores: FloatArray) -> FloatArray:
-        """Scores (n,) -> calibrated log-odds (n,); a slight slope goes on beyond the outer steps."""
+        """Scores (n,) -> calibrated log-odds (n,); a slight slope is added, also beyond the outer steps."""
         steps = np.interp(scores, self.middles, self.levels)
         reach = self.middles[-1] - self.middles[0]
         return steps if reach == 0 else steps + _FLAT * (scores - self.middles[0]) / reach
@@ -147,13 +147,13 @@ CALIBRATORS: Mapping[str, type[Calibrator] | type[BetaCalibrator] | type[Isotoni
 
 
 def choose_calibrator(scores: FloatArray, churned: FloatArray, parts: NDArray, users: NDArray) -> Calibration:
-    """Fit the kind that foretells parts it has not seen best; Platt when none is better by a standard error.
+    """Fit the kind with the lowest cross-validated log-loss; Platt if none is better by a standard error.
 
     Args:
-        scores: (n,) that were not learned from these outcomes.
+        scores: (n,) of held-out rows.
         churned: (n,) of 0 and 1.
         parts: (n,) which rows are left out together: their as-of, or a fold of users where there is one as-of only.
-        users: (n,) whose rows go together in the standard error.
+        users: (n,) clusters of the standard error.
     """
     losses = {kind: _left_out_losses(model, scores, churned, parts) for kind, model in CALIBRATORS.items()}
     best = min(losses, key=lambda kind: float(losses[kind].mean()))

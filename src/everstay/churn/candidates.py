@@ -28,7 +28,7 @@ _DONE = "training.json"
 
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
-    """Name everything a candidate depends on: code, data, label, slices, configuration, seed; 64 hex digits."""
+    """Hash everything a candidate depends on: code, data, label, slices, configuration, seed; 64 hex digits."""
     names = settings.churn.candidates if name == BLEND else (name,)
     configs = {part: CONFIGS[part]().model_dump(mode="json") for part in names if part in CONFIGS}
     churn = settings.churn
@@ -47,22 +47,22 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
 
 
 def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Path, data_version: str) -> Path:
-    """Fit one candidate and store it; does nothing when it is stored with the same key already.
+    """Fit one candidate and store it; does nothing if it is already stored under the same key.
 
-    A killed call is continued by the next one: a network goes on from its last epoch.
+    The next call resumes a killed one: a network continues from its last epoch.
 
     Args:
         name: one of `settings.churn.candidates`.
         rows_folder: from `ChurnRows.write`.
         settings: seed and training.
-        folder: of all candidates; this one's is a folder in it.
+        folder: of all candidates; each has a subfolder.
         data_version: of the lake the rows come from.
 
     Returns:
         The candidate's folder.
 
     Raises:
-        NotReady: nothing can be learned from the rows; or the blend is asked for before its members.
+        NotReady: nothing can be learned from the rows; or the blend is requested before its members.
     """
     home, key = folder / name, candidate_key(name, settings, data_version)
     if (home / _DONE).exists() and _read_training(home)["key"] == key:

@@ -1,4 +1,4 @@
-"""What choosing a candidate's setting on validation gives, and what settings are chosen by."""
+"""Choose a candidate's setting on validation: the criterion, and the result."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ class Choice:
     Attributes:
         early: scorer learned from the training part only.
         refit: learns a scorer with the same setting from other rows.
-        params: what was set and what was chosen.
-        curves: what it was chosen by.
+        params: fixed and chosen settings.
+        curves: losses it was chosen by.
         config: the configuration with the chosen setting as its only one; None: there is none.
     """
 
@@ -42,10 +42,10 @@ def choose_setting(
     """Fit every setting on `train` and keep the one with the lowest calibrated log-loss on `validation`.
 
     Args:
-        name: of what is set, for `params`.
+        name: of the setting, for `params`.
         config: of the candidate.
-        settings: its field with what to choose from; the first of equals is taken.
-        fit: learns from rows with one of them.
+        settings: its field with the choices; the first is taken if tied.
+        fit: learns from rows with one of the choices.
         rows: the parts; `test` is not read.
     """
     choices = getattr(config, settings)

@@ -14,7 +14,7 @@ def _several(value: object) -> object:
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_several)]
 """One number, or several to choose from on the validation rows."""
 Counts = Annotated[tuple[int, ...], BeforeValidator(_several)]
-"""The same of whole numbers."""
+"""The same for whole numbers."""
 
 
 class LogisticConfig(Configuration):
@@ -44,7 +44,7 @@ class BoostingConfig(Configuration):
     leaves: int = Field(default=6, ge=2)
     min_leaf_rows: int = Field(default=200, gt=0)
     feature_share: float = Field(default=0.2, gt=0, le=1)
-    """Share of the features, drawn anew, that a split may choose from."""
+    """Share of the features, sampled per split, that a split may choose from."""
     l2: float = Field(default=10.0, ge=0)
 
 
@@ -72,15 +72,15 @@ class SvmConfig(Configuration):
     SEARCH: ClassVar[Space] = {"costs": Range(0.03, 10.0, log=True), "width_scale": Range(0.03, 3.0, log=True)}
 
     costs: Numbers = (0.3, 1.0)
-    """Of a row on the wrong side, to choose from on the validation rows."""
+    """Penalties of margin violations (C), to choose from on the validation rows."""
     width_scale: float = Field(default=0.3, gt=0)
     """The kernel falls to 1/e at a squared distance of (encoded features) / this."""
     max_rows: int = Field(default=4_000, gt=0)
-    """Rows in the sample that is learned from."""
+    """Rows in the training sample."""
 
 
 class LightGbmConfig(BoostingConfig):
-    """LightGBM with the same regularisation as `BoostingConfig`; other trees, for it bins and samples otherwise."""
+    """LightGBM with the same regularisation as `BoostingConfig`; other trees, because it bins and samples otherwise."""
 
 
 class PurchaseProcessConfig(Configuration):
@@ -92,7 +92,7 @@ class PurchaseProcessConfig(Configuration):
 
 
 class NetworkConfig(Configuration):
-    """A network over day tokens, recurrent or a transformer, beside a small one over the activity features."""
+    """A network over day tokens, recurrent or a transformer, plus a small one over the activity features."""
 
     SEARCH: ClassVar[Space] = {
         "token_width": (16, 32, 64),
@@ -104,16 +104,16 @@ class NetworkConfig(Configuration):
     }
 
     reader: Literal["gru", "transformer"] = "gru"
-    """What reads the day tokens."""
+    """Encoder of the day tokens."""
     is_hazard: bool = False
-    """Whether the four silences are made of one hazard per quarter of the label window, so that they are a curve."""
+    """Whether the four silences come from one hazard per quarter of the label window, so that they form a curve."""
     reads_weekdays: bool = False
-    """Whether a token tells the day of the week."""
+    """Whether tokens encode the day of the week."""
     pretrain_epochs: int = Field(default=0, ge=0)
-    """Epochs of foretelling the next token before anything is learned of leaving."""
+    """Epochs of next-token prediction before training on churn."""
 
     max_tokens: int = Field(default=64, gt=0)
-    """The latest tokens that are read."""
+    """Number of latest tokens that are read."""
     token_width: int = Field(default=32, gt=0)
     state_width: int = Field(default=32, gt=0)
     feature_width: int = Field(default=64, gt=0)
@@ -140,7 +140,7 @@ class HazardConfig(NetworkConfig):
 
 
 class TransformerConfig(NetworkConfig):
-    """A small causal transformer with survival curves, which first learns to foretell the next token."""
+    """A small causal transformer with survival curves, pretrained to predict the next token."""
 
     SEARCH: ClassVar[Space] = {**NetworkConfig.SEARCH, "layers": (1, 2, 3), "pretrain_epochs": (0, 5, 10, 20)}
 

@@ -37,15 +37,15 @@ FEATURE_COLUMNS = (
     "hour_mean_364d", "views_recency_days", "clicks_recency_days", "searches_recency_days", "carts_recency_days",
     "coupons_recency_days", "returns_recency_days", "messages_opened_recency_days",
 )  # fmt: skip
-"""The activity features that models read: chosen on validation, for more inputs are not better by themselves. A feature
-that is declared later becomes one by being named here."""
+"""The activity features that models read: chosen on validation, because more inputs are not better per se. A feature
+that is declared later is only used once it is named here."""
 HISTORY_COLUMNS = ("first_order_days", "recency_days", "gap_mean_days")
 """What buy-till-you-die models read."""
 STATE_COLUMN = "lifecycle_state"
-"""What calibration is judged by, besides all users together."""
+"""Calibration is evaluated per value of it, besides overall."""
 MODEL_COLUMNS = (*FEATURE_COLUMNS, *CADENCE_COLUMNS)
 
-_LIMIT = 5.0  # standard deviations; a later value far outside the training range is no reason for a far-out score
+_LIMIT = 5.0  # standard deviations; a later value far outside the training range must not cause an extreme score
 _TYPE_INDEX = {kind: index for index, kind in enumerate(t.EVENT_TYPES, start=1)}
 TYPES = len(_TYPE_INDEX) + 1
 """Token types a network knows: the shop's event types, and 0 for any other."""
@@ -62,21 +62,21 @@ def feature_matrix(rows: pl.DataFrame, columns: tuple[str, ...] = MODEL_COLUMNS)
 
 
 def varying_columns(rows: pl.DataFrame) -> tuple[str, ...]:
-    """Features with at least two different values in `rows`: a constant tells nothing and its scale is zero."""
+    """Features with at least two distinct values in `rows`: a constant is uninformative and its scale is zero."""
     counts = model_features(rows).select(pl.all().drop_nulls().n_unique()).row(0)
     return tuple(name for name, count in zip(MODEL_COLUMNS, counts, strict=True) if count > 1)
 
 
 @dataclass(frozen=True)
 class FeatureEncoder:
-    """Signed logarithm, then standardised; what is undefined becomes the median and gets a column that says so.
+    """Signed logarithm, then standardised; undefined values become the median and get an indicator column.
 
     Attributes:
         columns: the F features used.
         median: (F,) of the logarithms.
         mean: (F,) of the logarithms after filling.
         scale: (F,) standard deviation of the same.
-        is_marked: (F,) whether a feature gets a column for being undefined.
+        is_marked: (F,) whether a feature gets an indicator column.
     """
 
     columns: tuple[str, ...]
@@ -114,7 +114,7 @@ class FeatureEncoder:
 
     @classmethod
     def from_arrays(cls, columns: tuple[str, ...], arrays: Mapping[str, NDArray]) -> Self:
-        """Undo `arrays`."""
+        """Restore from `arrays`."""
         return cls(columns, arrays["median"], arrays["mean"], arrays["scale"], arrays["is_marked"])
 
 
@@ -138,10 +138,10 @@ class TokenEncoder:
     """Standardised logarithms of a token's numbers, and the days since the token before it.
 
     Attributes:
-        max_tokens: the latest that are kept.
+        max_tokens: number of latest tokens kept.
         mean: (K,) of the logarithms.
         scale: (K,) standard deviation of the same.
-        reads_weekdays: whether the day's place in the week is told as well, on a circle.
+        reads_weekdays: whether the weekday is encoded too, on a circle.
     """
 
     max_tokens: int
@@ -184,7 +184,7 @@ class TokenEncoder:
 
     @classmethod
     def from_arrays(cls, max_tokens: int, arrays: Mapping[str, NDArray], *, reads_weekdays: bool = False) -> Self:
-        """Undo `arrays`."""
+        """Restore from `arrays`."""
         return cls(max_tokens, arrays["token_mean"], arrays["token_scale"], reads_weekdays)
 
 

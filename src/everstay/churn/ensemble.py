@@ -40,7 +40,7 @@ class NetworkEncoder:
         return LengthBatches(features, self.tokens.encode(rows), returns(rows), batch_rows, seed)
 
     def new_network(self, config: NetworkConfig) -> ChurnNetwork:
-        """A network that fits, with weights from torch's current seed."""
+        """A network of matching widths, with weights from torch's current seed."""
         return ChurnNetwork(config, self.features.width, TYPES, self.tokens.width)
 
 
@@ -58,13 +58,13 @@ class NetworkScorer:
 
     @property
     def is_curve(self) -> bool:
-        """Whether the networks are ones of hazards, so that silences fall with time."""
+        """Whether the networks model hazards, so that silences fall with time."""
         return self.config.is_hazard
 
     def silences(self, rows: pl.DataFrame) -> FloatArray:
         """Chance of silence until the end of each quarter of the label window, (n, 4), before calibration.
 
-        Falls with time where the network is one of hazards; `survival` makes curves of it.
+        Falls with time if the network models hazards; `survival` turns it into curves.
         """
         order = np.argsort(SHARES)
         return expit(self._outlooks(rows)[:, order])
@@ -90,7 +90,7 @@ class NetworkScorer:
         return mean_attribution(members)
 
     def remember_histories(self, rows: pl.DataFrame) -> None:
-        """Keep in each member the mean of what it reads in training rows, which attributions start from."""
+        """Store in each member its mean encoding of the histories of training rows: the baseline of attributions."""
         batches = self.encoder.batches(rows, self.config.batch_rows)
         with torch.inference_mode():
             for member in self.members:

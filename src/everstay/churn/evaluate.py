@@ -1,4 +1,4 @@
-"""How good a fitted candidate is, on validation and test rows, in all and in slices, with intervals over users."""
+"""Quality of a fitted candidate on validation and test rows, overall and in slices, with intervals over users."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,7 +44,7 @@ STATES = {1: "new", 2: "active", 3: "slipping", 4: "lapsed", 5: "won_back"}
 """Calibration is judged in each lifecycle state of test users too: `test_calibration_slope_state_new`, ..."""
 
 _THIRDS = ("low", "middle", "high")
-_LEAST_STATE_ROWS = 100  # of fewer, the error of ten bins is noise
+_LEAST_STATE_ROWS = 100  # with fewer, the error of ten bins is noise
 
 
 def report_candidate(
@@ -68,8 +68,8 @@ def report_candidate(
         settings: resamples, confidence and seed of the intervals.
         attributes: `tables.USERS`, by which fairness is judged; None where the shop declares nothing.
         artifact: the folder of `model`.
-        params: told with the report.
-        curves: told with the report.
+        params: passed on to the report.
+        curves: passed on to the report.
     """
     churned, probability = outcomes(rows.test), model.predict_probability(rows.test)
     early_probability = early.predict_probability(rows.validation)
@@ -150,7 +150,7 @@ def _judge_states(
 
 
 def lifecycle_states(rows: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Name each lifecycle state that has rows enough, some of whom left, and say which rows (n,) are in it."""
+    """Yield name and row mask (n,) of each lifecycle state with enough rows and both outcomes."""
     churned, state = outcomes(rows), rows[STATE_COLUMN].fill_null(0.0).to_numpy()
     for number, name in STATES.items():
         users = state == number
@@ -159,7 +159,7 @@ def lifecycle_states(rows: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_
 
 
 def thirds(rows: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Name each slice and say which rows (n,) are in it; equal values are never parted, a slice may be empty."""
+    """Yield name and row mask (n,) of each slice; equal values are never split, a slice may be empty."""
     for slice_name, feature in SLICES.items():
         values = rows[feature].fill_null(0.0).to_numpy()
         third = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values, side="left")

@@ -44,8 +44,8 @@ class Fitted:
 
     Attributes:
         model: learned from all rows known at the test as-of; the one that serves.
-        early: learned from `train` only; the one whose validation figures are honest.
-        params: what was set and what was chosen.
+        early: learned from `train` only; the one whose validation figures are unbiased.
+        params: fixed and chosen settings.
         curves: per epoch, round or penalty of step 1.
     """
 
@@ -56,7 +56,7 @@ class Fitted:
 
 
 def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) -> Fitted:
-    """Fit the candidate `name`: one of `settings.Churn.candidates`, but the blend.
+    """Fit the candidate `name`: one of `settings.Churn.candidates`, except the blend.
 
     Args:
         name: of the candidate.
@@ -75,9 +75,9 @@ def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) ->
 
 
 def _calibrate(early: Scorer, rows: ChurnRows) -> Calibration:
-    """From scores of rows not learned from; its kind by leaving out an as-of, or a fifth of the users, in turn.
+    """Fit to scores of held-out rows; its kind is cross-validated over as-ofs, or over fifths of the users.
 
-    The second where there is one as-of, or where as-ofs are those of `train` and may lie so close that labels repeat.
+    The latter if there is one as-of, or if the as-ofs are those of `train` and may be so close that labels repeat.
     """
     validation = rows.validation
     parts = validation[t.AS_OF].rank("dense").to_numpy()
@@ -148,9 +148,9 @@ def _choose_lightgbm(rows: ChurnRows, training: Training, work: Path, config: c.
 def _choose_rounds(
     longest: BoostingScorer | LightGbmScorer, stages: FloatArray, rows: ChurnRows, training: Training, config: Any
 ) -> Choice:
-    """Of `config.rounds`, from the scores (rounds, n) of validation rows after each.
+    """Choose among `config.rounds` by the scores (rounds, n) of validation rows after each.
 
-    They are calibrated first: a mean of the log-odds of several silences is no log-odds of churning.
+    They are calibrated first: a mean of the log-odds of several silences is not the log-odds of churning.
     """
     told = calibrated_losses(stages, rows.validation)
     rounds = config.rounds[int(np.argmin(told))]

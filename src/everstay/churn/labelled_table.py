@@ -1,6 +1,6 @@
-"""A churn table that somebody else labelled, one row per user and no history: read, checked, folded, learned from.
+"""An externally labelled churn table, one row per user without history: read, checked, split into folds, encoded.
 
-Columns are numbers or categories, nothing is known of their time. Rows that belong together stay on one side.
+Columns are numeric or categorical and have no times. Rows of one group stay in one fold.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ class LabelledTable:
     Attributes:
         features: Float64 and String columns; undefined is null.
         churned: (N,) of 0 and 1.
-        groups: (N,) numbers; rows with the same number must not be parted.
-        ids: columns left out because every row has a value of its own.
+        groups: (N,) numbers; rows with the same number must not be split.
+        ids: columns left out because every row has a unique value.
         constants: columns left out because every row has the same value, or none.
-        texts: columns left out because they have too many different texts to be categories: names, cities.
+        texts: columns left out because they have too many distinct texts to be categories: names, cities.
     """
 
     features: pl.DataFrame
@@ -52,7 +52,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     Args:
         file: with a header.
         label: column that says who left: booleans, 0 and 1, words like yes and no, true and false.
-        group: rows alike in these columns are kept together; none: rows alike in every feature and the label.
+        group: rows equal in these columns are kept together; if empty, rows equal in every feature and the label.
 
     Raises:
         EverstayError: names the file, the column and what to do.
@@ -81,7 +81,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
 
 
 def _read_table(file: Path) -> pl.DataFrame:
-    """Of a text file the separator is the one that its header has most of; dates in it are read as such."""
+    """Read a table; a text file's separator is the most frequent candidate in its header, and its dates are parsed."""
     if not file.name.lower().endswith(_SUFFIXES) or not file.is_file():
         raise EverstayError(f"{file} is no file that can be read; {', '.join(_SUFFIXES)} are")
     try:
@@ -113,15 +113,15 @@ def _read_label(file: Path, column: pl.Series) -> FloatArray:
 
 
 def _is_id(column: pl.Series) -> bool:
-    """Whether every row has a value of its own, and no fraction is among them: those are measured."""
+    """Whether every row has a unique value, and none is a fraction: fractions are measurements."""
     is_measured = column.dtype.is_float() and (column % 1 != 0).any()
     return not is_measured and len(column) > 1 and column.n_unique() == len(column)
 
 
 def _read_feature(file: Path, column: pl.Series) -> pl.Series:
-    """Numbers, and days since 1970 of dates and times, as Float64, not finite as null; categories as String.
+    """Numbers, and dates and times as days since 1970, as Float64, null if not finite; categories as String.
 
-    A text column all of whose values are numbers, blank, or words for what is missing is one of numbers.
+    A text column is numeric if all of its values are numbers, blank, or markers of missing values.
     """
     if column.dtype in (pl.Date, pl.Datetime):
         return column.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64) / _DAY
@@ -144,9 +144,9 @@ def _finite(numbers: pl.Series) -> pl.Series:
 
 
 def columns_that_tell(table: LabelledTable) -> list[str]:
-    """Columns each of which alone decides the label of every row: it in other words, or written once it was known.
+    """Columns that alone determine the label of every row: leakage, a copy of it or written after it was known.
 
-    Of a category every value goes with one outcome; of a number a border parts them, undefined lying on either side.
+    Every value of a category has one outcome; a number has a threshold that separates them, nulls on either side.
     """
     left = pl.Series(table.churned == 1)
     return [column.name for column in table.features if _tells(column, left)]
@@ -164,7 +164,7 @@ def _tells(column: pl.Series, left: pl.Series) -> bool:
 
 
 def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Give every row (N,) one of `count` folds; rows of one group get the same, sizes are nearly equal.
+    """Assign every row (N,) one of `count` folds; rows of one group get the same, sizes are nearly equal.
 
     Raises:
         EverstayError: there are fewer groups than folds.
@@ -175,7 +175,7 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.
     order = np.random.default_rng(seed).permutation(len(names))
     fold = np.empty(len(names), np.int64)
     fold[order] = np.minimum((np.cumsum(sizes[order]) - sizes[order]) * count // len(groups), count - 1)
-    if len(np.unique(fold)) < count:  # a large group fills more than one: the largest first, to the smallest fold
+    if len(np.unique(fold)) < count:  # a group exceeds a fold: the largest first, to the smallest fold
         filled = np.zeros(count, np.int64)
         for group in np.argsort(-sizes, kind="stable"):
             fold[group] = np.argmin(filled)
@@ -184,10 +184,10 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.
 
 
 def check_folds(churned: FloatArray, folds: NDArray[np.int64]) -> None:
-    """See that both outcomes (N,) are left where any fold and the next are taken away.
+    """Check that both outcomes (N,) remain without any one fold and the next.
 
     Raises:
-        EverstayError: they are not, for one is too rare.
+        EverstayError: they do not, because one is too rare.
     """
     count = int(folds.max()) + 1
     for fold in range(count):
@@ -199,7 +199,7 @@ def check_folds(churned: FloatArray, folds: NDArray[np.int64]) -> None:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """Numbers as they are, categories as one column of 0 and 1 per value known from training.
+    """Numbers as they are, categories one-hot encoded with the values known from training.
 
     Attributes:
         numbers: columns.
@@ -211,7 +211,7 @@ class TableEncoder:
 
     @classmethod
     def fit(cls, features: pl.DataFrame) -> "TableEncoder":
-        """Learn the categories of training rows; a number that none of them has is left out."""
+        """Learn the categories of training rows; a numeric column that is always null is left out."""
         texts = [name for name, dtype in features.schema.items() if dtype == pl.String]
         known = {name: tuple(features[name].drop_nulls().unique().sort()) for name in texts}
         numbers = (name for name in features.columns if name not in texts and features[name].count() > 0)

@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, poisson_nll_loss
 
-_SILENCE_WEIGHT, _ORDER_DAYS_WEIGHT = 0.3, 0.1  # against 1 of churning, which is what is asked for
+_SILENCE_WEIGHT, _ORDER_DAYS_WEIGHT = 0.3, 0.1  # relative to 1 for churning, the actual target
 
 
 def churn_loss(log_odds: Tensor, churned: Tensor) -> Tensor:
-    """Mean of minus the log-likelihood of the outcomes, the proper score that calibration asks for.
+    """Mean negative log-likelihood of the outcomes, a proper score, as calibration needs.
 
     Args:
         log_odds: (B,) of churning.
@@ -24,7 +24,7 @@ def churn_loss(log_odds: Tensor, churned: Tensor) -> Tensor:
 
 
 def outlook_loss(outlook: Tensor, returns: Tensor) -> Tensor:
-    """`churn_loss`, and with less weight the same for silence in each part of the window, and Poisson for order days.
+    """`churn_loss`, plus with less weight the same for silence in each part of the window, and Poisson for order days.
 
     Args:
         outlook: (B, OUTLOOKS) from the network.

@@ -1,4 +1,4 @@
-"""A churn model as everybody uses it: rows in, calibrated probabilities and reasons out."""
+"""The interface of every churn model: rows in, calibrated probabilities and reasons out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Scorer(Protocol):
     """A fitted candidate before calibration."""
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
-        """Rows (n) -> finite scores (n,), larger for those who rather leave."""
+        """Rows (n) -> finite scores (n,), higher for likelier churners."""
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
         """What each feature adds to the scores; `usual` are the training rows' medians."""
@@ -28,7 +28,7 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class CurveScorer(Protocol):
-    """A scorer that can tell silence at several times."""
+    """A scorer that can predict silence up to several times."""
 
     @property
     def is_curve(self) -> bool:
@@ -43,7 +43,7 @@ class ChurnModel(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the candidate."""
+        """The candidate's name."""
 
     def predict_probability(self, rows: pl.DataFrame) -> FloatArray:
         """Rows (n) with the features and token lists of `everstay.features` -> probability of churning (n,)."""
@@ -74,20 +74,20 @@ class CalibratedModel:
         Args:
             rows: with the features and token lists.
             horizon_days: of the label that was learned.
-            days: any, also beyond the horizon, where the last hazard goes on.
+            days: any; beyond the horizon the last hazard is extrapolated.
 
         Raises:
-            NotReady: this candidate tells no curve; `hazard` and `transformer` do.
+            NotReady: this candidate has no curve; `hazard` and `transformer` do.
         """
         return silence_curve(*self._curve(rows), horizon_days, days)
 
     def next_order_days(self, rows: pl.DataFrame, horizon_days: int, chance: float = 0.5) -> FloatArray:
-        """Rows (n) -> days by which the next order has come with this chance, (n,); raises as `silence` does."""
+        """Rows (n) -> days within which the next order comes with this chance, (n,); raises as `silence` does."""
         return usual_silence_days(*self._curve(rows), horizon_days, chance)
 
     @property
     def tells_curve(self) -> bool:
-        """Whether `silence` and `next_order_days` answer."""
+        """Whether `silence` and `next_order_days` are available."""
         return isinstance(self.scorer, CurveScorer) and self.scorer.is_curve
 
     def _curve(self, rows: pl.DataFrame) -> tuple[FloatArray, FloatArray]:

@@ -32,5 +32,5 @@ class ChurnModule(lightning.LightningModule):
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows))
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a constant rate: the number of epochs is a choice, and must mean the same in a refit."""
+        """AdamW with a constant rate: the number of epochs is tuned, and must mean the same in a refit."""
         return torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)

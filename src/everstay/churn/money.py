@@ -1,7 +1,7 @@
 """What acting on a candidate's probabilities would have earned: EMPC, and the campaign that validation chooses.
 
-A user's worth is here the margin on their own mean spend of the last year, over the value's horizon: it is in every
-row, needs no further model, and is the same for all candidates, so that only their probabilities differ.
+A user's worth here is the margin on their own mean spend of the last year, over the value's horizon: it is known for
+every row, needs no further model, and is the same for all candidates, so that only their probabilities differ.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from everstay.settings import Settings, Value
 
 FloatArray = NDArray[np.float64]
 
-_RESAMPLES = 300  # at most: of figures that are read, and decide nothing
-_YEAR, _LEAST_DAYS = 364.0, 28.0  # of a user known for less, nobody can say what a month is worth
+_RESAMPLES = 300  # at most: these figures decide nothing
+_YEAR, _LEAST_DAYS = 364.0, 28.0  # a shorter tenure is too short to extrapolate spend from
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Campaign:
     """Contacts to the users whose expected profit is highest.
 
     Attributes:
-        threshold: least expected profit of a contact, currency; chosen on validation.
-        metrics: `test_campaign_profit` (currency per user of all), `test_campaign_share`, `..._empc`.
+        threshold: smallest expected profit of a contact, currency; chosen on validation.
+        metrics: `test_campaign_profit` (currency per user, contacted or not), `test_campaign_share`, `..._empc`.
         curve: on the test rows.
     """
 
@@ -49,7 +49,7 @@ def worth(rows: pl.DataFrame, value: Value) -> FloatArray:
 
 
 def judge_money(rows: ChurnRows, early: FloatArray, probability: FloatArray, settings: Settings) -> Campaign:
-    """Choose the campaign on validation rows, and see what it earns on the test rows.
+    """Choose the campaign on validation rows, and evaluate its profit on the test rows.
 
     Args:
         rows: of n in `validation`, of one as-of or several, and m in `test`, of one.
@@ -59,7 +59,7 @@ def judge_money(rows: ChurnRows, early: FloatArray, probability: FloatArray, set
     """
     validation, test = rows.validation, rows.test
     chosen = _curve(validation, early, settings.value)
-    users = test.height / rows.share  # of a list: validation may hold a part of them, or several lists
+    users = test.height / rows.share  # of one list: validation may hold a part of them, or several lists
     budget = None if settings.value.budget is None else settings.value.budget / users
     threshold = float(chosen.scores[chosen.best(budget)])
     churned, worths = outcomes(test), worth(test, settings.value)

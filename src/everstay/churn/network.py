@@ -1,4 +1,4 @@
-"""The churn network: what a user did, day by day, read by a recurrent layer, beside the user's activity features.
+"""The churn network: a recurrent layer or transformer over a user's day tokens, plus the user's activity features.
 
 Shapes: B rows, L tokens, K numbers per token, E features, W token width, H state width.
 """
@@ -44,7 +44,7 @@ class ChurnNetwork(nn.Module):
         )
         self.linear = nn.Linear(features, OUTLOOKS)
         self.usual_history: Tensor
-        """(2H,) mean of `read` over the training rows, with which reasons compare; no weight, and not trained."""
+        """(2H,) mean of `read` over the training rows, the baseline of reasons; a buffer, not trained."""
         self.register_buffer("usual_history", torch.zeros(2 * config.state_width))
 
     def forward(self, batch: Batch) -> Tensor:
@@ -56,14 +56,14 @@ class ChurnNetwork(nn.Module):
         return self.head(batch.features, self.read(batch.kinds, batch.numbers, batch.lengths))
 
     def head(self, features: Tensor, history: Tensor) -> Tensor:
-        """Features (B, E) and what was read (B, 2H) -> (B, OUTLOOKS)."""
+        """Features (B, E) and history encodings (B, 2H) -> (B, OUTLOOKS)."""
         joint = self.joint(torch.cat([self.features(features), history], dim=1)) + self.linear(features)
         return hazard_outlook(joint) if self.is_hazard else joint
 
     def read(self, kinds: Tensor, numbers: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (B, L), (B, L, K), (B,) -> (B, 2H): the state after the last token, and the mean of all states.
 
-        Padding stands behind the last token, so that it cannot reach the states that are used; no tokens give zeros.
+        Right-padding cannot reach the states that are used; no tokens give zeros.
         """
         states = self.states(kinds, numbers)
         is_token = (torch.arange(kinds.shape[1], device=kinds.device) < lengths[:, None]).to(states.dtype)
@@ -72,7 +72,7 @@ class ChurnNetwork(nn.Module):
         return torch.cat([last, states.sum(dim=1) / lengths.clamp(min=1)[:, None]], dim=1)
 
     def states(self, kinds: Tensor, numbers: Tensor) -> Tensor:
-        """Tokens (B, L), (B, L, K) -> (B, L, H): what is known after each token, and of no later one."""
+        """Tokens (B, L), (B, L, K) -> (B, L, H): the causal state after each token."""
         tokens = nn.functional.gelu(self.kinds(kinds) + self.numbers(numbers))
         states = self.state(tokens)
         return states[0] if isinstance(states, tuple) else states
@@ -82,7 +82,7 @@ def hazard_outlook(raw: Tensor) -> Tensor:
     """Raw hazards -> an outlook whose silences never grow with time.
 
     Args:
-        raw: (B, OUTLOOKS): log-odds of coming back in each quarter of the window, if not before, in the order of
+        raw: (B, OUTLOOKS): log-odds of coming back in each quarter of the window, given not before, in the order of
             time; then the log of the days with an order.
 
     Returns:

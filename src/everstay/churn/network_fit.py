@@ -1,6 +1,6 @@
-"""Fit a network candidate: epochs are chosen on validation, then all known rows are learned again.
+"""Fit a network candidate: epochs are chosen on validation, then it is refitted on all known rows.
 
-A killed call is continued by the next one: every stage has checkpoints of its own.
+The next call resumes a killed one: every stage has its own checkpoints.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ _LEAST_STEPS = 16  # of an epoch
 
 
 def choose_network(rows: ChurnRows, training: Training, work: Path, config: NetworkConfig) -> Choice:
-    """Train members on `train` until `validation` gets no better; a refit trains for as many epochs as were best."""
+    """Train members on `train` until `validation` stops improving; a refit trains for the best number of epochs."""
     encoder = NetworkEncoder.fit(rows.train, config)
     fits = [_fit_member(config, encoder, rows, training, work, member) for member in range(config.members)]
     epochs = [curves.best_epochs for _, curves in fits]
@@ -37,7 +37,7 @@ def choose_network(rows: ChurnRows, training: Training, work: Path, config: Netw
 def _fit_member(
     config: NetworkConfig, encoder: NetworkEncoder, rows: ChurnRows, training: Training, work: Path, member: int
 ) -> tuple[ChurnModule, LearningCurves]:
-    """Train one network on `train` until `validation` gets no better."""
+    """Train one network on `train` until `validation` stops improving."""
     seed = training.seed + member
     seeded = training.model_copy(update={"seed": seed})
     reader = pretrain(config, encoder, last_histories(rows.train, rows.unlabelled), seeded, work / f"read_{member}")
@@ -56,9 +56,9 @@ def _fit_member(
 
 
 def _batch_rows(config: NetworkConfig, rows: pl.DataFrame) -> int:
-    """Smaller batches for a small shop: an epoch of few steps teaches little, and more rows then teach far more.
+    """Use smaller batches for a small shop: an epoch of few steps teaches little, and more rows then teach far more.
 
-    The second matters too: a refit on more rows would be surer than the scores that the calibrator was fitted to.
+    The latter matters too: a refit on more rows would be more confident than the scores the calibrator was fitted to.
     """
     return min(config.batch_rows, max(1, rows.height // _LEAST_STEPS))
 
@@ -71,7 +71,7 @@ def _refit_network(
     work: Path,
     epochs: list[int],
 ) -> NetworkScorer:
-    """Train the members on all known rows for as many epochs as were best."""
+    """Train the members on all known rows for their best numbers of epochs."""
     encoder = NetworkEncoder.fit(learned, config)
     networks = []
     for member, count in enumerate(epochs):

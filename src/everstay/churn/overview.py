@@ -1,4 +1,4 @@
-"""What a candidate goes by, as pictures and a page of its MLflow run."""
+"""What a candidate relies on, as figures and a page of its MLflow run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from everstay.churn.reasons.overall import (
 from everstay.churn.reasons.rules import Sample, distil
 from everstay.churn.rows import ChurnRows
 
-_ROWS, _GROWN_ROWS = 1_500, 3_000  # that are attributed or judged, and that rules are grown from
+_ROWS, _GROWN_ROWS = 1_500, 3_000  # to attribute or evaluate on, and to grow rules from
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Overview:
     """Importance, dependence and rules of a candidate.
 
     Attributes:
-        figures: file name to picture.
+        figures: file name to figure.
         pages: file name to text.
         fidelity: R² of the rules against the model, on the test rows.
     """
@@ -37,10 +37,10 @@ class Overview:
 
 
 def look_over(model: ChurnModel, rows: ChurnRows) -> Overview:
-    """Attribute test rows, vary their strongest features, and put the model into rules; some thousand rows of each.
+    """Attribute test rows, vary their strongest features, and distil the model into rules; some thousand rows each.
 
-    Rules are grown on training rows, their number is chosen on validation rows, their fidelity is that on test rows;
-    outcomes are not looked at.
+    Rules are grown on training rows, their number is chosen on validation rows, their fidelity is measured on test
+    rows; outcomes are not used.
     """
     grown, chosen, held = _some(rows.train, _GROWN_ROWS), _some(rows.validation, _ROWS), _some(rows.test, _ROWS)
     attribution = model.attribute(held)
@@ -54,7 +54,7 @@ def look_over(model: ChurnModel, rows: ChurnRows) -> Overview:
 
 
 def _some(rows: pl.DataFrame, count: int) -> pl.DataFrame:
-    """About `count` rows, evenly from all: a picture of all candidates shall cost seconds, not minutes."""
+    """About `count` evenly spaced rows: an overview of all candidates must cost seconds, not minutes."""
     return rows.gather_every(max(1, round(rows.height / count)))
 
 

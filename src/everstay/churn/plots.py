@@ -1,4 +1,4 @@
-"""Pictures of how good churn probabilities are; figures of their own, without pyplot's state."""
+"""Plots of the quality of churn probabilities, as standalone figures without pyplot's global state."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _SIZE = (5.0, 4.0)  # inches
 
 
 def draw_all(churned: FloatArray, probability: FloatArray) -> Mapping[str, Figure]:
-    """The four pictures of outcomes (n,) and probabilities (n,), by file name."""
+    """The four figures of outcomes (n,) and probabilities (n,), by file name."""
     return {
         "calibration.png": draw_calibration(churned, probability),
         "lift.png": draw_lift(churned, probability),
@@ -36,7 +36,7 @@ def draw_calibration(churned: FloatArray, probability: FloatArray) -> Figure:
 
 
 def draw_lift(churned: FloatArray, probability: FloatArray) -> Figure:
-    """How many times more leavers the riskiest share of users holds than a random share."""
+    """How many times more leavers the riskiest share of users contains than a random share."""
     share, found, _ = _thresholds(churned, probability)
     figure, axes = _axes("Lift", "riskiest share of users", "leavers found, relative to random")
     axes.plot(share, found / share)
@@ -45,7 +45,7 @@ def draw_lift(churned: FloatArray, probability: FloatArray) -> Figure:
 
 
 def draw_roc(churned: FloatArray, probability: FloatArray) -> Figure:
-    """Leavers found against stayers disturbed, at every threshold."""
+    """Share of leavers found against share of stayers contacted, at every threshold."""
     _, found, disturbed = _thresholds(churned, probability)
     figure, axes = _axes("ROC", "share of stayers above the threshold", "share of leavers above the threshold")
     axes.plot(np.append(0.0, disturbed), np.append(0.0, found))
@@ -65,7 +65,7 @@ def draw_precision_recall(churned: FloatArray, probability: FloatArray) -> Figur
 
 
 def _thresholds(churned: FloatArray, probability: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """At every different probability, highest first: shares of users, leavers and stayers at or above it."""
+    """At every distinct probability, highest first: shares of users, leavers and stayers at or above it."""
     order = np.argsort(-probability, kind="stable")
     is_last = np.append(np.diff(probability[order]) != 0, True)
     left, stayed = np.cumsum(churned[order])[is_last], np.cumsum(1 - churned[order])[is_last]

@@ -1,4 +1,4 @@
-"""Training rows from the stored features, labels and day tokens; two stored models compared on the test rows."""
+"""Training rows from the stored features, labels and day tokens; comparison of two stored models on the test rows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,20 +18,20 @@ from everstay.settings import Settings
 
 
 class TableReader(Protocol):
-    """What is read; `everstay.lake.Lake` is one."""
+    """Source of the tables; `everstay.lake.Lake` is one."""
 
     def read(self, table: t.Table, *, where: pl.Expr | None = None) -> pl.DataFrame | None:
         """A stored table, or the rows of it that `where` keeps; None if there is none."""
 
 
 def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: Path, share: float) -> Path:
-    """Join what is stored of a share of the users into the parts of `split` and write them to `folder`.
+    """Join the stored tables of a share of the users into the parts of `split` and write them to `folder`.
 
     Args:
         tables: with features and labels.
-        tokens: of `compute_tokens`, of the same share; are removed.
+        tokens: from `compute_tokens`, of the same share; removed afterwards.
         split: by time.
-        folder: gets the parts.
+        folder: to write the parts to.
         share: see `is_sampled`.
 
     Raises:

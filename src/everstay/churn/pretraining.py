@@ -1,6 +1,6 @@
-"""Learning to read: a network's reader foretells each user's next token before it learns of leaving.
+"""Self-supervised pre-training: a network's reader learns to predict each user's next token before it learns churn.
 
-Needs no label, so that everybody's history teaches; only what was known at the rows' as-of is in it.
+It needs no labels, so it can use everybody's history, as known at the rows' as-of.
 """
 
 from pathlib import Path
@@ -25,12 +25,12 @@ _READER = ("kinds.", "numbers.", "state.")
 
 
 def next_token_loss(kinds: Tensor, numbers: Tensor, batch: Batch) -> Tensor:
-    """Mean over each row's tokens but the first: minus the log-chance of the type, and squared errors of the numbers.
+    """Mean over all tokens but each row's first: cross-entropy of the type, plus squared errors of the numbers.
 
     Args:
-        kinds: (B, L, TYPES) log-odds of the next token's type, foretold at every place.
-        numbers: (B, L, K) the next token's numbers, foretold at every place.
-        batch: of which place l + 1 is what place l foretells.
+        kinds: (B, L, TYPES) logits of the next token's type, predicted at every position.
+        numbers: (B, L, K) the next token's numbers, predicted at every position.
+        batch: position l + 1 is the target of position l.
 
     Returns:
         A scalar; 0 when no row has two tokens.
@@ -43,7 +43,7 @@ def next_token_loss(kinds: Tensor, numbers: Tensor, batch: Batch) -> Tensor:
 
 
 class NextTokenModule(lightning.LightningModule):
-    """Trains the reader of a `ChurnNetwork`, with two heads of its own that are thrown away; logs `train_loss`."""
+    """Trains the reader of a `ChurnNetwork`, with two heads that are discarded; logs `train_loss`."""
 
     def __init__(self, network: ChurnNetwork, config: NetworkConfig, token_numbers: int) -> None:
         super().__init__()
@@ -60,12 +60,12 @@ class NextTokenModule(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a constant rate, as for leaving."""
+        """AdamW with a constant rate, as for churn."""
         return torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
 
 def last_histories(learned: pl.DataFrame, unlabelled: pl.DataFrame) -> pl.DataFrame:
-    """Everybody as of the last as-of that is learned from, with the longest history: who has a label, then the others.
+    """Everybody as of the last training as-of, with the longest history: labelled users, then the others.
 
     Args:
         learned: rows with labels.
@@ -85,11 +85,11 @@ def pretrain(
     """Weights of a reader trained on histories.
 
     Args:
-        config: no epochs of pre-training give no weights.
+        config: with no epochs of pre-training there are no weights.
         encoder: of the rows with labels.
         rows: from `last_histories`.
-        training: where, and from which seed.
-        folder: for checkpoints; kept until the caller is done, so that a killed one need not begin again.
+        training: device and seed.
+        folder: for checkpoints; kept until the caller is done, so that a killed call can resume.
     """
     if config.pretrain_epochs == 0:
         return {}

@@ -1,7 +1,7 @@
-"""The candidate that knows days only: the chance of no purchase in the horizon by a buy-till-you-die model.
+"""The candidate that uses only days: the chance of no purchase in the horizon by a buy-till-you-die model.
 
-The days are those with an order, or with anything that a user did: where most visits end without an order, these tell
-more of whether the user is still there. The chance is then that of no visit, of which the calibrator makes one of no
+The days are those with an order, or with any activity: where most visits end without an order, the latter say more
+about whether the user is still there. The chance is then that of no visit, which the calibrator maps to that of no
 purchase.
 """
 
@@ -28,9 +28,9 @@ DAYS: dict[str, tuple[str, ...]] = {
     "orders": HISTORY_COLUMNS,
     ACTIVITY: ("tenure_days", "inactive_days", "active_days_364d"),
 }
-"""What the days are to the columns that tell of them."""
+"""Kind of days to the columns that describe them."""
 
-_SOURCES = {"first_order_days": "tenure_days"}  # how reasons name a column, where otherwise
+_SOURCES = {"first_order_days": "tenure_days"}  # the name of a column in reasons, if it differs
 _REACH = 364.0  # days in which active days are counted
 _NEVER = 3_650.0  # days; stands for the age of a user without an order
 _SMALLEST = 1e-9
@@ -56,10 +56,10 @@ class PurchaseProcessScorer:
 
         Args:
             rows: to learn from.
-            process: its name, with `_activity` behind it for all days on which a user did something.
+            process: its name, with the suffix `_activity` for all days on which a user did something.
 
         Raises:
-            NotReady: nobody of them came on two days.
+            NotReady: none of the users came on two days.
         """
         name, days = (process.removesuffix(f"_{ACTIVITY}"), ACTIVITY if process.endswith(ACTIVITY) else "orders")
         latest = rows.filter(pl.col(t.AS_OF) == pl.col(t.AS_OF).max(), pl.col(DAYS[days][0]).is_not_null())
@@ -72,7 +72,7 @@ class PurchaseProcessScorer:
         return np.asarray(np.log(inside) - np.log1p(-inside))
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:
-        """Shapley values of the columns that are read; the first order counts as tenure."""
+        """Shapley values of the columns that are read; those of the first order are attributed to tenure."""
         count = len(DAYS[self.days])
         scores = {known: self._scores_knowing(known, rows, usual) for known in _subsets(range(count))}
         parts = np.zeros((rows.height, count))
@@ -90,7 +90,7 @@ class PurchaseProcessScorer:
     def _scores_knowing(
         self, known: tuple[int, ...], rows: pl.DataFrame, usual: Mapping[str, float | None]
     ) -> FloatArray:
-        """Scores where all but the known columns are the usual user's."""
+        """Scores with all but the known columns replaced by the usual user's."""
         columns = DAYS[self.days]
         replaced = [
             pl.lit(usual.get(self._sources[place]), pl.Float64).alias(name)
@@ -107,8 +107,8 @@ def _subsets(places: Sequence[int]) -> list[tuple[int, ...]]:
 def order_history(rows: pl.DataFrame) -> History:
     """Order days of N users, in days: how many after the first, and when.
 
-    An as-of is a midnight, so that days since an order, rounded up, count whole days between order days; divided by
-    their mean gap they say how many order days there were.
+    An as-of is midnight, so days since an order, rounded up, count whole days between order days; divided by the mean
+    gap they give the number of order days.
     """
     age, since, gap = (pl.col(name).cast(pl.Float64) for name in HISTORY_COLUMNS)
     repeats = ((age.ceil() - since.ceil()) / gap).round().fill_null(0.0).clip(0.0)
@@ -123,7 +123,7 @@ def order_history(rows: pl.DataFrame) -> History:
 def activity_history(rows: pl.DataFrame) -> History:
     """Active days of N users in the last 364, in days: how many after the first, and when.
 
-    Of a user who came before, all of them count: the process is looked at from 364 days ago on.
+    For users who came before that, all of them count: the process is observed from 364 days ago on.
     """
     tenure, since, active = (pl.col(name).cast(pl.Float64) for name in DAYS[ACTIVITY])
     repeats = (active - (tenure <= _REACH).cast(pl.Float64)).fill_null(0.0).clip(0.0)

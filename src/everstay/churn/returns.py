@@ -1,6 +1,6 @@
-"""What network and boosting learn besides who left: how soon, and on how many days, those who stayed came back.
+"""Auxiliary targets of network and boosting besides churn: how soon, and on how many days, users came back.
 
-One bit per user says little; someone who came back on the last day nearly left, someone who came daily did not.
+One bit per user says little: someone who came back on the last day nearly left, someone who came daily did not.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ SHARES = (1.0, 0.25, 0.5, 0.75)
 """Parts of the label window, from its start: silent in the whole of it means churned."""
 
 OUTLOOKS = len(SHARES) + 1
-"""Numbers a network says per row: log-odds of silence in each of these parts, and the log of the days with an order."""
+"""Outputs of a network per row: log-odds of silence in each of these parts, and the log of the days with an order."""
 
 
 def returns(rows: pl.DataFrame) -> NDArray[np.float32]:
-    """What became of N rows: (N, OUTLOOKS), silence (0 or 1) in each of `SHARES`, then the days with an order.
+    """Targets of N rows: (N, OUTLOOKS), silence (0 or 1) in each of `SHARES`, then the days with an order.
 
     All zeros where the label columns are missing: nothing is known yet.
     """

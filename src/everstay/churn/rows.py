@@ -55,8 +55,8 @@ class ChurnRows:
         validation: what settings are chosen and probabilities calibrated on; of one as-of or several.
         test: what the final models are judged on, and nothing else.
         unlabelled: users outside the churn population as of the last of `train` and the last before `test`, without
-            `LABEL_COLUMNS`: networks learn to read from them too.
-        share: of the shop's users that the rows are of.
+            `LABEL_COLUMNS`: networks are pre-trained on them too.
+        share: of the shop's users that are in the rows.
     """
 
     train: pl.DataFrame
@@ -70,7 +70,7 @@ class ChurnRows:
     def split(cls, rows: pl.DataFrame, split: TimeSplit, everybody: pl.DataFrame | None = None) -> Self:
         """Sort rows into the parts of `split`; rows of other as-ofs are left out.
 
-        Where `split` is by user, a third of the users is the validation, the same ones always.
+        Where `split` is by user, a third of the users, always the same ones, is the validation.
 
         Args:
             rows: from `join_rows` with labels.
@@ -91,7 +91,7 @@ class ChurnRows:
             return labelled
         last = _at(everybody, (split.train[-1], split.refit[-1]))
         if split.is_by_user:
-            last = last.filter(~_JUDGES)  # what they did at the last as-of is what decides their labels at earlier ones
+            last = last.filter(~_JUDGES)  # what they did until the last as-of decides their labels at earlier ones
         return replace(labelled, unlabelled=last.join(rows, on=[t.USER_ID, t.AS_OF], how="anti"))
 
     @property
@@ -115,14 +115,14 @@ class ChurnRows:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Undo `write`."""
+        """Read what `write` stored."""
         train, between, validation, test = (pl.read_parquet(folder / f"{part}.parquet") for part in PARTS)
         share = json.loads((folder / _SHARE).read_text(encoding="utf-8"))
         return cls(train, between, validation, test, pl.read_parquet(folder / _UNLABELLED), share)
 
     @classmethod
     def read_early(cls, folder: Path) -> Self:
-        """Undo `write` for what settings are chosen by: train and validation; the other parts are not read, and empty.
+        """Read only what settings are chosen by: train and validation; the other parts are not read, and empty.
 
         Raises:
             NotReady, ValueError: as `check`, of these two parts.
@@ -133,7 +133,7 @@ class ChurnRows:
         return rows
 
     def check(self, parts: Sequence[str] = ("train", "validation", "test")) -> None:
-        """Refuse parts that nothing can be learned from or judged by.
+        """Reject parts that nothing can be learned from or evaluated on.
 
         Raises:
             NotReady: one of the parts has no user that left, or none that stayed.
@@ -161,7 +161,7 @@ class ChurnRows:
 
 
 def write_attributes(users: pl.DataFrame | None, folder: Path) -> None:
-    """Put what the shop declares of its users (`tables.USERS`) beside the rows: models are judged by it."""
+    """Store the declared user attributes (`tables.USERS`) beside the rows, for evaluation by group."""
     if users is not None:
         users.write_parquet(folder / _ATTRIBUTES)
 

@@ -1,6 +1,6 @@
-"""Curves of silence: how likely a user has not ordered by a day, from the chances at the quarters of the label window.
+"""Survival curves: the chance that a user has not ordered by a day, from those at the label window's quarters.
 
-Within a quarter the hazard is constant; after the window it stays what it was in the last quarter. The curve passes
+Within a quarter the hazard is constant; after the window it stays that of the last quarter. The curve passes
 through the calibrated probability of churning at the window's end: every hazard of a user is scaled by one factor.
 Shapes: N users, Q quarters, D days.
 """
@@ -18,10 +18,10 @@ _LEAST = 1e-9
 def silence_curve(
     quarters: FloatArray, churning: FloatArray, horizon_days: int, days: Sequence[float] | FloatArray
 ) -> FloatArray:
-    """Chance of no order before each day, (N, D), from 1 on day 0 downwards.
+    """Chance of no order before each day, (N, D), decreasing from 1 on day 0.
 
     Args:
-        quarters: (N, Q) chance of silence until the end of each equal part of the window, falling.
+        quarters: (N, Q) chance of silence until the end of each equal part of the window, decreasing.
         churning: (N,) calibrated chance of silence in all of it.
         horizon_days: length of the window.
         days: after its start, not negative.
@@ -42,7 +42,7 @@ def silence_curve(
 def usual_silence_days(
     quarters: FloatArray, churning: FloatArray, horizon_days: int, chance: float = 0.5
 ) -> FloatArray:
-    """The day by which a user has ordered again with the given chance, (N,): by default the median next order.
+    """The day by which a user has ordered again with the given chance, (N,): by default the median.
 
     >>> usual_silence_days(np.array([[0.5, 0.25]]), np.array([0.25]), 20).round(6).tolist()
     [10.0]

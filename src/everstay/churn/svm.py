@@ -27,7 +27,7 @@ class SvmScorer:
     Attributes:
         encoder: of the features.
         support: (S, E).
-        weights: (S,) with the side's sign.
+        weights: (S,) dual coefficients, signed by class.
         gamma: 1 / (2 squared width) of the kernel.
         intercept: added to the weighted kernels.
     """
@@ -40,7 +40,7 @@ class SvmScorer:
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, config: SvmConfig, cost: float, seed: int) -> "SvmScorer":
-        """Fit to a random sample, for the time grows with the square of the rows; `cost` of a row on the wrong side."""
+        """Fit to a random sample, as time is quadratic in the rows; `cost` is the penalty of margin violations (C)."""
         encoder = FeatureEncoder.fit(rows)
         sample = rows.sample(min(config.max_rows, rows.height), seed=seed)
         if sample["churned"].n_unique() < 2:
@@ -52,7 +52,7 @@ class SvmScorer:
         )
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
-        """Signed distance from the border, in units of the margin."""
+        """Decision function: signed distance from the boundary, in units of the margin."""
         return self._distances(self.encoder.encode(rows))
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002

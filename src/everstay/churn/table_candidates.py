@@ -34,7 +34,7 @@ def _scaled(estimator: object) -> object:
 
 
 class _SampledSVC(SVC):
-    """Learns from a sample of many rows, drawn from each outcome alike."""
+    """Learns from a sample, stratified by outcome, if there are many rows."""
 
     def fit(self, matrix: FloatArray, outcome: FloatArray) -> Self:
         if len(outcome) > _MOST_SVM_ROWS:
@@ -77,7 +77,7 @@ TABLE_CANDIDATES: Mapping[str, Estimators] = {
 def cross_validate(table: LabelledTable, folds: NDArray[np.int64], name: str, seed: int) -> FloatArray:
     """Probability of every row (N,) by a candidate that has seen no row of its fold.
 
-    Setting and calibrator come from the next fold; then the estimator learns again from all folds but the row's own.
+    Setting and calibrator come from the next fold; then the estimator is refitted on all folds but the row's own.
     """
     count, probability = int(folds.max()) + 1, np.zeros(len(folds))
     for fold in range(count):
@@ -104,14 +104,14 @@ def _fit_fold(
 
 
 def _learn(estimator: object, table: LabelledTable, known: NDArray[np.bool_], asked: NDArray[np.bool_]) -> FloatArray:
-    """Fit to the known rows; scores of the asked ones."""
+    """Fit to the known rows, and score the asked ones."""
     encoder = TableEncoder.fit(table.features.filter(known))
     estimator.fit(encoder.encode(table.features.filter(known)), table.churned[known])  # type: ignore[attr-defined]
     return _scores(estimator, encoder.encode(table.features.filter(asked)))
 
 
 def _scores(estimator: object, matrix: FloatArray) -> FloatArray:
-    """Log-odds, or the distance from a border."""
+    """Log-odds, or the decision function."""
     if hasattr(estimator, "decision_function"):
         return np.asarray(estimator.decision_function(matrix))
     share = np.clip(estimator.predict_proba(matrix)[:, 1], 1e-6, 1 - 1e-6)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A causal transformer over day tokens: what a place says depends on it and on the places before it only.
+"""A causal transformer over day tokens: the state at a position depends only on it and on earlier positions.
 
 Shapes: B rows, L tokens, W token width, H state width.
 """
@@ -10,7 +10,7 @@ from everstay.churn.config import NetworkConfig
 
 
 class CausalTransformer(nn.Module):
-    """Token vectors -> states. Order and distance lie in the tokens' numbers: days ago, days since the last one."""
+    """Token vectors -> states. Order and distance are in the tokens' numbers: days ago, days since the last one."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class CausalTransformer(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Attention to the present and the past, then a step for each place alone; normalised before, added after."""
+    """Pre-norm block: causal self-attention, then a position-wise feed-forward network, each with a residual."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Trees other than scikit-learn's boosting: one small tree that can be read, and LightGBM's boosting."""
+"""Trees other than scikit-learn's boosting: one small, readable tree, and LightGBM's boosting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TreeScorer:
-    """One decision tree; every leaf holds so many rows that its share of leavers is no accident.
+    """One decision tree; every leaf has enough rows for a reliable share of leavers.
 
     Attributes:
         columns: the features used.
-        tree: fitted; undefined values take a side of their own at every split.
+        tree: fitted; undefined values go to a learned side at every split.
     """
 
     columns: tuple[str, ...]
@@ -38,15 +38,15 @@ class TreeScorer:
         return cls(columns, tree.fit(feature_matrix(rows, columns), outcomes(rows)))
 
     def scores(self, rows: pl.DataFrame) -> FloatArray:
-        """Log-odds of the leaf's share of leavers, a pure leaf held within 1 and 999 in a thousand."""
+        """Log-odds of the leaf's share of leavers, clipped to 0.001 to 0.999."""
         if rows.is_empty():
             return np.zeros(0)
         return self._log_odds()[self.tree.apply(feature_matrix(rows, self.columns))]
 
     def attribute(self, rows: pl.DataFrame, usual: Mapping[str, float | None]) -> Attribution:  # noqa: ARG002
-        """What each split on the way to the leaf changes belongs to its feature; the base is the root.
+        """Attribute the change at each split on the path to the leaf to its feature; the base is the root.
 
-        Source: Saabas (2014); for one tree that people read, the way is the reason.
+        Source: Saabas (2014); for one readable tree, the path is the reason.
         """
         odds, nodes = self._log_odds(), self.tree.tree_
         changes = np.zeros((nodes.node_count, len(self.columns)))
@@ -67,12 +67,12 @@ class TreeScorer:
 
 @dataclass(frozen=True)
 class LightGbmScorer:
-    """LightGBM on the features as they are, one model per silence as in `baselines.BoostingScorer`.
+    """LightGBM on the raw features, one model per silence as in `baselines.BoostingScorer`.
 
     Attributes:
         columns: the features used.
         members: models of silence in the parts of the label window.
-        rounds: trees of each that count; the members may have more.
+        rounds: trees of each that are used; the members may have more.
     """
 
     columns: tuple[str, ...]
@@ -89,7 +89,7 @@ class LightGbmScorer:
         return cls(columns, members, rounds)
 
     def scores(self, rows: pl.DataFrame, rounds: int | None = None) -> FloatArray:
-        """Mean log-odds of the members after `rounds` trees; none: `self.rounds`."""
+        """Mean log-odds of the members after `rounds` trees; None: `self.rounds`."""
         if rows.is_empty():
             return np.zeros(0)
         matrix, count = feature_matrix(rows, self.columns), rounds or self.rounds

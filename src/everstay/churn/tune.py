@@ -1,4 +1,4 @@
-"""Search the settings of one churn candidate: learned from `train`, judged on `validation`, and never on the test."""
+"""Tune one churn candidate: fitted to `train`, evaluated on `validation`, and never on the test."""
 
 import tempfile
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from everstay.tuning import Search, search_settings
 
 
 def tunable() -> Sequence[str]:
-    """Candidates that declare what may be searched."""
+    """Candidates that declare a search space."""
     return [name for name, config in CONFIGS.items() if config.SEARCH]
 
 
 def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int) -> Search:
-    """Try configurations of one candidate by the gate's metric on all validation rows: the figure that its run tells.
+    """Try configurations of one candidate by the gate's metric on all validation rows, as reported in its run.
 
     Args:
         name: one of `tunable()`.
@@ -31,7 +31,7 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         trials: how many, the default included.
 
     Raises:
-        SettingsError: the candidate has nothing that may be searched, or nothing is to be tried.
+        SettingsError: the candidate has no search space, or there are no trials.
         NotReady: nothing can be learned from the rows.
     """
     if name not in tunable():
@@ -48,5 +48,5 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
 
     default: BaseModel = CONFIGS[name]()
     if any(isinstance(getattr(default, field), tuple) for field in space):
-        default = choose(default).config or default  # what the default's own choice on validation leaves
+        default = choose(default).config or default  # narrowed to the default's own choice on validation
     return search_settings(default, space, judge, trials=trials, seed=settings.training.seed)

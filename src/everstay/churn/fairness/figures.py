@@ -24,11 +24,11 @@ LEAST_LEAVERS = 10
 """A share of fewer leavers is noise."""
 
 UNKNOWN = "unknown"
-"""The group of users of whom the attribute is not known."""
+"""The group of users without a known value."""
 
 
 def share_of(name: str) -> Statistic:
-    """A statistic of outcomes and of who is warned: `base_rate`, `selection_rate`, `true_...` or `false_positive_rate`.
+    """A statistic of outcomes and warnings: `base_rate`, `selection_rate`, `true_...` or `false_positive_rate`.
 
     >>> share_of("true_positive_rate")(np.array([1, 1, 0]), np.array([1, 0, 1]), None).item()
     0.5
@@ -52,7 +52,7 @@ def share_of(name: str) -> Statistic:
 
 WARNED = ("selection_rate", "true_positive_rate", "false_positive_rate")
 FIGURES = ("base_rate", *WARNED, "expected_calibration_error")
-"""What is told of each group."""
+"""Reported for each group."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class AttributeFigures:
     Attributes:
         attribute: column of `users`.
         users: group to its number of users; all groups.
-        figures: group to figure to value and bounds; groups that are judged, without the rate of leavers found in one
-            of fewer than `LEAST_LEAVERS`.
+        figures: group to figure to value and bounds, for judged groups; those with fewer than `LEAST_LEAVERS` leavers
+            have no true positive rate.
         differences: figure to its largest difference between judged groups.
     """
 
@@ -178,7 +178,7 @@ def _differences(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def groups_of(users: pl.Series, attributes: pl.DataFrame, user_id: str, attribute: str) -> list[str]:
-    """The group of each user (n,), `unknown` where `attributes` do not say."""
+    """The group of each user (n,), `unknown` where `attributes` have no value."""
     table = pl.DataFrame({user_id: users}).join(
         attributes.select(user_id, attribute), on=user_id, how="left", maintain_order="left"
     )

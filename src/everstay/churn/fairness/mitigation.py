@@ -14,10 +14,10 @@ BoolArray = NDArray[np.bool_]
 
 
 def riskiest(risk: FloatArray, share: float) -> BoolArray:
-    """Who is in the riskiest share, (n,); of equal risks the first.
+    """Who is in the riskiest share, (n,); ties go to the first.
 
     Args:
-        risk: (n,) what the list is ordered by: probability of leaving, or value at risk.
+        risk: (n,) that the list is ordered by: probability of leaving, or value at risk.
         share: of users.
 
     >>> riskiest(np.array([0.1, 0.9, 0.5, 0.2]), 0.5).tolist()
@@ -47,9 +47,9 @@ class Price:
 
     Attributes:
         attribute: column of `users`.
-        found: share of the leavers that are warned about, of the riskiest of all.
-        found_even: the same, of the riskiest of each group.
-        difference: even minus not, with its interval over users.
+        found: share of the leavers that are warned about, if the list is the riskiest of all.
+        found_even: the same, if it is the riskiest of each group.
+        difference: `found_even` minus `found`, with its interval over users.
     """
 
     attribute: str
@@ -61,7 +61,7 @@ class Price:
 def mitigation_price(
     attribute: str, groups: Sequence[str], churned: FloatArray, risk: FloatArray, share: float, **bootstrap: Any
 ) -> Price:
-    """Leavers found with and without evening out, on the same users; who is warned about is decided once, before.
+    """Leavers found with and without evening out, on the same users; warnings are decided once, before resampling.
 
     Args:
         attribute: its name.

@@ -1,7 +1,7 @@
-"""The fairness page of a candidate: one table an attribute, its differences, and the price of evening them out.
+"""The fairness page of a candidate: one table per attribute, its differences, and the price of evening them out.
 
-Judged is whom the warning list would hold: the tier `high` in the list's order, up to the budget, evened out where that
-is asked for.
+It judges the users that the warning list would contain: the tier `high` in the list's order, up to the budget, evened
+out if the settings ask for it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from everstay.settings import Settings
 
 FloatArray = NDArray[np.float64]
 
-_RESAMPLES = 300  # at most: hundreds of figures that are read, and decide nothing
+_RESAMPLES = 300  # at most: there are hundreds of figures, which decide nothing
 _TEMPLATE = "fairness.html.jinja"
 
 
@@ -35,8 +35,8 @@ def fairness_page(
         name: of the candidate.
         rows: of n in `test`, one per user.
         probability: (n,) of the test rows.
-        attributes: `tables.USERS`; None when the shop declares nothing of its users.
-        settings: attributes, least group, mitigation; order, tier `high` and budget of the list; intervals.
+        attributes: `tables.USERS`; None if the shop declares nothing about its users.
+        settings: attributes, smallest group, mitigation; order, tier `high` and budget of the list; intervals.
     """
     judged: list[tuple[AttributeFigures, Price]] = []
     absent = []

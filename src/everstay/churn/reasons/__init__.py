@@ -1,4 +1,4 @@
-"""Why a user scores as they do: exact additive parts of the served model's log-odds, and their telling in words."""
+"""Why a user scores as they do: exact additive parts of the served model's log-odds, and their wording."""
 
 from everstay.churn.reasons.attribution import HISTORY, SOURCES, Attribution, encoded_parts, placed
 from everstay.churn.reasons.groups import GROUP_NAMES, group_parts

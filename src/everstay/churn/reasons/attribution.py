@@ -14,16 +14,16 @@ from everstay.churn.encoding import MODEL_COLUMNS, FeatureEncoder
 FloatArray = NDArray[np.float64]
 
 HISTORY = "history"
-"""The source that a network's summary of the day tokens is: one part for all it says."""
+"""The source for a network's encoding of the day tokens, as one part."""
 SOURCES = (*MODEL_COLUMNS, HISTORY)
-"""What parts belong to, in this order, whatever the model; what a model does not read has the part 0."""
+"""What parts belong to, in this order, for every model; the part of what a model does not read is 0."""
 
-_STILL = 1e-9  # a score no farther from the base's: their quotient would be rounding
+_STILL = 1e-9  # a score this close to the base's: the quotient would be rounding error
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Parts of N scores: `base + parts.sum(axis=1)` are the scores.
+    """Parts of N scores: the scores are `base + parts.sum(axis=1)`.
 
     Attributes:
         base: score of the base user.
@@ -35,14 +35,14 @@ class Attribution:
 
     @property
     def scores(self) -> FloatArray:
-        """What the parts add up to, (N,)."""
+        """Base plus parts, (N,)."""
         return self.base + self.parts.sum(axis=1)
 
     def moved(self, base: float, scores: FloatArray) -> "Attribution":
-        """Parts of a monotone function of the scores, of which `base` and `scores` (N,) are the values.
+        """Parts of a monotone function of the scores, whose values are `base` and `scores` (N,).
 
-        Each part keeps its share (the rescale rule of DeepLIFT, Shrikumar et al. 2017): for a straight line, as Platt's
-        calibration is, that is the slope times the part, and the completeness stays exact for any curve.
+        Each part keeps its share (the rescale rule of DeepLIFT, Shrikumar et al. 2017): for a linear function, such as
+        Platt scaling, that is the slope times the part; completeness is exact for any curve.
         """
         change = self.parts.sum(axis=1)
         is_still = np.abs(change) < _STILL
@@ -59,14 +59,14 @@ def mean_attribution(members: Sequence[Attribution], weights: Sequence[float] | 
 
 
 def placed(parts: FloatArray, columns: Sequence[str]) -> FloatArray:
-    """Put parts (N, F) of `columns` where they stand among the sources: (N, S)."""
+    """Scatter parts (N, F) of `columns` to their positions among the sources: (N, S)."""
     whole = np.zeros((len(parts), len(SOURCES)))
     whole[:, [SOURCES.index(name) for name in columns]] = parts
     return whole
 
 
 def encoded_parts(parts: FloatArray, encoder: FeatureEncoder) -> FloatArray:
-    """Parts (N, E) of encoded features -> (N, S): being undefined counts for the feature that is undefined."""
+    """Parts (N, E) of encoded features -> (N, S): indicators of undefined values count for their feature."""
     count = len(encoder.columns)
     own = parts[:, :count].copy()
     own[:, encoder.is_marked] += parts[:, count:]

@@ -1,8 +1,8 @@
 """Integrated gradients of a churn network, from the base user to each row, by Gauss-Legendre quadrature.
 
-The base user has every feature at its training mean (encoded: 0), none undefined, and the mean of the histories that
-training rows have. What is attributed is the network's head: the encoded features one by one, and the summary of the
-day tokens as one. Source: Sundararajan et al., ICML 2017.
+The base user has every feature at its training mean (encoded: 0), none undefined, and the mean encoded history of the
+training rows. The inputs of the network's head are attributed: the encoded features one by one, and the encoding of
+the day tokens as one. Source: Sundararajan et al., ICML 2017.
 """
 
 import copy
@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 POINTS = 32
 _MOST_POINTS = 512
 TOLERANCE = 1e-5
-"""Log-odds that the parts of a row may miss or exceed its score by; more points are taken until they do not."""
+"""Largest difference, in log-odds, of a row's parts from its score; more points are used until it is met."""
 
 
 def network_parts(network: ChurnNetwork, batches: LengthBatches) -> tuple[float, FloatArray]:
@@ -41,7 +41,7 @@ def network_parts(network: ChurnNetwork, batches: LengthBatches) -> tuple[float,
 
 
 def _integrate(network: ChurnNetwork, inputs: Tensor, usual: Tensor, width: int, points: int) -> Tensor:
-    """Parts (B, E + H); rows whose parts do not add up to their score are done again with twice the points."""
+    """Parts (B, E + H); rows whose parts do not add up to their score are redone with twice the points."""
     change = inputs - usual
     gradient = torch.zeros_like(inputs)
     nodes, weights = np.polynomial.legendre.leggauss(points)

@@ -1,4 +1,4 @@
-"""Groups of sources that say nearly the same: their parts are added up, for models spread one fact over all of them."""
+"""Groups of correlated sources: their parts are added up, because models spread one fact over all of them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -31,11 +31,11 @@ _BEGINNINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "history": (HISTORY,),
     }
 )
-"""Group to how the names of its sources begin; the first that fits counts."""
+"""Group to the prefixes of its sources' names; the first match counts."""
 
 _REST = "rest"
 GROUP_NAMES = (*_BEGINNINGS, _REST)
-"""Groups in the order of `group_parts`; the last one holds what no other does, and is not told."""
+"""Groups in the order of `group_parts`; the last one holds all other sources, and is never a reason."""
 
 
 def group_of(source: str) -> str:

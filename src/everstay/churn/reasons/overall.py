@@ -1,4 +1,4 @@
-"""What a model goes by over all users: importance of the groups, and the risk by its strongest features."""
+"""What a model relies on over all users: importance of the groups, and the risk by its strongest features."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -18,7 +18,7 @@ _SHOWN_FEATURES, _POINTS, _ROWS = 4, 8, 150
 
 
 class Attributed(Protocol):
-    """What is asked of a model."""
+    """What is needed of a model."""
 
     def predict_probability(self, rows: pl.DataFrame) -> FloatArray:
         """Rows (n) -> probability of churning (n,)."""
@@ -28,13 +28,13 @@ class Attributed(Protocol):
 
 
 def importance(attribution: Attribution) -> pl.DataFrame:
-    """Mean size of each group's part of the log-odds, the largest first: `group`, `mean_part`."""
+    """Mean absolute part of each group in the log-odds, the largest first: `group`, `mean_part`."""
     table = pl.DataFrame({"group": GROUP_NAMES, "mean_part": np.abs(group_parts(attribution)).mean(axis=0)})
     return table.filter(pl.col("mean_part") > 0).sort("mean_part", descending=True, maintain_order=True)
 
 
 def strongest_features(attribution: Attribution, count: int = _SHOWN_FEATURES) -> list[str]:
-    """The features, of those that stand in a row by themselves, with the largest mean part."""
+    """The features with the largest mean absolute part, among those stored as columns of the rows."""
     size = dict(zip(SOURCES, np.abs(attribution.parts).mean(axis=0), strict=True))
     ranked = sorted(FEATURE_COLUMNS, key=lambda name: -size[name])
     return [name for name in ranked[:count] if size[name] > 0]
@@ -43,10 +43,10 @@ def strongest_features(attribution: Attribution, count: int = _SHOWN_FEATURES) -
 def partial_dependence(
     model: Attributed, rows: pl.DataFrame, features: Sequence[str]
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Mean probability of all rows if a feature had each of some values in all of them: feature to (values, means).
+    """Mean probability of all rows with a feature set to each of some values: feature to (values, means).
 
-    Values are quantiles of the rows'. An association in the model: where features move together, a row with one of
-    them changed may be one that nobody has.
+    Values are quantiles over the rows. It is an association in the model: where features are correlated, a row with
+    one of them changed may be unrealistic.
     """
     some = rows.gather_every(max(1, rows.height // _ROWS))
     grids = {name: _quantiles(rows[name]) for name in features}

@@ -1,4 +1,4 @@
-"""A champion in a few rules: a small tree that repeats its scores, with how well it does, or a refusal to show one."""
+"""A champion in a few rules: a small surrogate tree of its scores with its fidelity, or a refusal to show one."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from everstay.churn.encoding import MODEL_COLUMNS, feature_matrix
 FloatArray = NDArray[np.float64]
 
 LEAST_FIDELITY = 0.85
-"""Share of the variance of the model's log-odds that a tree must repeat to be shown."""
+"""Share of the variance of the model's log-odds (R²) that a tree must reproduce to be shown."""
 _LEGEND = (
     "docs/features.md tells what the features are; order_days_fading_Nd and spend_fading_Nd are order days and money, "
     "each weighted by exp(-days ago / N), order_days_week_N the order days N whole weeks ago."
@@ -23,12 +23,12 @@ _LEAST_SHARE = 0.005  # of the rows, in a leaf
 
 
 Sample = tuple[pl.DataFrame, FloatArray]
-"""Rows (n) and a model's log-odds of them (n,)."""
+"""Rows (n) and a model's log-odds for them (n,)."""
 
 
 @dataclass(frozen=True)
 class _Bound:
-    """Between which values a feature lies on the way to a leaf."""
+    """Bounds of a feature on the path to a leaf."""
 
     low: float = -np.inf
     high: float = np.inf
@@ -43,7 +43,7 @@ class _Bound:
         return _Bound(border, self.high, self.may_be_undefined and takes_undefined)
 
     def told(self, name: str) -> str:
-        """In signs, as `3 < orders_28d <= 7`."""
+        """As an inequality, such as `3 < orders_28d <= 7`."""
         if not np.isfinite(self.low):
             told = f"{name} <= {self.high:.3g}"
         else:
@@ -57,7 +57,7 @@ class _Bound:
 
 @dataclass(frozen=True)
 class Rules:
-    """A small tree in the place of a model.
+    """A small surrogate tree of a model.
 
     Attributes:
         tree: on `MODEL_COLUMNS`; None when none was good enough.
@@ -87,12 +87,12 @@ class Rules:
 
 
 def distil(grown: Sample, chosen: Sample, held: Sample) -> Rules:
-    """Grow trees that repeat a model's log-odds, keep the smallest that is good enough on `chosen`, judge it on `held`.
+    """Fit trees to a model's log-odds, keep the smallest that is good enough on `chosen`, evaluate it on `held`.
 
     Args:
         grown: rows to grow trees from.
-        chosen: further ones; where no tree is good enough, the largest is kept.
-        held: further ones; below `LEAST_FIDELITY` on these, no rules are shown.
+        chosen: other rows; if no tree is good enough on them, the largest is kept.
+        held: other rows; below `LEAST_FIDELITY` on these, no rules are shown.
     """
     matrix, others = feature_matrix(grown[0]), feature_matrix(chosen[0])
     for leaves in _LEAVES:

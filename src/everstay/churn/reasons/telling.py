@@ -1,4 +1,4 @@
-"""The strongest parts of each row's log-odds in words: honest about the served model, an association and no cause."""
+"""The strongest parts of each row's log-odds in words: true to the served model, associations and not causes."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from everstay.churn.reasons.words import WORDS
 
 REASONS = 3
 SMALLEST = 0.02
-"""Log-odds; less is no reason."""
+"""Log-odds; a smaller part is not a reason."""
 
 
 def usual_values(rows: pl.DataFrame) -> dict[str, float | None]:

@@ -18,14 +18,14 @@ def tree_parts(model: HistGradientBoostingClassifier, matrix: FloatArray, rounds
     Args:
         model: fitted, one class against the other.
         matrix: (N, F), NaN where undefined.
-        rounds: trees that count.
+        rounds: trees that are used.
     """
     if not len(matrix):
         return 0.0, np.zeros(matrix.shape)
     with warnings.catch_warnings():
         # shap 0.51 colours its plots, when it is imported, by a function that matplotlib is about to deprecate
         warnings.simplefilter("ignore", PendingDeprecationWarning)
-        import shap  # takes seconds, and only whoever explains trees needs it
+        import shap  # takes seconds, and only explaining trees needs it
 
     counted = copy.copy(model)
     counted._predictors = model._predictors[:rounds]

@@ -1,6 +1,6 @@
-"""What is said of each group of features: plain words with the user's number beside their own usual one.
+"""The wording of each group of features: plain words with the user's number beside their own usual one.
 
-Where a user has no usual of their own, the typical user's number stands there: the median of the training rows.
+Where a user has no usual number of their own, the typical user's is shown: the median of the training rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ from everstay.features import sequences as s
 Typical = Mapping[str, float | None]
 """Feature to the median of the training rows."""
 
-_YEAR, _RHYTHM_DAYS = 364, 84  # what is usual for a user is known after so many days
+_YEAR, _RHYTHM_DAYS = 364, 84  # a user's own rate is known after a tenure of `_RHYTHM_DAYS`
 _SHOWN_GAPS = 3
 
 
 def number(value: pl.Expr) -> pl.Expr:
-    """Whole from ten on, else with one decimal where there is one; null stays null.
+    """Rounded to a whole number from ten on, else to one decimal, without a trailing .0; null stays null.
 
     >>> pl.select(number(pl.Series([41.3, 7.25, 2.0]))).to_series().to_list()
     ['41', '7.2', '2']
@@ -47,18 +47,18 @@ def _percent(value: pl.Expr) -> pl.Expr:
 
 
 def _typical(feature: str, typical: Typical, show: Callable[[pl.Expr], pl.Expr] = number) -> pl.Expr:
-    """` (typical: 9)`, or nothing where no user has a number."""
+    """` (typical: 9)`, or nothing if there is no typical value."""
     value = typical.get(feature)
     return pl.lit("") if value is None else pl.concat_str(pl.lit(" (typical: "), show(pl.lit(value)), pl.lit(")"))
 
 
 def _beside(text: pl.Expr, own: pl.Expr, typical: pl.Expr) -> pl.Expr:
-    """Text, the user's own usual where there is one, the typical user's."""
+    """Text, then the user's own usual number if there is one, then the typical user's."""
     return pl.concat_str(text, pl.concat_str(pl.lit(", usually "), own).fill_null(""), typical)
 
 
 def _own_rate(name: str, days: int) -> pl.Expr:
-    """A user's mean of a sum over windows of `days`, over the last year or what is known of it."""
+    """A user's mean of a sum over windows of `days`, in the last year or the known part of it."""
     known = pl.min_horizontal(pl.col("tenure_days"), pl.lit(float(_YEAR)))
     return pl.when(known >= _RHYTHM_DAYS).then(pl.col(f"{name}_{_YEAR}d") * days / known)
 
