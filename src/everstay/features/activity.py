@@ -26,7 +26,7 @@ RECENT_WINDOWS, LONG_WINDOWS = (28, 84), (84, 364)
 
 
 def declare_sections(windows: Sequence[int] = WINDOWS) -> Mapping[str, tuple[Feature, ...]]:
-    """All features by subject, with these windows in days for what is counted in windows."""
+    """All features by subject, with these window lengths in days for windowed ones."""
     sections: Mapping[str, Iterator[Feature]] = {
         "Activity in windows": chain.from_iterable(map(windowed.windowed, windows)),
         "Trends": chain.from_iterable(map(windowed.trends, TREND_WINDOWS)),
@@ -50,7 +50,7 @@ def declare_sections(windows: Sequence[int] = WINDOWS) -> Mapping[str, tuple[Fea
 
 
 def declare_features(windows: Sequence[int] = WINDOWS) -> tuple[Feature, ...]:
-    """All features in order, with these windows in days for what is counted in windows."""
+    """All features in order, with these window lengths in days for windowed ones."""
     return tuple(chain.from_iterable(declare_sections(windows).values()))
 
 

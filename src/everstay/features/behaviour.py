@@ -14,7 +14,7 @@ MIXED = ("views", "searches", "carts", "purchases")
 
 
 def mix(days: int) -> Iterator[Feature]:
-    """What a user's own events are."""
+    """Composition of a user's own events."""
     own = in_window("own_events", days)
     yield Feature(f"own_events_{days}d", "events", days, "events of the user's own", own)
     for word in MIXED:
@@ -36,7 +36,7 @@ def top_share(word: str, days: int) -> pl.Expr:
 
 
 def funnel(days: int) -> Iterator[Feature]:
-    """From view to cart to purchase, item by item, in any order of time within the window."""
+    """From view to cart to purchase, item by item, in any order within the window."""
     viewed, carted, bought = (in_window(name, days) for name in ("viewed_items", "carted_items", "distinct_items"))
 
     def rate(name: str, meaning: str, one: pl.Expr, other: pl.Expr, either: str) -> Feature:
@@ -55,7 +55,7 @@ def funnel(days: int) -> Iterator[Feature]:
 
 
 def sessions(days: int) -> Iterator[Feature]:
-    """Sessions by the shop's id, without one by breaks of more than 30 minutes; each lies where it began."""
+    """Sessions by the shop's id, without one by breaks of more than 30 minutes; each is dated by its start."""
     count = in_window("sessions", days)
     yield Feature(f"sessions_{days}d", "sessions", days, "sessions begun", count)
 

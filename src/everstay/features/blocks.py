@@ -1,4 +1,4 @@
-"""How sums are named and handed over: a block computes those of one subject, and says which columns it reads."""
+"""How sums are named and passed on: a block computes those of one subject, and declares which columns it reads."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,12 +22,12 @@ Columns = Iterator[tuple[str, NDArray[np.generic]]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What sums are made of.
+    """What sums are computed from.
 
     Attributes:
         ledger: of one bucket.
         items: `tables.ITEMS`; an item that is not there has no category.
-        population: from `population.merge_population`; None when no sum asked for needs it.
+        population: from `population.merge_population`; None if no requested sum needs it.
     """
 
     ledger: Ledger
@@ -46,7 +46,7 @@ class Inputs:
 
     @cached_property
     def brands(self) -> tuple[Days, list[str]]:
-        """The same of their brands."""
+        """The same for their brands."""
         return _attribute_codes(self, t.BRAND)
 
 
@@ -56,7 +56,7 @@ class Block:
 
     Attributes:
         columns: names of sums without their window, and the columns of `tables.EVENTS` that each is made of.
-        compute: the sums of those asked for that are the block's.
+        compute: yields the requested sums that are the block's.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -70,7 +70,7 @@ def split_name(name: str) -> tuple[str, int]:
 
 
 def asked_for(names: Collection[str], words: Collection[str]) -> tuple[list[str], Days]:
-    """Which of `words` are asked for in `names`, and all the windows in which any of them is."""
+    """Which of `words` are requested in `names`, and all windows in which any of them is."""
     pairs = [split_name(name) for name in names]
     asked = {base: days for base, days in pairs if base in words and days}
     windows = sorted({days for base, days in pairs if base in asked and days})
@@ -89,7 +89,7 @@ def zeros(ledger: Ledger, kinds: int, windows: int) -> Ints:
 
 
 def always(ledger: Ledger) -> Days:
-    """(N,) the end of what stays valid."""
+    """(N,) end day of rows that always stay valid."""
     return np.full(len(ledger.day), ledger.calendar.never, np.int32)
 
 
@@ -100,7 +100,7 @@ def is_type(ledger: Ledger, *kinds: str) -> NDArray[np.bool_]:
 
 
 def is_own(ledger: Ledger) -> NDArray[np.bool_]:
-    """(N,) whether the user did it; a message sent to them is not their doing."""
+    """(N,) whether the user did it; a message sent to them does not count."""
     return ledger.kind != t.EVENT_TYPES.index(t.MESSAGE_SENT)
 
 

@@ -22,11 +22,11 @@ from everstay.settings import Churn
 from everstay.storage import Folder
 
 _MERGED = "merged.arrow"
-_MERGED_AT_ONCE = 16  # parts; a few in memory, and the merged table not read too often
+_MERGED_AT_ONCE = 16  # parts; few enough for memory, enough to not merge the table too often
 
 
 class EventReader(Protocol):
-    """What is read; `everstay.lake.Snapshot` is one."""
+    """Source of events and tables; `everstay.lake.Snapshot` is one."""
 
     @property
     def buckets(self) -> range:
@@ -40,7 +40,7 @@ class EventReader(Protocol):
     def read_coded(
         self, bucket: int, as_of: datetime, columns: Sequence[str], *, with_anonymous: bool = False
     ) -> pa.Table:
-        """The same with ids and types as dictionaries, users' codes ascending."""
+        """The same with dictionary-encoded ids and types, users' codes ascending."""
 
     def read(self, table: t.Table) -> pl.DataFrame:
         """A small table."""
@@ -55,9 +55,9 @@ def bucket_features(
     population: Folder | None = None,
     share: float = 1.0,
 ) -> pl.DataFrame:
-    """`user_features` of one bucket at as-ofs that ascend: of a share of the users (`is_sampled`), of all at the last.
+    """`user_features` of one bucket at ascending as-ofs: of a share of the users (`is_sampled`), of all at the last.
 
-    `population` holds that of all buckets, where needed.
+    `population` holds the merged aggregates of all buckets, where needed.
     """
     events = reader.read_coded(bucket, max(as_ofs), needed_columns(features))
     items, table = reader.read(t.ITEMS), None if population is None else population.read_frame(_MERGED)
@@ -78,8 +78,8 @@ def bucket_labels(
 ) -> pl.DataFrame:
     """`churn_labels` of one bucket at several as-ofs, all mature at `known_at`.
 
-    Each is told from what was known when it matured: a return recorded later would carry what came after the test into
-    what is learned before it.
+    Each uses only what was known when it matured: a return recorded later would leak what came after the test into
+    training.
     """
     columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
     events = reader.read_events(bucket, known_at, columns)
@@ -99,7 +99,7 @@ def compute_features(
 ) -> Parts:
     """`user_features` of all buckets, written to `folder`: of a share of the users, but of all at the last as-of.
 
-    The population's aggregates, of all users at every as-of, lie beside it meanwhile.
+    The population's aggregates, of all users at every as-of, are kept beside it meanwhile.
     """
     function = partial(bucket_features, reader=reader, as_ofs=as_ofs, features=features, share=share)
     if not needs_population(features):
@@ -111,7 +111,7 @@ def compute_features(
 
 
 def compute_population(reader: EventReader, as_ofs: Sequence[datetime], folder: Folder, scheduler: str) -> Folder:
-    """Write the aggregates of each bucket's users to `folder`, and those of all, which are merged here."""
+    """Write each bucket's aggregates to `folder`, and those of all users, which are merged here."""
     parts = compute_parts(partial(bucket_population, reader=reader, as_ofs=as_ofs), reader.buckets, folder, scheduler)
     merged = merge_population([])
     for start in range(0, len(parts.numbers), _MERGED_AT_ONCE):
@@ -154,9 +154,9 @@ def bucket_baskets(
     known_at: datetime,
     with_ratings: bool = False,
 ) -> pl.DataFrame:
-    """Purchase history before `as_of` of one bucket's users, beside the next basket of those who have one.
+    """Purchase history before `as_of` of one bucket's users, joined with the next basket of those who have one.
 
-    And beside what they rated, if that is wanted.
+    With `with_ratings`, their ratings are joined too.
     """
     events = reader.read_events(bucket, as_of, history_columns(with_ratings=with_ratings), with_anonymous=True)
     baskets = next_basket(reader.read_events(bucket, known_at, history_columns()), as_of, horizon_days, known_at)
@@ -177,7 +177,7 @@ def compute_baskets(
     *,
     with_ratings: bool = False,
 ) -> Parts:
-    """Histories and next baskets of all buckets, and ratings if they are wanted, written to `folder`."""
+    """Histories and next baskets of all buckets, and ratings if requested, written to `folder`."""
     function = partial(
         bucket_baskets,
         reader=reader,

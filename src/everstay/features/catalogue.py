@@ -1,4 +1,4 @@
-"""What is written from the declarations: the page that lists all features, and the range that each must keep to."""
+"""What is generated from the declarations: the page of all features, and the range that each must stay in."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ def value_range(feature: Feature) -> tuple[float, float, str]:
 
 
 def suite_with_ranges(suite: str) -> str:
-    """The suite of `user_features`, a JSON text, with the range of each feature; all else in it is kept."""
+    """The suite of `user_features`, a JSON text, with the range of each feature; everything else is kept."""
     content = json.loads(suite)
     kept = [entry for entry in content["expectations"] if not _is_feature_range(entry)]
     entries = ",\n".join(_entry(entry) for entry in (*kept, *_ranges()))

@@ -17,7 +17,7 @@ def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: 
     The population is every user with a net purchase in the look-back `[as_of - look_back, as_of)`, by what was known
     before the as-of: a return recorded later changes no population. A user churned when there is no net purchase in
     `[as_of + gap, as_of + gap + horizon)`; here returns recorded before `known_at` count. `return_days` are the whole
-    days from the start of this window to the first such purchase (null for who churned), `order_days` the different
+    days from the start of this window to the first such purchase (null for churned users), `order_days` the distinct
     UTC days with one.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Kernels that count each user's rows by code (category, brand, type, item), at every as-of, and sum up over the codes.
+"""Kernels that count each user's rows by code (category, brand, type, item), at every as-of, and sum over the codes.
 
-Shapes and arguments as in `kernels`. A user's counts by code are kept as differences over the as-ofs; the work is that
-of the rows, and of the user's different codes times the as-ofs.
+Shapes and arguments as in `kernels`. A user's counts by code are kept as differences over the as-ofs; the work is
+linear in the rows, and in the user's distinct codes times the as-ofs.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from everstay.features.kernels import Days, Ints, longest
 
 UNIT = 1 << 32
-"""Parts of a nat that information is exact in."""
+"""Fixed-point units of information per nat."""
 
 
 @njit(cache=True, nogil=True)
@@ -21,13 +21,13 @@ def count_codes(
 ) -> None:  # fmt: skip
     """Sum `value` by code within window, as-of and user, and describe these counts in `result` (4, W, S, U).
 
-    The four are their total, their spread (total × entropy, in parts of a nat), the greatest of them, and their sum
-    weighted by `weight` (S, codes). `result` is zero before.
+    The four are their total, their spread (total × entropy, in units of 1 / `UNIT` nat), the largest of them, and their
+    sum weighted by `weight` (S, codes). `result` must be zero on entry.
 
     Args:
         starts: see `kernels`.
-        code: (N,) 0 to `codes` - 1; a negative row is left out.
-        codes: how many there are.
+        code: (N,) 0 to `codes` - 1; rows with a negative one are left out.
+        codes: number of codes.
         value: (N,) not negative.
         day: (N,) of the event.
         begin: see `kernels`.
@@ -77,7 +77,7 @@ def count_codes(
 
 @njit(cache=True, nogil=True)
 def information(count: int) -> np.int64:
-    """`count` × its natural logarithm, in parts of a nat; 0 for 0."""
+    """`count` × its natural logarithm, in units of 1 / `UNIT` nat; 0 for 0."""
     return np.int64(np.rint(count * np.log(count) * UNIT)) if count > 1 else np.int64(0)
 
 
@@ -86,7 +86,7 @@ def answers(
     starts: Ints, is_question: NDArray[np.bool_], is_answer: NDArray[np.bool_], moment: Ints, begin: Days, limit: int,
     result: Days,
 ) -> None:  # fmt: skip
-    """Find the first day on which it is known that a question's row had an answer: `result` (N,), never before.
+    """Find the first day on which it is known that a question's row had an answer: `result` (N,), never on entry.
 
     An answer is a later row of the user, at most `limit` microseconds later.
     """

@@ -1,4 +1,4 @@
-"""Sums of events: counts of types, different things, ages."""
+"""Sums of events: counts of types, distinct values, ages."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -33,7 +33,7 @@ COUNTED: Mapping[str, str] = {
     "reviews": t.REVIEW,
     "messages_sent": t.MESSAGE_SENT,
 }
-"""Word for events of a type in names, and the type."""
+"""The word for an event type in names, and the type."""
 FIRST, ACTIVE = "first_age", "active_age"
 _AGED: Mapping[str, tuple[str | None, ...]] = {
     ACTIVE: tuple(kind for kind in (*t.EVENT_TYPES, None) if kind != t.MESSAGE_SENT),
@@ -117,7 +117,7 @@ DISTINCT = Block({word: columns for word, (columns, _) in _DISTINCT.items()}, _d
 
 
 def _repeats(inputs: Inputs, names: Collection[str]) -> Columns:
-    """Different items bought in a window and before it: those in it and those before it, less those at any time."""
+    """Distinct items bought in a window and before it: those in it plus those before it, minus those at any time."""
     ledger = inputs.ledger
     words, windows = asked_for(names, REPEATS.columns)
     if not words:
@@ -134,7 +134,7 @@ def _repeats(inputs: Inputs, names: Collection[str]) -> Columns:
 
 
 def _ever(ledger: Ledger, code: Days, codes: int, begin: Days) -> kernels.Ints:
-    """Different codes of all rows whose time has come: (S, U)."""
+    """Distinct codes of all rows known by then: (S, U)."""
     counts = zeros(ledger, 1, 1)
     window = np.array([ledger.calendar.never - 1], np.int32)
     kernels.window_distinct(

@@ -32,8 +32,8 @@ class Feature:
 def divide(part: pl.Expr, whole: pl.Expr | int) -> pl.Expr:
     """`part / whole`, rounded once.
 
-    Polars divides by what is the same in every row through its reciprocal: other bits in a bucket of one user than in a
-    bucket of two. A divisor that varies in form, but not in value, has no reciprocal.
+    Polars divides by a constant through its reciprocal, so that a bucket of one user gives other bits than one of two.
+    A divisor that is formally a column, though of equal values, is not replaced by its reciprocal.
     """
     return part / (part * 0 + whole)
 
@@ -44,7 +44,7 @@ def ratio(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 
 
 def trend(recent: pl.Expr, both: pl.Expr) -> pl.Expr:
-    """A window beside the one before it, from -1 to 1: (in the window - in the one before) / (in both)."""
+    """A window compared with the one before it, from -1 to 1: (in the window - in the one before) / (in both)."""
     return ratio(2 * recent - both, both)
 
 

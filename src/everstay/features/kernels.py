@@ -1,11 +1,11 @@
 """Single passes over a bucket's sorted rows that give the values of every user at every as-of at once.
 
 An event of day d that is known from day b on counts in the window of n days of every as-of a with b <= a <= d + n.
-As-ofs ascend, so these are neighbours: the value is added at the first of them and taken off after the last, and one
+As-ofs ascend, so these are contiguous: the value is added at the first of them and subtracted after the last, and one
 running sum over the as-ofs then gives all of them. The work per event does not depend on the number of as-ofs.
 
 Shapes: N rows of U users, S as-ofs, W windows, K kinds of rows, D days of the calendar.
-`starts` (U + 1,): a user's rows are `starts[u]:starts[u + 1]`, in the order of time.
+`starts` (U + 1,): a user's rows are `starts[u]:starts[u + 1]`, in order of time.
 Days count from the calendar's first. `calendar` (D,): number of the first as-of on a day or after it; S if none.
 `begin`, `end` (N,): first day on which a row is known, and on which it is no longer valid (D - 1: always valid).
 """
@@ -43,11 +43,11 @@ def window_sums(
     starts: Ints, kind: NDArray[np.int8], value: Ints | None, day: Days, begin: Days, end: Days | None,
     calendar: Days, windows: Days, sums: Ints,
 ) -> None:  # fmt: skip
-    """Sum `value` per kind, window, as-of and user into `sums` (K, W, S, U), which is zero before.
+    """Sum `value` per kind, window, as-of and user into `sums` (K, W, S, U), which must be zero on entry.
 
     Args:
         starts: see above.
-        kind: (N,) 0 to K - 1; a negative row is left out.
+        kind: (N,) 0 to K - 1; rows with a negative one are left out.
         value: (N,); None: one each.
         day: (N,) of the event.
         begin: see above.
@@ -78,15 +78,15 @@ def window_sums(
 def window_distinct(
     starts: Ints, code: Days, codes: int, day: Days, begin: Days, calendar: Days, windows: Days, counts: Ints
 ) -> None:
-    """Count different `code` per window, as-of and user into `counts` (W, S, U), which is zero before.
+    """Count distinct `code` per window, as-of and user into `counts` (W, S, U), which must be zero on entry.
 
     A row counts until a later row of its code is known, or its day leaves the window: from the newest row to the
     oldest, `covered` holds from which as-of on a later row of the code is known.
 
     Args:
         starts: see above.
-        code: (N,) 0 to `codes` - 1; a negative row is left out.
-        codes: how many there are.
+        code: (N,) 0 to `codes` - 1; rows with a negative one are left out.
+        codes: number of codes.
         day: (N,) of the event.
         begin: see above.
         calendar: see above.
@@ -133,7 +133,7 @@ def accumulate(sums: Ints) -> None:
 
 @njit(cache=True, nogil=True)
 def longest(starts: Ints) -> int:
-    """The most rows of any user."""
+    """The largest number of rows of any user."""
     most = 0
     for user in range(len(starts) - 1):
         most = max(most, starts[user + 1] - starts[user])
@@ -154,7 +154,7 @@ def first_and_latest(
         begin: see above.
         calendar: see above.
         is_in: (G, K + 1) whether a kind is of a group; the last column is for -1.
-        first: (S, U), `NEVER` before, and where there is no row.
+        first: (S, U), `NEVER` on entry, and where there is no row.
         latest: (G, S, U) alike.
     """
     groups, slices, users = latest.shape
@@ -179,11 +179,11 @@ def first_and_latest(
 def gaps(
     starts: Ints, moment: Ints, day: Days, begin: Days, end: Days, calendar: Days, result: NDArray[np.float64]
 ) -> None:
-    """Describe the gaps between successive days with a row: `result` (7, S, U), NaN before and where undefined.
+    """Describe the gaps between successive days with a row: `result` (7, S, U), NaN on entry and where undefined.
 
     The seven are the mean, median, sample standard deviation, last and longest gap in days, and the times of the newest
     and of the oldest row in microseconds. Rows of a user are in the order of `moment` (N,); those that are not valid at
-    an as-of are passed over.
+    an as-of are skipped.
     """
     slices, users = result.shape[1], result.shape[2]
     for user in range(users):

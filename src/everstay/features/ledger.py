@@ -18,7 +18,7 @@ from everstay.features.kernels import DAY, Days, Ints, calendar_days
 
 HOUR = 3_600_000_000  # microseconds
 MINUTE = 60_000_000  # microseconds
-MONEY = 10_000  # parts of the currency that sums are exact in
+MONEY = 10_000  # fixed-point units per unit of currency, for exact sums
 
 _CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
 
@@ -55,7 +55,7 @@ class Calendar:
 
     @property
     def never(self) -> int:
-        """The day that stands for: after every as-of."""
+        """The sentinel day: after every as-of."""
         return len(self.table) - 1
 
 
@@ -64,7 +64,7 @@ class Ledger:
     """Events of one bucket.
 
     Attributes:
-        rows: columns of `tables.EVENTS`; ids and types are dictionaries, users' codes ascend.
+        rows: columns of `tables.EVENTS`; ids and types are dictionary-encoded, users' codes ascend.
         calendar: of its days.
     """
 
@@ -73,7 +73,7 @@ class Ledger:
 
     @classmethod
     def of(cls, events: pa.Table | pl.DataFrame, as_ofs: Sequence[datetime], longest_window: int) -> "Ledger":
-        """Take a coded table as it is, or code and sort a frame whose rows are in any order."""
+        """Take an encoded table as it is, or encode and sort a frame whose rows are in any order."""
         rows = (code_events(events) if isinstance(events, pl.DataFrame) else events).combine_chunks()
         times = [_moments(rows, name) for name in (t.OCCURRED_AT, t.RECORDED_AT) if len(rows)]
         days = [times[0].min() // DAY, max(time.max() for time in times) // DAY + 1] if times else []
@@ -111,7 +111,7 @@ class Ledger:
 
     @cached_property
     def kind(self) -> NDArray[np.int8]:
-        """(N,) place of the event type in `tables.EVENT_TYPES`; -1 for any other."""
+        """(N,) index of the event type in `tables.EVENT_TYPES`; -1 for any other."""
         codes, names = self.codes(t.EVENT_TYPE)
         place = {name: number for number, name in enumerate(t.EVENT_TYPES)}
         table = np.array([*(place.get(name, -1) for name in names), -1], np.int8)
@@ -119,11 +119,11 @@ class Ledger:
 
     @cached_property
     def stars(self) -> Ints:
-        """(N,) ratings in the parts that money is exact in, too; 0 without one."""
+        """(N,) ratings in the same fixed-point units as money; 0 without one."""
         return np.rint(np.nan_to_num(self.numbers(t.RATING).astype(np.float64)) * MONEY).astype(np.int64)
 
     def codes(self, column: str) -> tuple[Days, pl.Series]:
-        """(N,) codes of a dictionary column, -1 where null, and what they stand for."""
+        """(N,) codes of a dictionary column, -1 where null, and the values that they stand for."""
         coded = _chunk(self.rows[column])
         indices = coded.indices.cast(pa.int32())
         codes = (indices.fill_null(-1) if coded.null_count else indices).to_numpy()
@@ -141,7 +141,7 @@ class Ledger:
 
 
 def code_events(events: pl.DataFrame) -> pa.Table:
-    """Sort events by user and time, and make dictionaries of ids and types; users' codes ascend."""
+    """Sort events by user and time, and dictionary-encode ids and types; users' codes ascend."""
     order = [name for name in (t.USER_ID, t.OCCURRED_AT, t.EVENT_ID) if name in events.columns]
     events = events.sort(order)
     coded = [name for name in _CODED if name in events.columns]

@@ -1,4 +1,4 @@
-"""Sums over single events: what a user did of their own, when in the day and week, ratings, what followed on what."""
+"""Sums over single events: a user's own actions, their time of day and week, ratings, responses."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from everstay.features.kernels import DAY, Days, Ints
 from everstay.features.ledger import HOUR, MONEY, Ledger
 
 ANSWER_DAYS = 7
-"""Within which a purchase counts as the answer to a message, or to an item put into the cart."""
+"""Days within which a purchase counts as the answer to a message, or to an item put into the cart."""
 PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")
 """Six hours each, from midnight UTC."""
 LOW_RATING = 2
@@ -29,7 +29,7 @@ class Measure:
 
     Attributes:
         counts: (N,) which events count.
-        value: (N,) of each; None: one.
+        value: (N,) of each; None: 1.
         begin: (N,) first day on which it counts; None: the day on which the event is known.
         columns: of `tables.EVENTS` that are read.
     """

@@ -1,6 +1,6 @@
-"""Kernels that tell which purchase lines are one order, and what an order holds while its lines trickle in.
+"""Kernels that group purchase lines into orders, and sum up an order as its lines become known.
 
-Shapes: N rows of U users as in `kernels`, L of them lines of orders; O order rows, those of one order in a row.
+Shapes: N rows of U users as in `kernels`, L of them lines of orders; O order rows, those of one order adjacent.
 """
 
 import numpy as np
@@ -14,13 +14,13 @@ from everstay.features.kernels import Days, Ints
 def number_orders(
     starts: Ints, is_line: NDArray[np.bool_], order: Days, codes: int, day: Days
 ) -> tuple[Ints, Ints, Ints]:
-    """Give each line the number of its order, counted in the order of their first lines.
+    """Number the order of each line; orders are numbered by their first lines.
 
     Args:
         starts: see `kernels`.
         is_line: (N,) whether the row is a line.
         order: (N,) code of the order's id, or negative: then the user's lines of the day are one order.
-        codes: how many ids there are.
+        codes: number of ids.
         day: (N,) of the row.
 
     Returns:
@@ -66,7 +66,7 @@ def add_up(values: Ints, number: Ints) -> Ints:
 
 @njit(cache=True, nogil=True)
 def earliest(moment: Ints, number: Ints) -> Ints:
-    """The same, of the least instead of the sum."""
+    """The same with the minimum instead of the sum."""
     result = moment.copy()
     for row in range(1, len(moment)):
         if number[row] == number[row - 1]:

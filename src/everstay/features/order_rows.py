@@ -1,7 +1,7 @@
-"""Orders of a bucket as they become known: what an order holds, and when, while its lines trickle in.
+"""Orders of a bucket as they become known: sums and time of an order as its lines arrive.
 
-An order lies where its first line is. When a line is recorded later than the others, the order's sums and perhaps its
-time change from that day on; the order is then one row for every such day, each valid until the next.
+An order is dated by its first line. When a line is recorded later than the others, the order's sums and perhaps its
+time change from that day on; the order then has one row per such day, each valid until the next.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class OrderRows:
         ledger: of the bucket.
         lines: (L,) rows of the ledger that are purchases, those of one order row next to each other.
         first: (O,) where in `lines` those of an order row begin.
-        number: (O,) of the order; a row of the same order as the row before holds that one's lines too.
-        place: (O,) which of these rows comes next by user and time.
+        number: (O,) of the order; a row of the same order as the row before includes that row's lines.
+        place: (O,) permutation that sorts these rows by user and time.
         starts: (U + 1,) a user's rows are `starts[u]:starts[u + 1]`.
         moment: (O,) microseconds since 1970.
         begin: (O,) first day on which the row is valid.
@@ -95,7 +95,7 @@ class OrderRows:
         return np.zeros(len(self.moment), np.int8)
 
     def _sum(self, values: Ints) -> Ints:
-        """Of the lines (L,) that each row holds (O,)."""
+        """Sum of the values (L,) of the lines of each row: (O,)."""
         return add_up(np.add.reduceat(values, self.first), self.number)[self.place]
 
 

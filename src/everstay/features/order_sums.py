@@ -21,7 +21,7 @@ _SUMS = {
     "time_of_day": ("time_of_day", ()),
     "discounted_orders": ("is_discounted", (t.DISCOUNT,)),
 }
-"""Attribute of `OrderRows` that is summed up, and the columns that it is made of."""
+"""Attribute of `OrderRows` that is summed up, and the columns that it is computed from."""
 _DESCRIBED = (*GAPS, LAST_ORDER, FIRST_ORDER)
 
 

@@ -6,7 +6,7 @@ from everstay import tables as t
 
 ORDER_DAY = "order_day"
 ORDER_KEY = (t.USER_ID, t.ORDER_ID, ORDER_DAY)
-"""Columns that name an order, once `order_day()` is added; one of the last two is null."""
+"""Columns that identify an order, once `order_day()` is added; one of the last two is null."""
 
 
 def order_day() -> pl.Expr:
@@ -15,10 +15,10 @@ def order_day() -> pl.Expr:
 
 
 def net_purchases(events: pl.DataFrame) -> pl.DataFrame:
-    """Keep purchases whose order was not wholly returned within the events given; all columns, order of rows kept.
+    """Keep purchases whose order was not fully returned within the given events; all columns, order of rows kept.
 
-    An order is wholly returned when the pieces returned under its order id reach the pieces bought. A return without
-    order id cancels nothing, for nobody can say what came back.
+    An order is fully returned when the pieces returned under its order id reach the pieces bought. A return without
+    order id cancels nothing, because what came back is unknown.
     """
     order = [t.USER_ID, t.ORDER_ID]
     pieces = pl.col(t.QUANTITY).cast(pl.Int64).sum()

@@ -39,9 +39,9 @@ _COLUMN = [t.AS_OF, MEASURE, KEY]
 
 
 def population_slices(events: pa.Table | pl.DataFrame, items: pl.DataFrame, as_ofs: Sequence[datetime]) -> pl.DataFrame:
-    """Aggregate one bucket's users at each as-of, from what was known before it; in no order.
+    """Aggregate one bucket's users at each as-of, from what was known before it; unsorted.
 
-    Events of nobody known count for items and categories.
+    Anonymous events count for items and categories.
     """
     ascending = sorted(set(as_ofs))
     inputs = Inputs(Ledger.of(events, ascending, STANDING_DAYS), items)
@@ -50,7 +50,7 @@ def population_slices(events: pa.Table | pl.DataFrame, items: pl.DataFrame, as_o
 
 
 def merge_population(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Add up what buckets gave, or what was merged of some of them; sorted."""
+    """Add up the aggregates of buckets, or partial merges of them; sorted."""
     return pl.concat([pl.DataFrame(schema=_SCHEMA), *parts]).group_by(_COLUMN).agg(pl.col(VALUE).sum()).sort(_COLUMN)
 
 
@@ -82,7 +82,7 @@ def _by_code(ledger: Ledger, code: Days, names: Sequence[str], value: Ints, meas
 
 
 def _standings(inputs: Inputs) -> Iterator[pl.DataFrame]:
-    """How many users have each number of days since their last order, of orders, and each amount of spend."""
+    """Numbers of users by days since the last order, by orders, and by spend."""
     ledger = inputs.ledger
     is_user = ~ledger.users.cast(pl.String).str.starts_with(t.ANONYMOUS).to_numpy()
     for measure, numbers in user_standings(inputs).items():
@@ -93,10 +93,10 @@ def _standings(inputs: Inputs) -> Iterator[pl.DataFrame]:
 
 
 def user_standings(inputs: Inputs) -> dict[str, NDArray[np.int64]]:
-    """What each user is compared by (S, U), greater is better within `STANDINGS`; -1 without an order in the window.
+    """Each of `STANDINGS` by user (S, U), larger is better; -1 without an order in the window.
 
     Recency counts down from a century in whole days, spend is rounded down to 8 binary digits (within 1%): few
-    different numbers, so that all users' distribution stays small.
+    distinct values, so that the distribution over all users stays small.
     """
     orders, spend = f"orders_{STANDING_DAYS}d", f"spend_{STANDING_DAYS}d"
     sums = {name: array.astype(np.int64) for name, array in ORDERS.compute(inputs, {orders, spend, LAST_ORDER})}
@@ -108,7 +108,7 @@ def user_standings(inputs: Inputs) -> dict[str, NDArray[np.int64]]:
 
 
 def _coarse(values: Ints) -> NDArray[np.int64]:
-    """Number whole numbers by their 8 leading binary digits and their length, in the same order.
+    """Code whole numbers by their 8 leading binary digits and their length, keeping their order.
 
     >>> _coarse(np.array([0, 1, 255, 256, 257, 258])).tolist()
     [0, 129, 1152, 1153, 1153, 1154]

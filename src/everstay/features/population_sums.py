@@ -1,4 +1,4 @@
-"""A user beside the population: scores among all users, popularity of what was bought, price level."""
+"""A user compared with the population: scores among all users, popularity of what was bought, price level."""
 
 from collections.abc import Collection
 
@@ -28,7 +28,7 @@ FIFTHS = 5
 
 
 def needs_population(names: Collection[str]) -> bool:
-    """Whether any of these sums is made of the population's."""
+    """Whether any of these sums needs the population's."""
     return not POPULATION.columns.keys().isdisjoint(split_name(name)[0] for name in names)
 
 
@@ -39,7 +39,7 @@ def _given(inputs: Inputs) -> pl.DataFrame:
 
 
 def _scores(inputs: Inputs, names: Collection[str]) -> Columns:
-    """Fifth of the population that a user is in, from 1 to 5, by the share of users that are below; NaN outside it."""
+    """Fifth of the population that a user is in, from 1 to 5, by the share of users below; NaN outside it."""
     words, _ = asked_for(names, _SCORES)
     if not words:
         return
@@ -84,7 +84,7 @@ def _market(inputs: Inputs, names: Collection[str]) -> Columns:
 
 
 def _weights(inputs: Inputs, population: pl.DataFrame, measure: str, names: list[str]) -> Ints:
-    """The population's values (S, codes) of what codes stand for; 0 where there is none."""
+    """The population's values (S, codes) by code; 0 where there is none."""
     as_ofs = pl.DataFrame({t.AS_OF: pl.Series(inputs.ledger.calendar.as_ofs, dtype=t.TIME)}).with_row_index("at")
     codes = pl.DataFrame({p.KEY: pl.Series(names, dtype=pl.String)}).with_row_index("code")
     found = population.filter(pl.col(p.MEASURE) == measure).join(as_ofs, on=t.AS_OF).join(codes, on=p.KEY)

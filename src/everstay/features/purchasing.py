@@ -15,13 +15,13 @@ from everstay.features.windowed import since
 _GAP_MEAN, _GAP_STD, _GAP_LAST, _GAP_MAX = (pl.col(f"gap_{word}") for word in ("mean", "std", "last", "max"))
 
 NEW_DAYS = 28
-"""A user is new this long after the first order; one who came back is so for as long."""
+"""A user is new this long after the first order, and won back this long after coming back."""
 AWAY_DAYS = 84
 """A gap as long as this is an absence."""
 USUAL_DAYS, LEAST_USUAL_DAYS = 28, 7
-"""What stands for the usual gap of a user without one, and the least that it is taken for."""
+"""The usual gap assumed for a user without one, and the least that is assumed for any."""
 SLIPPING, LAPSED = 1.5, 3.0
-"""Silences, in usual gaps, beyond which a user slips away and has lapsed."""
+"""Silences, in usual gaps, beyond which a user is slipping and has lapsed."""
 
 
 def buying(days: int) -> Iterator[Feature]:
@@ -58,7 +58,7 @@ def variety(days: int) -> Iterator[Feature]:
 
 
 def basket_trend(days: int) -> Feature:
-    """The mean order in a window beside that in the one before."""
+    """The mean order in a window compared with that in the one before."""
     recent = [in_window(name, days).cast(pl.Float64) for name in ("spend", "orders")]
     before = [in_window(name, 2 * days) - in_window(name, days) for name in ("spend", "orders")]
     one, other = recent[0] * before[1], before[0] * recent[1]  # both means times both numbers of orders
@@ -69,7 +69,7 @@ def basket_trend(days: int) -> Feature:
 
 
 def cadence() -> Iterator[Feature]:
-    """The present silence beside the user's own gaps."""
+    """The present silence compared with the user's own gaps."""
     recency = divide(pl.col(LAST_ORDER), DAY)
     yield since("first_order_days", FIRST_ORDER, "since the first order; null without an order")
     meaning = "from the first event to the first order; null without an order"

@@ -15,7 +15,7 @@ RATED_VALUE = "rated_value"
 
 
 def latest_ratings(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """List what each user thought last of each item before `as_of`; a review with stars is a rating too.
+    """List each user's latest rating of each item before `as_of`; a review with stars is a rating too.
 
     Args:
         events: `tables.EVENTS` of one bucket, in any row order.
@@ -23,7 +23,7 @@ def latest_ratings(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
 
     Returns:
         One row for every user with a rating of an item, sorted by user: `USER_ID`, `AS_OF`, and by item `rated_item`
-        (list of String, different items) and `rated_value` (list of Float32, 1 to 5).
+        (list of String, distinct items) and `rated_value` (list of Float32, 1 to 5).
     """
     is_rating = pl.col(t.RATING).is_not_null() & pl.col(t.ITEM_ID).is_not_null()
     return (

@@ -1,4 +1,4 @@
-"""Declarations: ratings, messages and their response, and the user beside all others."""
+"""Declarations: ratings, messages and their response, and the user compared with all others."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from everstay.features.population import MARKET_DAYS, STANDING_DAYS, STANDINGS
 
 
 def ratings(days: int) -> Iterator[Feature]:
-    """How content."""
+    """How satisfied the user is."""
     rated, stars, low = (in_window(name, days) for name in ("rated", "stars", "low_rated"))
     meaning = "mean rating; null without one"
     yield Feature(f"rating_mean_{days}d", "stars", days, meaning, ratio(stars, rated * MONEY))
@@ -20,7 +20,7 @@ def ratings(days: int) -> Iterator[Feature]:
 
 
 def rating_trend(days: int) -> Feature:
-    """Mean rating in a window beside that in the one before."""
+    """Mean rating in a window compared with that in the one before."""
     stars, rated = in_window("stars", days), in_window("rated", days)
     before = [in_window(name, 2 * days) - in_window(name, days) for name in ("stars", "rated")]
     value = divide(ratio(stars, rated) - ratio(before[0], before[1]), MONEY)

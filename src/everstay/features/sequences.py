@@ -43,13 +43,13 @@ def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.Dat
     Args:
         events: `tables.EVENTS` of one bucket, in any row order.
         as_of: a midnight UTC; only what is known before it counts.
-        max_tokens: the latest tokens that are kept of each user.
+        max_tokens: number of latest tokens kept per user.
 
     Returns:
         One row for every user with an event before the as-of, sorted by user: `USER_ID`, `AS_OF` and list columns of
         equal length, oldest token first, within a day by event type: `token_type` (String) and, as Float32,
         `token_days_ago` (from the start of the token's day: yesterday is 1), `token_count` (events), `token_amount`,
-        `token_discount` (currency), `token_items` (different items), `token_hour` (mean time of day, UTC).
+        `token_discount` (currency), `token_items` (distinct items), `token_hour` (mean time of day, UTC).
     """
     moment = pl.col(t.OCCURRED_AT)
     tokens = (
@@ -90,7 +90,7 @@ def purchase_history(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         One row for every user with a net purchase of an item, sorted by user: `USER_ID`, `AS_OF` and list columns of
         equal length, oldest order first, within an order by item: `history_item` (String), `history_days_ago`
         (Float32, since the order's first line), `history_order` (UInt32, 0 = most recent order), `history_price`
-        (Float32, of a piece before discounts, 0: nothing was asked for it) and `history_discount` (Float32, the share
+        (Float32, unit price before discounts, 0: free) and `history_discount` (Float32, the share
         of that price that was taken off).
     """
     lines = _order_lines(net_purchases(events.filter(known_before(as_of)))).sort(
@@ -116,12 +116,12 @@ def next_basket(events: pl.DataFrame, as_of: datetime, horizon_days: int, known_
     Args:
         events: `tables.EVENTS` of one bucket, in any row order.
         as_of: a midnight UTC.
-        horizon_days: an order later than this is no next basket.
+        horizon_days: a later order is not a next basket.
         known_at: what was not recorded before this counts as unknown, returns included.
 
     Returns:
         One row for every user with such an order, sorted by user: `USER_ID`, `AS_OF`, `target_item` (list of String,
-        different items, sorted).
+        distinct items, sorted).
 
     Raises:
         NotReady: the horizon has not passed at `known_at`.
@@ -143,7 +143,7 @@ def next_basket(events: pl.DataFrame, as_of: datetime, horizon_days: int, known_
 
 
 def _order_lines(purchases: pl.DataFrame) -> pl.LazyFrame:
-    """One row per order and item: pieces, money in whole parts of the currency, and as time the order's first line.
+    """One row per order and item: pieces, money in integer units of 1 / `MONEY`, and the order's first line as time.
 
     Lines without item are left out.
     """

@@ -1,9 +1,9 @@
 """Sessions of each user at every as-of, from the events known by then. Shapes and arguments as in `kernels`.
 
-A session has the rows of one session id; rows without an id are one session as long as each follows the one before it
-soon enough. It lies on the day of its first row. As it grows with what becomes known, it is one version after another,
-each valid from an as-of until the next; where a user's rows become known in the order of time, one pass gives them all.
-Users with late rows, which may lengthen, join or shift earlier sessions, are passed over once for each as-of.
+A session has the rows of one session id; rows without an id are one session as long as the breaks between them are
+short enough. It is dated by its first row. As more rows become known it grows in versions, each valid from one as-of
+until another; where a user's rows become known in order of time, one pass gives them all. Users with late rows, which
+may lengthen, join or shift earlier sessions, take one pass per as-of.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def session_sums(
     starts: Ints, session: Days, sessions: int, is_own: NDArray[np.bool_], is_purchase: NDArray[np.bool_],
     moment: Ints, day: Days, begin: Days, calendar: Days, windows: Days, longest_break: int, sums: Ints,
 ) -> None:  # fmt: skip
-    """Sum `VALUES` per window, as-of and user into `sums` (5, W, S, U), which is zero before.
+    """Sum `VALUES` per window, as-of and user into `sums` (5, W, S, U), which must be zero on entry.
 
     `session` (N,) is the number of the session id, 0 to `sessions` - 1, negative without one. Rows that are not the
     user's own (N,) belong to no session. Up to `longest_break` microseconds lie between rows of a session without id.

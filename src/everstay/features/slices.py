@@ -1,4 +1,4 @@
-"""The points in time at which users are looked at: as-ofs, what is known before them, and the split by time."""
+"""The points in time at which users are observed: as-ofs, what is known before them, and the split by time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,14 +12,14 @@ from everstay.settings import Churn
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """As-ofs of the parts, oldest first; labels of train, validation and test are known at the next one's first as-of.
+    """As-ofs of the parts, oldest first; labels of train are known at the first of validation, those at the test's.
 
     Where the history is too short for that, train and validation have the same as-ofs and are of different users.
 
     Attributes:
         train: what candidates learn from.
         between: further as-ofs after the last of `train` and before the last of `validation`; their labels are known
-            too late for the validation, but in time for a refit that is judged at `test`.
+            too late for the validation, but in time for a refit that is evaluated at `test`.
         validation: what candidates are chosen and calibrated on.
         test: where the chosen one is judged.
     """
@@ -45,7 +45,7 @@ class TimeSplit:
         return (*self.refit, self.test)
 
     def in_words(self) -> str:
-        """What models learned from, were chosen and are judged on."""
+        """Describe what models learned from, were chosen and are judged on."""
         first, last, test = (f"{moment:%Y-%m-%d}" for moment in (self.train[0], self.train[-1], self.test))
         span = f"{len(self.train)} as-ofs from {first} to {last}" if len(self.train) > 1 else f"one as-of, {first},"
         learned = f"learned from {span}"
@@ -90,7 +90,7 @@ def last_judged_as_of(recorded_until: datetime, churn: Churn, basket_days: int) 
     Args:
         recorded_until: end of the log.
         churn: decides when the label is known.
-        basket_days: within so many days after an as-of comes a next basket.
+        basket_days: days after an as-of within which a next basket comes.
 
     >>> last_judged_as_of(datetime(2018, 1, 1, 4, 1, tzinfo=UTC), Churn(), basket_days=60).isoformat()
     '2017-11-02T00:00:00+00:00'
@@ -102,10 +102,10 @@ def last_judged_as_of(recorded_until: datetime, churn: Churn, basket_days: int) 
 def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> TimeSplit:
     """Split by time so that no label window, with its lateness, reaches beyond the next part's as-of.
 
-    The last validation as-of lies one label delay before the test's; others follow backwards every second step,
-    `validation_slices` at most, and no more than leave four training as-ofs for each. The last training as-of lies one
-    label delay before the first of them. Further ones follow backwards every `slice_step_days`, as long as a full
-    look-back of history is behind them, `training_slices` at most.
+    The last validation as-of lies one label delay before the test's; earlier ones lie two steps apart, at most
+    `validation_slices`, and only as many as leave four training as-ofs for each. The last training as-of lies one label
+    delay before the first of them. Earlier ones lie `slice_step_days` apart, as long as a full look-back of history
+    precedes them, at most `training_slices`.
 
     A history too short for one training as-of before the validation's label is split by users: training and validation
     share the as-ofs that lie at least one label delay before the test.
@@ -141,14 +141,14 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
 
 
 def _training(last: datetime, earliest: datetime, churn: Churn) -> tuple[datetime, ...]:
-    """As-ofs back from `last`, not before `earliest`, as many as are wanted at most."""
+    """As-ofs back from `last`, not before `earliest`, at most `training_slices`."""
     step = timedelta(days=churn.slice_step_days)
     count = min(churn.training_slices, (last - earliest) // step + 1)
     return tuple(last - step * back for back in reversed(range(count)))
 
 
 def _most_judges(room: int) -> int:
-    """Validation as-ofs that leave four training as-ofs each, when one leaves `room`; each further one takes two.
+    """Most validation as-ofs that leave four training as-ofs each, if one leaves `room`; each further one takes two.
 
     >>> [_most_judges(room) for room in (1, 9, 10, 15, 16)]
     [1, 1, 2, 2, 3]

@@ -27,7 +27,7 @@ SPREADS: Mapping[str, tuple[str, ...]] = {
     "weekday": (t.ORDER_ID,),
 }
 """What is spread over, and the columns that are read. Its three sums are `category_total`, `_spread` and `_top`: of the
-counts by category, the sum, the sum times their entropy (in parts of a nat), and the greatest."""
+counts by category, the sum, the sum times their entropy (in units of 1 / `UNIT` nat), and the largest."""
 _ENDINGS = ("total", "spread", "top")
 
 

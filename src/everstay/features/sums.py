@@ -1,7 +1,7 @@
-"""What features are divided from: exact integer sums, counts and times of one bucket's users at many as-ofs.
+"""What features are computed from: exact integer sums, counts and times of one bucket's users at many as-ofs.
 
 Sums run over integers (pieces, whole days, microseconds, ten-thousandths of the currency), so their bits depend on
-neither the order of rows nor the number of threads. Only what is asked for is computed, and only the columns that it
+neither the order of rows nor the number of threads. Only what is requested is computed, and only the columns that it
 needs are read. A name ends in its window: `views_28d`.
 """
 
@@ -27,7 +27,7 @@ _ALWAYS = (t.USER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT)
 
 
 def event_columns(names: Collection[str]) -> list[str]:
-    """The columns of `tables.EVENTS` that the sums `names` are made of."""
+    """The columns of `tables.EVENTS` that the sums `names` are computed from."""
     bases = {split_name(name)[0] for name in names}
     asked = {word: columns for block in BLOCKS for word, columns in block.columns.items() if word in bases}
     needed = {column for columns in asked.values() for column in columns}
@@ -48,10 +48,10 @@ def user_sums(inputs: Inputs, names: Collection[str]) -> pl.DataFrame:
 
     Returns:
         One row for every as-of and user with an event known by then, as-ofs first: `USER_ID`, `AS_OF`, then `names`;
-        an age, gap or score is null where there is nothing to take it from.
+        an age, gap or score is null where it is undefined.
 
     Raises:
-        ValueError: a sum is the population's, which is not given.
+        ValueError: a sum needs the population, which is not given.
     """
     ledger, wanted = inputs.ledger, {FIRST, *names}
     computed = {name: array for block in BLOCKS for name, array in block.compute(inputs, wanted)}

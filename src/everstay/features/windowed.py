@@ -1,4 +1,4 @@
-"""Declarations: what a user did in the last days, weeks and months, how regularly, how lately.
+"""Declarations: what a user did in the last days, weeks and months, how regularly, how recently.
 
 A count or sum is 0 where nothing happened; what is undefined is null, never NaN.
 """
@@ -46,7 +46,7 @@ def windowed(days: int) -> Iterator[Feature]:
 
 
 def trends(days: int) -> Iterator[Feature]:
-    """A window beside the one before it."""
+    """A window compared with the one before it."""
     words = "(in the window - in the one before) / (in both); null without any"
     for name in ("orders", "spend"):
         change = trend(in_window(name, days), in_window(name, 2 * days))
@@ -59,7 +59,7 @@ def since(name: str, age: str, meaning: str) -> Feature:
 
 
 def overall() -> Iterator[Feature]:
-    """Times since, and the rhythm of orders."""
+    """Times since first and last events, and the rhythm of orders."""
     recency = since("recency_days", LAST_ORDER, "since the last order; null without an order")
     yield recency
     yield since("tenure_days", FIRST, "since the first event")
