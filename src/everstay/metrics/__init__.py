@@ -1,1 +1,1 @@
-"""How good a model is, and how sure that is: arrays in, per-user values or intervals out."""
+"""Quality of models and its uncertainty: arrays in, per-user values or intervals out."""

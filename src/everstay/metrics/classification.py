@@ -1,4 +1,4 @@
-"""How good probabilities of a yes-or-no outcome are: discrimination (AUC, AP, lift), accuracy and calibration.
+"""Quality of probabilities of a binary outcome: discrimination (AUC, AP, lift), accuracy and calibration.
 
 Every function takes the outcomes `y` (n,), the probabilities or scores `p` (n,) and optional weights: (n,), or
 (resamples, n) for as many values at once, which is what the bootstrap in `comparison` uses. The result has the shape of
@@ -45,7 +45,7 @@ def average_precision(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = No
 def lift_top_decile(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Share of positives in the tenth with the highest scores, over their share in all.
 
-    Of equal scores at the border the right fraction counts, so that the order of rows does not matter.
+    Ties at the threshold count in proportion, so that the order of rows does not matter.
 
     >>> float(lift_top_decile([1] + [0] * 8 + [1], np.arange(10)))
     5.0
@@ -59,7 +59,7 @@ def lift_top_decile(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None
 
 
 def brier(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
-    """Mean squared distance of probability and outcome.
+    """Mean squared difference of probability and outcome.
 
     >>> float(brier([1, 0], [0.5, 0.0]))
     0.125
@@ -69,7 +69,7 @@ def brier(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> Float
 
 
 def log_loss(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
-    """Mean of minus the natural log of the outcome's probability; 0 and 1 are moved inside by the float's epsilon.
+    """Mean negative natural log of the outcome's probability; 0 and 1 are moved inside by the float's epsilon.
 
     >>> round(float(log_loss([1, 0], [0.5, 0.5])), 4)
     0.6931
@@ -80,9 +80,9 @@ def log_loss(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> Fl
 
 
 def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
-    """Mean distance between predicted and observed rate over ten bins of equal mass.
+    """Mean absolute difference between predicted and observed rate over ten bins of equal mass.
 
-    Equal probabilities are never parted: a value's bin is that of the middle of its rank range.
+    Equal probabilities are never split: a value's bin is that of the middle of its rank range.
 
     >>> float(expected_calibration_error([1, 0, 1, 1], [0.5, 0.5, 0.5, 0.5]))
     0.25
@@ -98,13 +98,13 @@ def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | 
 
 
 def _equal_mass_bins(mass: FloatArray) -> NDArray[np.int64]:
-    """Bin of each value, ascending, of weights (..., values)."""
+    """Bin of each of the ascending values, given their weights (..., values)."""
     middle = np.cumsum(mass, axis=-1) - mass / 2
     return np.minimum(_BINS * middle / mass.sum(axis=-1, keepdims=True), _BINS - 1).astype(np.int64)
 
 
 def perfect_calibration_errors(p: ArrayLike, draws: int, seed: int) -> FloatArray:
-    """`expected_calibration_error` of (N,) probabilities that are right, (draws,): with so few rows none is 0.
+    """`expected_calibration_error` (draws,) of perfectly calibrated probabilities (N,): not 0 in a finite sample.
 
     The outcomes are drawn from the probabilities themselves.
     """
@@ -118,7 +118,7 @@ def perfect_calibration_errors(p: ArrayLike, draws: int, seed: int) -> FloatArra
 def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Slope of the logistic regression of the outcome on the log-odds: 1 is right, below 1 over-confident.
 
-    Source: Cox, Biometrika 45 (1958). NaN where no finite slope exists: constant p, or p parts the classes.
+    Source: Cox, Biometrika 45 (1958). NaN where no finite slope exists: constant p, or p separates the classes.
 
     >>> y, p = np.array([1, 1, 1, 0, 1, 0, 0, 0]), np.array([0.9] * 4 + [0.1] * 4)  # 3 of 4, 1 of 4
     >>> float(calibration_slope(y, p).round(6)) == float((np.log(3) / np.log(9)).round(6))
@@ -128,7 +128,7 @@ def calibration_slope(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = No
     inside = _inside(probability)
     odds = np.log(inside) - np.log1p(-inside)
     rows = np.atleast_2d(weight)
-    of_all = _fit_slope(outcome, odds, rows.mean(axis=0, keepdims=True), np.zeros((2, 1)))[0]  # all are near it
+    of_all = _fit_slope(outcome, odds, rows.mean(axis=0, keepdims=True), np.zeros((2, 1)))[0]  # near all
     line, has_converged = _fit_slope(outcome, odds, rows, np.where(np.isfinite(of_all), of_all, 0.0))
     has_slope = _classes_overlap(outcome, odds, rows) & has_converged
     return np.where(has_slope, line[1], np.nan).reshape(weight.shape[:-1])
@@ -188,7 +188,7 @@ def _arrays(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[Floa
 
 
 def _by_score(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
-    """Weight of positives and of negatives per different score, scores ascending: two arrays (..., scores)."""
+    """Weight of positives and of negatives per distinct score, scores ascending: two arrays (..., scores)."""
     outcome, probability, weight = _arrays(y, p, weights)
     order = np.argsort(probability, kind="stable")
     starts = _starts(probability[order])
@@ -203,7 +203,7 @@ def _starts(ascending: NDArray[np.generic]) -> NDArray[np.intp]:
 
 
 def _run_sums(values: FloatArray, starts: NDArray[np.intp]) -> FloatArray:
-    """Sum the last axis (n,) within runs; nothing is to be done where each is of one value."""
+    """Sum the last axis (n,) within runs; a no-op if each run is a single value."""
     return values if len(starts) == values.shape[-1] else np.add.reduceat(values, starts, axis=-1)
 
 

@@ -1,6 +1,6 @@
-"""How sure a figure or a difference is: percentile bootstrap over users, in chunks of whole resamples.
+"""Uncertainty of a figure or a difference: percentile bootstrap over users, in chunks of whole resamples.
 
-The same seed and number of users give the same resamples, so that several models are compared on equal users.
+The same seed and number of users give the same resamples, so that models are compared on the same resampled users.
 
 >>> values = np.array([0.0, 1.0, 1.0, 1.0])
 >>> mean_interval(values, resamples=1000, confidence=0.5, seed=1)
@@ -21,13 +21,13 @@ FloatArray = NDArray[np.float64]
 Statistic = Callable[[ArrayLike, ArrayLike, ArrayLike | None], FloatArray]
 """A function of outcomes, probabilities and weights like those in `classification`."""
 
-_CELLS = 1_000_000  # weights held at once: 8 MB, which a processor keeps nearby
+_CELLS = 1_000_000  # weights held at once: 8 MB, which fit a processor's cache
 _KEPT_CELLS = 50_000_000  # counts kept for the next figure: 100 MB
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure on all users, and the bounds that hold the wanted share of its bootstrap resamples."""
+    """A figure on all users, and the bounds that contain the requested share of its bootstrap resamples."""
 
     value: float
     low: float
@@ -35,7 +35,7 @@ class Interval:
 
 
 def standard_error(interval: Interval, confidence: float) -> float:
-    """How far the figure usually is from the truth, read from its bounds as if its errors were normal.
+    """Standard error of the figure, derived from its bounds assuming normal errors.
 
     >>> round(standard_error(Interval(value=0.5, low=0.402, high=0.598), confidence=0.95), 3)
     0.05
@@ -44,9 +44,9 @@ def standard_error(interval: Interval, confidence: float) -> float:
 
 
 def clustered_error(values: ArrayLike, users: ArrayLike) -> float:
-    """Standard error of the mean of values (n,), of which those of a user (n,) go together.
+    """Standard error of the mean of values (n,), clustered by user (n,).
 
-    Source: Liang, Zeger, Biometrika 73 (1986), the mean being a regression on nothing.
+    Source: Liang, Zeger, Biometrika 73 (1986), the mean being an intercept-only regression.
 
     >>> alone = clustered_error([1.0, 2.0, 3.0, 4.0], ["a", "b", "c", "d"])
     >>> together = clustered_error([1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0], [*"aabbccdd"])
@@ -89,15 +89,15 @@ def statistic_interval(
     seed: int,
     users: ArrayLike | None = None,
 ) -> Interval:
-    """A statistic of outcomes and probabilities, with its interval over users: the `users` of the rows, or one each.
+    """A statistic of outcomes and probabilities, with its interval over users: the `users` of the rows, or one per row.
 
-    Resamples where it is undefined (a class is missing) are left out; when it is undefined everywhere, all is NaN.
+    Resamples where it is undefined (a class is missing) are left out; if it is undefined in all, the bounds are NaN.
     """
     probability = _finite(p)
     names, row_user = np.unique(
         np.arange(len(probability)) if users is None else np.asarray(users), return_inverse=True
     )
-    order = np.argsort(probability, kind="stable")  # statistics sort rows by it, which takes no time once they are
+    order = np.argsort(probability, kind="stable")  # statistics sort rows by it, which is cheap once they are
     outcome, probability, row_user = np.asarray(y)[order], probability[order], row_user[order]
     draws = (weights[:, row_user] for weights in _resamples(len(names), resamples, seed))
     drawn = [statistic(outcome, probability, weights) for weights in draws]
@@ -125,7 +125,7 @@ def paired_statistic_difference(
 
 
 def drawn_interval(drawn: ArrayLike, confidence: float) -> Interval:
-    """Mean of drawn figures, and the bounds that hold the wanted share of them."""
+    """Mean of drawn figures, and the bounds that contain the requested share of them."""
     figures = _finite(drawn)
     return _interval(float(figures.mean()), figures, confidence)
 
@@ -147,7 +147,7 @@ def _draws(users: int, resamples: int, seed: int, chunk: int) -> Iterator[NDArra
 
 @lru_cache(maxsize=2)
 def _kept_draws(users: int, resamples: int, seed: int, chunk: int) -> tuple[NDArray[np.uint16], ...]:
-    """The same, kept: many figures of the same users are asked for one after another."""
+    """The same, cached: many figures of the same users are computed one after another."""
     return tuple(_draws(users, resamples, seed, chunk))
 
 

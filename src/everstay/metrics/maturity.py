@@ -1,4 +1,4 @@
-"""The clock of every reported number: seen to its end, estimated until then, or not knowable yet, and when it will be.
+"""The maturity of every reported number: mature, estimated until then, or not knowable yet, and when it will be.
 
 >>> from datetime import UTC
 >>> clock = maturity(datetime(2018, 1, 29, tzinfo=UTC), timedelta(days=2), datetime(2018, 1, 5, tzinfo=UTC))
@@ -19,7 +19,7 @@ class Maturity:
 
     Attributes:
         state: "mature": everything it counts has been seen. "estimated": some is still to come, and the number allows
-            for that (censoring-aware, or a forecast). "unknown": it cannot be told yet.
+            for that (censoring-aware, or a forecast). "unknown": it cannot be known yet.
         knowable_at: when it is mature.
     """
 

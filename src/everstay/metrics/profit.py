@@ -1,8 +1,8 @@
-"""What acting on churn probabilities earns: profit per user by share contacted, EMPC, and the threshold that pays most.
+"""What acting on churn probabilities earns: profit per user by share contacted, EMPC, and the best threshold.
 
-A campaign contacts the users with the highest scores. Contacting costs `contact_cost` each; who would have stayed takes
-the offer; who would have left takes it, and stays, with the chance `acceptance`, and is then worth the margin on their
-value. Source: Verbraken, Verbeke, Baesens, IEEE TKDE 25 (2013).
+A campaign contacts the users with the highest scores. Contacting costs `contact_cost` each; users who would have stayed
+take the offer; those who would have left take it, and stay, with probability `acceptance`, and are then worth the
+margin on their value. Source: Verbraken, Verbeke, Baesens, IEEE TKDE 25 (2013).
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ FloatArray = NDArray[np.float64]
 
 
 def contact_profit(left: ArrayLike, worth: ArrayLike, costs: Value) -> FloatArray:
-    """Profit of contacting each user, (n,), the mean over who accepts.
+    """Profit of contacting each user, (n,), in expectation over acceptance.
 
     Args:
-        left: (n,) who leaves without a contact: 0 or 1, or the probability of it for what is expected beforehand.
+        left: (n,) who leaves without a contact: 0 or 1, or its probability for the expected profit.
         worth: (n,) margin on what a user who stays pays.
         costs: of the campaign.
 
@@ -35,7 +35,7 @@ def contact_profit(left: ArrayLike, worth: ArrayLike, costs: Value) -> FloatArra
 
 
 def contact_cost(left: ArrayLike, costs: Value) -> FloatArray:
-    """What contacting each user costs in the mean, (n,): the contact, and the offer of those who take it."""
+    """Expected cost of contacting each user, (n,): the contact, and the offer of those who take it."""
     share = np.asarray(left, dtype=np.float64)
     return costs.contact_cost + costs.offer_cost * (share * costs.acceptance + 1 - share)
 
@@ -45,10 +45,10 @@ class ProfitCurve:
     """Profit by the share of users contacted, the highest scores first; equal scores are contacted together.
 
     Attributes:
-        scores: (k,) thresholds, falling; the first is infinite: nobody is contacted.
+        scores: (k,) thresholds, descending; the first is infinite: nobody is contacted.
         share: (k,) of users with at least this score.
-        profit: (k,) per user of all, currency.
-        cost: (k,) per user of all, currency.
+        profit: (k,) per user, contacted or not, currency.
+        cost: (k,) per user, contacted or not, currency.
     """
 
     scores: FloatArray
@@ -57,7 +57,7 @@ class ProfitCurve:
     cost: FloatArray
 
     def best(self, budget_per_user: float | None = None) -> int:
-        """Where the profit is highest within the budget; the fewest contacts of equals."""
+        """Index of the highest profit within the budget; the fewest contacts if tied."""
         inside = np.ones(len(self.cost), bool) if budget_per_user is None else self.cost <= budget_per_user
         return int(np.argmax(np.where(inside, self.profit, -np.inf)))
 
@@ -81,7 +81,7 @@ def profit_curve(scores: ArrayLike, profit: ArrayLike, cost: ArrayLike) -> Profi
 
 
 def empc(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None, *, worth: float, costs: Value) -> FloatArray:
-    """Expected maximum profit per user: over the beta distribution of acceptance, each time at the best threshold.
+    """Expected maximum profit per user: over the beta distribution of acceptance, at the best threshold for each.
 
     All users count as worth the same, so that it judges the ranking alone. Exact, by the ROC curve's convex hull.
 
@@ -121,7 +121,7 @@ def _empc(y: FloatArray, weight: FloatArray, group: NDArray[np.intp], worth: flo
 
 @njit(cache=True)
 def _upper_hull(x: FloatArray, y: FloatArray) -> NDArray[np.int64]:
-    """Places of the points of the concave hull above (x, y), both rising, from the first to the last."""
+    """Indices of the points of the upper convex hull of (x, y), both ascending, from the first to the last."""
     kept = np.empty(len(x), np.int64)
     count = 0
     for place in range(len(x)):

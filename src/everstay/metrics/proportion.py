@@ -1,4 +1,4 @@
-"""How sure a share of users is: Wilson's score interval, which holds for few users and for shares near 0 and 1."""
+"""Uncertainty of a share of users: Wilson's score interval, valid for few users and for shares near 0 and 1."""
 
 from statistics import NormalDist
 

@@ -1,6 +1,6 @@
-"""How good ranked lists are: one value per user, from which of the list's places were hits.
+"""Quality of ranked lists: one value per user, from the ranks of the hits.
 
-Throughout, `hits` is a Boolean array (users, k), best place first, and `target_counts` (users,) the number of items the
+Throughout, `hits` is a Boolean array (users, k), best rank first, and `target_counts` (users,) the number of items the
 user really took. A user without targets has nothing to find: the value is NaN, leave such users out before averaging.
 
 >>> hits = np.array([[True, False, True], [False, False, False]])
@@ -26,7 +26,7 @@ def recall_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
 
 
 def ndcg_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
-    """Discounted gain, a hit in place r counting 1 / log2(r + 1), over that of a list with all targets on top.
+    """Discounted gain, a hit at rank r counting 1 / log2(r + 1), over that of a list with all targets on top.
 
     Source: Järvelin and Kekäläinen, ACM TOIS 20 (2002), with relevance 0 or 1 and the best possible list of k places.
 
@@ -40,7 +40,7 @@ def ndcg_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
 
 
 def mrr_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
-    """One over the place of the first hit, 0 without a hit.
+    """One over the rank of the first hit, 0 without a hit.
 
     >>> mrr_at_k(np.array([[False, True, True], [False, False, False]]), np.array([2, 2])).tolist()
     [0.5, 0.0]

@@ -1,4 +1,4 @@
-"""What a candidate model is, told to the registry: settings, figures with intervals, curves, pictures, artifact."""
+"""What is reported of a candidate to the registry: settings, metrics with intervals, curves, plots, artifact."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from everstay.metrics.comparison import Interval
 
 @dataclass(frozen=True)
 class CandidateReport:
-    """One fitted and judged candidate.
+    """One fitted and evaluated candidate.
 
     Attributes:
         name: of the candidate: "network", "boosting", ...
-        params: what was set.
+        params: its settings.
         metrics: part, metric and slice to value and bounds: "test_roc_auc", "test_ndcg_repeat", ...
         curves: per epoch: "train_loss", "validation_loss", ...
-        figures: file name to picture: "calibration.png", ...
+        figures: file name to plot: "calibration.png", ...
         artifact: the artifact folder.
         pages: file name to text or HTML: "rules.txt", "fairness.html", ...
     """

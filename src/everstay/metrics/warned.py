@@ -1,4 +1,4 @@
-"""What was warned and what happened: a published list of users beside who left."""
+"""Warnings and outcomes: a published list of users compared with who left."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class WarnedGroup:
 
     Attributes:
         users: in these tiers.
-        left: of them.
+        left: number of them that left.
         expected: how many would leave, by the sum of the probabilities.
         precision: share of them that left, with its interval; NaN without users.
         recall: share of all who left that is among them, with its interval; None when nobody left.
         lift: precision over the share of all users that left; None when nobody left.
-        lost_value: share of the value of all who left, as it was published, that is among them; None without values.
+        lost_value: their share of the published value of all who left; None without values.
     """
 
     users: int
@@ -44,12 +44,12 @@ class WarnedGroup:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the users of one publication.
+    """Outcomes of the users of one publication.
 
     Attributes:
         groups: by name.
         roc_auc: of the probabilities; None where all or nobody left.
-        calibration_error: expected.
+        calibration_error: expected calibration error.
         cells: users whose probabilities are the same in thousandths, ascending; calibration is drawn from them.
     """
 
@@ -75,7 +75,7 @@ def judge_warnings(
         probability: of leaving, (N,), N at least 1.
         left: who did, (N,).
         tier: of the list, (N,).
-        value: of each user, as it was published, (N,); NaN where it is not known.
+        value: of each user, as published, (N,); NaN where unknown.
         groups: name to tiers.
         resamples: of the intervals of `roc_auc` and `calibration_error`.
         confidence: of all intervals.
@@ -96,7 +96,7 @@ def calibration_points(
 ) -> tuple[list[float], list[Interval]]:
     """Mean probability of tenths of all publications' users, and the share of each tenth that left.
 
-    A cell lies in the tenth of its middle; tenths in the middle of a large cell are left out.
+    A cell lies in the tenth of its middle; tenths wholly inside a large cell are left out.
     """
     cells = np.array([cell for cells in publications for cell in cells], dtype=np.float64)
     users, expected, left = cells[np.argsort(cells[:, 1] / cells[:, 0], kind="stable")].T
