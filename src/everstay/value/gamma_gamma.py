@@ -1,4 +1,4 @@
-"""Gamma-Gamma: what users pay per order, each around a mean of their own, whatever their rate of ordering.
+"""Gamma-Gamma: what users pay per order, each around a mean of their own, independent of their order rate.
 
 Payments of a user are gamma distributed with shape `p` and a rate nu of their own; nu is gamma distributed with shape
 `q` and rate `v`. Source: Fader, Hardie, "The Gamma-Gamma Model of Monetary Value" (2013); their gamma is `v` here.
@@ -16,8 +16,8 @@ from everstay.errors import NotReady
 
 FloatArray = NDArray[np.float64]
 
-_LARGEST = 9.0  # log of a parameter, money in units of its mean; beyond, the data say nothing of it
-_LEAST_SHAPE = 0.01  # q above 1 has a mean
+_LARGEST = 9.0  # log of a parameter, money in units of its mean; beyond, the data do not identify it
+_LEAST_SHAPE = 0.01  # of q above 1, so that the mean exists
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class GammaGamma:
 
         Args:
             counts: (N,) payments of each user, at least 1.
-            means: (N,) their mean; who never paid anything says nothing and is left out.
+            means: (N,) their mean; users who never paid anything are left out.
 
         Raises:
             NotReady: fewer than two users paid.
@@ -64,11 +64,11 @@ class GammaGamma:
         return level + shape * np.log(total) - np.log(means) - (shape + self.q) * np.log(self.v + total)
 
     def expected_payment(self, counts: FloatArray, means: FloatArray) -> FloatArray:
-        """Mean of a user's next payments, (N,); with a count of 0, that of a user nobody knows."""
+        """Mean of a user's next payments, (N,); with a count of 0, that of an unknown user."""
         return self.p * (self.v + counts * means) / (self.p * counts + self.q - 1)
 
     def inverse_rate_square(self, counts: FloatArray, means: FloatArray) -> FloatArray:
-        """Mean of 1 / nu², (N,); infinite where payments are too few to bound it."""
+        """Mean of 1 / nu², (N,); infinite where there are too few payments."""
         shape, rate = self.q + self.p * counts, self.v + counts * means
         with np.errstate(divide="ignore"):
             return np.where(shape > 2, rate**2 / ((shape - 1) * np.maximum(shape - 2, 0)), np.inf)

@@ -1,4 +1,4 @@
-"""Customer value learned by boosting from what users paid after earlier as-ofs; the rival of buy till you die."""
+"""Customer value learned by boosting from what users paid after earlier as-ofs; the alternative to buy-till-you-die."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class LearnedValue:
         """Learn from `past.past_rows` of users who paid anything.
 
         Raises:
-            NotReady: too few of them.
+            NotReady: there are too few of them.
         """
         stayed = rows.filter(pl.col(SPEND_AHEAD) > 0)
         if stayed.height < _LEAST_ROWS:

@@ -83,7 +83,7 @@ def _bounds(mean: FloatArray, second: FloatArray, none: FloatArray) -> tuple[Flo
 
 
 def fit_value(summary: pl.DataFrame, settings: Value) -> ValueModel | None:
-    """Fit on `purchase_summary` of all users; None where nobody ordered twice, or nobody paid."""
+    """Fit on `purchase_summary` of all users; None if nobody ordered twice, or fewer than two users paid."""
     try:
         purchases = MbgNbd.fit(history_of(summary))
         money = GammaGamma.fit(summary[s.ORDER_DAYS_SO_FAR].to_numpy(), summary[s.SPEND_PER_ORDER_DAY].to_numpy())

@@ -32,7 +32,7 @@ def past_rows(
     events: pl.DataFrame, items: pl.DataFrame, as_ofs: Sequence[datetime], horizon_days: int, look_back_days: int,
     known_at: datetime,
 ) -> pl.DataFrame:  # fmt: skip
-    """Features of one bucket's active users at each as-of, and their `SPEND_AHEAD` (currency), by what is known now.
+    """Features of one bucket's active users at each as-of, and their `SPEND_AHEAD` (currency), as known at `known_at`.
 
     Args:
         events: `tables.EVENTS` of one bucket, in any row order.

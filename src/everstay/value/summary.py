@@ -14,7 +14,7 @@ LAST_ORDER_DAYS_AGO = "last_order_days_ago"
 SPEND_PER_ORDER_DAY = "spend_per_order_day"
 SUMMARY_COLUMNS = (ORDER_DAYS_SO_FAR, FIRST_ORDER_DAYS_AGO, LAST_ORDER_DAYS_AGO, SPEND_PER_ORDER_DAY)
 EVENT_COLUMNS = (t.USER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
-"""Of `tables.EVENTS`: what a summary reads."""
+"""The columns of `tables.EVENTS` that a summary reads."""
 
 _CENTS = 100
 
@@ -27,13 +27,13 @@ def purchase_summary(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         as_of: a midnight UTC; only what is known before it counts.
 
     Returns:
-        `USER_ID` and `SUMMARY_COLUMNS` as Float64, sorted by user: different UTC days with a net purchase, whole days
+        `USER_ID` and `SUMMARY_COLUMNS` as Float64, sorted by user: distinct UTC days with a net purchase, whole days
         from the first and the last of them to the as-of (yesterday is 1), and the mean paid on one (currency).
     """
     purchases = net_purchases(events.filter(known_before(as_of)))
     day = pl.col(t.OCCURRED_AT).dt.truncate("1d")
     ago = (pl.lit(as_of, t.TIME) - day).dt.total_days().cast(pl.Float64)
-    cents = (pl.col(t.AMOUNT) * _CENTS).round().cast(pl.Int64).sum()  # a sum of whole numbers in any order of rows
+    cents = (pl.col(t.AMOUNT) * _CENTS).round().cast(pl.Int64).sum()  # integers: the order of rows does not matter
     days = day.n_unique().cast(pl.Float64)
     return (
         purchases.group_by(t.USER_ID)
