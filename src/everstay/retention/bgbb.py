@@ -1,8 +1,8 @@
-"""BG/BB: each user buys in a period with a chance of their own until they leave, which any period may bring.
+"""BG/BB: each user buys in a period with a chance of their own until they leave, which may happen after any period.
 
 The beta-geometric/beta-Bernoulli model of Fader, Hardie and Shang (2010), "Customer-Base Analysis in a Discrete-Time
 Noncontractual Setting", Marketing Science 29(6): a discrete-time survival model whose geometric lifetimes and chances
-to buy differ from user to user as two beta distributions. A history is summed up by three whole numbers: n periods
+to buy vary over users as two beta distributions. A history is summed up by three whole numbers: n periods
 since the one of the first order, x of them with an order, tx the last of these (0: none).
 """
 
@@ -27,7 +27,7 @@ class Histories:
         n: periods since the first order's.
         x: of them with an order.
         tx: the last one with an order; 0 when there is none.
-        users: who have this history.
+        users: number of users with this history.
     """
 
     n: IntArray
@@ -41,7 +41,7 @@ class BgBb:
     """The two beta distributions.
 
     Attributes:
-        alpha: with `beta`: of the chance to buy in a period while being there.
+        alpha: with `beta`: of the chance to buy in a period before leaving.
         beta: see `alpha`.
         gamma: with `delta`: of the chance to leave at the end of a period.
         delta: see `gamma`.
@@ -53,7 +53,7 @@ class BgBb:
     delta: float
 
     def log_likelihood(self, histories: Histories) -> FloatArray:
-        """Of one user with each history, (m,); equation 5 of the paper."""
+        """Log-likelihood of one user with each history, (m,); equation 5 of the paper."""
         h = histories
         most = int(h.n.max(initial=0)) + 2
         buys, leaves = _LogBeta(self.alpha, self.beta, most), _LogBeta(self.gamma, self.delta, most)
@@ -93,7 +93,7 @@ def fit_bgbb(histories: Histories) -> BgBb:
     """Maximum likelihood; the same histories in any order give the same model up to the optimiser's tolerance.
 
     Args:
-        histories: at least one with n > 0, for others tell nothing.
+        histories: at least one with n > 0, because others are uninformative.
     """
 
     def loss(logs: FloatArray) -> float:

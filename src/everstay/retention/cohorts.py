@@ -1,4 +1,4 @@
-"""Who came when and bought again when: counts of one user bucket that add up over buckets.
+"""First and later purchases by period: counts of one user bucket that add up over buckets.
 
 A user's cohort is the period of their first net purchase. A user is retained in a period when they bought in it.
 """
@@ -25,8 +25,8 @@ class CohortCounts:
 
     Attributes:
         retained: of each cohort (row) the users who bought in each period (column), (P, P); the diagonal is the
-            cohort's size, below it is nothing.
-        histories: what every forecast starts from: one row per `ORIGIN` (so many periods had passed), `COHORT` and
+            cohort's size, below it are zeros.
+        histories: what every forecast starts from: one row per `ORIGIN` (number of periods passed), `COHORT` and
             history `N`, `X`, `TX` (see `bgbb`): `USERS`, and how many of them bought in the period 1, 2, ... ahead
             (`buys_1`, ...; null when it has not passed).
     """
@@ -41,7 +41,7 @@ def cohort_counts(purchases: pl.DataFrame, periods: Periods, ahead: int) -> Coho
     Args:
         purchases: net purchases: `USER_ID` and `OCCURRED_AT`; those after the last whole period are left out.
         periods: whole ones.
-        ahead: how many periods forward the histories are followed.
+        ahead: number of periods that the histories are followed forward.
     """
     inside = purchases.filter(pl.col(t.OCCURRED_AT) < periods.end)
     users = inside[t.USER_ID].rank("dense").to_numpy().astype(np.int64) - 1
@@ -61,7 +61,7 @@ def add_up(counts: Sequence[CohortCounts]) -> CohortCounts:
 
 
 def buys(ahead: int) -> str:
-    """Column of the users who bought so many periods ahead.
+    """Column of the number of users who bought `ahead` periods ahead.
 
     >>> buys(2)
     'buys_2'

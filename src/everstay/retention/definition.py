@@ -61,8 +61,8 @@ class HorizonAdvice:
         leavers: of them.
         base_rate: their share, with its 95% interval; None without users.
         auc_half_width: of a 95% interval on ROC-AUC that so many leavers and stayers allow; None without both.
-        fewest_leavers: that the base rate asks for; None where it is 0 or 1.
-        problem: why it cannot be told; else empty.
+        fewest_leavers: that are needed at this base rate; None where it is 0 or 1.
+        problem: why there are no figures; else empty.
     """
 
     horizon_days: int

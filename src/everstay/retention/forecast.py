@@ -1,4 +1,4 @@
-"""How much of every cohort will still buy in the next periods, with intervals, and how such forecasts did before."""
+"""Share of every cohort that will buy in the next periods, with intervals, and how well such forecasts did before."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from everstay.retention.shares import Expected, learn_shock, share_bounds
 
 AHEAD, SHARE, LOW, HIGH, BOUGHT = "ahead", "share", "low", "high", "bought"
 ALL = -1
-"""Stands in the cohort's column of the row of all users together."""
+"""The cohort number of the row of all users together."""
 
 CONFIDENCE = 0.9
 LEAST_ORIGIN = 3  # periods that must have passed before anything can be learned
 MOST_ORIGINS = 18
 
 _UNKNOWN = BgBb(1.0, 1.0, 1.0, 1.0)  # every chance is as likely as any other
-_LEAST_USERS = 50  # a group with fewer histories to learn from shares the others' model
-_LOOK_BACK = 12  # latest origins whose forecasts tell how large the shocks are
+_LEAST_USERS = 50  # a group with fewer users to learn from uses the model of all users
+_LOOK_BACK = 12  # latest origins whose forecasts the size of shocks is learned from
 _MEAN, _VARIANCE, _CHANCE = "mean", "variance", "chance"
-_KIND = "kind"  # forecasts whose errors are alike: of all users, of the first period's cohort, of the later ones
+_KIND = "kind"  # forecasts with similar errors: of all users, of the first period's cohort, of the later ones
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """What was learned when so many periods had passed; two models, for who was there at the start is no newcomer.
+    """What was learned at one origin: two models, because users who were there at the start are not newcomers.
 
     Attributes:
         first: of the first period's cohort, which holds users who came before the log.
@@ -46,7 +46,7 @@ class Forecaster:
 
 
 def fit(histories: pl.DataFrame, origin: int) -> Forecaster:
-    """Learn from what had been seen when `origin` periods had passed; nothing, where nobody was watched for one yet."""
+    """Learn from what had been seen when `origin` periods had passed; uninformed if nobody was observed for one yet."""
     seen = histories.filter(pl.col(ORIGIN) == origin, pl.col(N) > 0)
     if seen.is_empty():
         return Forecaster(_UNKNOWN, _UNKNOWN)
@@ -66,10 +66,10 @@ def forecast(
         periods: how many have passed.
         ahead: periods to forecast.
         min_users: smaller cohorts get no row of their own.
-        most_origins: at most so many, the latest; the first of them have few earlier ones to learn their errors from.
+        most_origins: maximum number, the latest; the first of them have few earlier ones to learn their errors from.
 
     Returns:
-        `ORIGIN` (so many periods had passed), `COHORT` (`ALL`: all users), `AHEAD` (1: the next period), `USERS`,
+        `ORIGIN` (number of periods passed), `COHORT` (`ALL`: all users), `AHEAD` (1: the next period), `USERS`,
         `SHARE` with `LOW` and `HIGH` (90%), `BOUGHT`: the share that did; null when the period has not passed.
     """
     origins = range(max(LEAST_ORIGIN, periods + 1 - most_origins), periods + 1)
@@ -81,7 +81,7 @@ def forecast(
 
 
 def coverage(forecasts: pl.DataFrame) -> float:
-    """Share of the forecasts that have come due whose interval held what came."""
+    """Share of the forecasts that have come due whose interval contained the outcome."""
     return float(forecasts.select(pl.col(BOUGHT).is_between(LOW, HIGH).mean()).item())
 
 
@@ -112,7 +112,7 @@ def _bound(rows: pl.DataFrame, origin: int) -> pl.DataFrame:
 
     Args:
         rows: of all origins.
-        origin: whose are bounded.
+        origin: whose forecasts are bounded.
     """
     due = rows.filter(pl.col(ORIGIN) + pl.col(AHEAD) <= origin, pl.col(ORIGIN) + _LOOK_BACK >= origin)
     shock = learn_shock(_as_expected(due), due[BOUGHT].to_numpy().astype(float), due[ORIGIN].n_unique())

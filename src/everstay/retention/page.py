@@ -1,4 +1,4 @@
-"""What a reader is shown of retention: the cohort table and its forecast, how forecasts did, rhythm, and segments."""
+"""Report sections on retention: the cohort table and its forecast, the back-test, rhythm, and segments."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -79,9 +79,9 @@ def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_u
 
     Args:
         segments: from `churn_by_segment`.
-        as_of: which labels.
+        as_of: of the labels.
         horizon_days: of the labels.
-        min_users: smaller groups of what users declared are not in it.
+        min_users: smaller groups of a declared attribute are left out.
     """
     words = [f"Users as of {as_of}, whose {horizon_days} days are over: the labels are mature."]
     first = pl.col(s.SEGMENT).is_in(["everybody", s.LIFECYCLE])

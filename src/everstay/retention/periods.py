@@ -18,7 +18,7 @@ _LEAST = 3
 
 @dataclass(frozen=True)
 class Periods:
-    """Neighbouring periods, oldest first.
+    """Consecutive periods, oldest first.
 
     Attributes:
         unit: of each.
@@ -35,7 +35,7 @@ class Periods:
 
     @property
     def end(self) -> datetime:
-        """Of the newest."""
+        """End of the newest."""
         return self.starts[-1]
 
     def start(self, number: int) -> datetime:
@@ -51,7 +51,7 @@ class Periods:
         return f"{self.start(number):%Y-%m}" if self.unit == "month" else f"{self.start(number):%Y-%m-%d}"
 
     def numbers(self, moments: pl.Series) -> NDArray[np.int64]:
-        """Which period each moment lies in, from 0, before the end; what came before the first belongs to it."""
+        """Index of the period of each moment before the end, from 0; what came before the first belongs to it."""
         edges = pl.Series(self.starts, dtype=t.TIME)
         return np.maximum(edges.search_sorted(moments, side="right").to_numpy().astype(np.int64) - 1, 0)
 

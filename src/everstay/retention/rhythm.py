@@ -40,7 +40,7 @@ def rhythm(events: pl.DataFrame, purchases: pl.DataFrame, first_day: datetime, a
     """Count the users of one bucket.
 
     Args:
-        events: known before the as-of; messages sent to users are no activity of theirs.
+        events: known before the as-of; messages sent to users do not count as activity.
         purchases: the net purchases among them.
         first_day: midnight before the first event.
         as_of: a midnight; the last day is the one before.
@@ -51,7 +51,7 @@ def rhythm(events: pl.DataFrame, purchases: pl.DataFrame, first_day: datetime, a
 
 
 def _user_days(events: pl.DataFrame, first_day: datetime) -> pl.DataFrame:
-    """Different days of every user as numbers from 0, sorted."""
+    """Distinct days of every user as numbers from 0, sorted."""
     day = (pl.col(t.OCCURRED_AT) - first_day).dt.total_days().alias("day")
     return events.select(t.USER_ID, day).unique().sort(t.USER_ID, "day")
 
@@ -81,7 +81,7 @@ def _second_orders(order_days: pl.DataFrame, days: int) -> tuple[IntArray, IntAr
 def stickiness(active: IntArray) -> NDArray[np.float64]:
     """Mean daily over weekly, daily over monthly and weekly over monthly active users, by whole weeks, (weeks, 3).
 
-    Weeks are counted back from the last day; NaN before the first four have passed, for a month is then not over.
+    Weeks are counted back from the last day; NaN before the first four have passed, because a month is not over then.
 
     Args:
         active: of `Rhythm`, (days, 3).

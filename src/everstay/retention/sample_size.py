@@ -1,4 +1,4 @@
-"""How many leavers a definition must yield before a model can be told from another: the arithmetic.
+"""How many leavers a definition must yield before models can be told apart: the arithmetic.
 
 The variance of ROC-AUC is that of Hanley and McNeil (1982), "The meaning and use of the area under a receiver operating
 characteristic (ROC) curve", Radiology 143, for exponential scores; for normal ones it is a fifth too wide.
@@ -9,7 +9,7 @@ ASSUMED_AUC = 0.85
 WANTED_HALF_WIDTH = 0.03
 """Of a 95% interval on ROC-AUC: candidates commonly lie 0.01 to 0.05 apart."""
 EVENTS_PER_FEATURE = 10
-"""Leavers for each feature of an unpenalised regression (Peduzzi and others 1996)."""
+"""Leavers per feature of an unpenalised regression (Peduzzi and others 1996)."""
 
 _Z = 1.959964
 

@@ -25,7 +25,7 @@ def churn_by_segment(labels: pl.DataFrame, features: pl.DataFrame, users: pl.Dat
         labels: `tables.CHURN_LABELS` of one as-of.
         features: `USER_ID` and `lifecycle_state` at the same as-of.
         users: `tables.USERS`; an attribute that nobody declared gives no rows.
-        min_users: of what users declared, smaller groups give no row: it would be noise, and could point at persons.
+        min_users: smaller groups of a declared attribute give no row: it would be noise, and could identify persons.
 
     Returns:
         `SEGMENT`, `GROUP`, `USERS`, `LEFT`, `SHARE`, `LOW`, `HIGH`; the first row is everybody.

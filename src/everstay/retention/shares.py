@@ -1,8 +1,8 @@
-"""Intervals of a share of users still to be seen: who happens to buy, and what moves all of them alike.
+"""Prediction intervals of a future share of users: individual chance, and shocks common to all of them.
 
-Given each user's chance, how many of N buy is a sum of unequal coins; it is taken as the binomial of the same mean and
-variance. Beside it all chances of a period move together (a holiday, a drift, a model that is off): a shock on the
-logit, whose size is learned from forecasts of the past that have come due; t-distributed, for these are few.
+Given each user's chance, the number of N who buy is Poisson-binomial; it is approximated by the binomial of the same
+mean and variance. In addition, all chances of a period move together (a holiday, drift, model error): a shock on the
+logit, whose size is learned from past forecasts that have come due; t-distributed, because these are few.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Shock:
-    """What moves all users of a group alike, on the logit.
+    """A shock common to all users of a group, on the logit.
 
     Attributes:
         size: scale of the t-distribution.
@@ -48,16 +48,16 @@ class Shock:
 
 
 UNKNOWN_SHOCK = Shock(size=0.2, freedom=2)
-"""Before anything came due: a share of 50% may as well be 36% or 64%, once in five times further off."""
+"""Before anything came due: a share of 50% may as well be 36% or 64%, once in ten times further off."""
 
 
 def learn_shock(due: Expected, bought: FloatArray, origins: int) -> Shock:
-    """Maximum likelihood of the size; widened as the mean of few is.
+    """Maximum-likelihood size, widened because it is estimated from few origins.
 
     Args:
         due: forecasts that have come due.
         bought: users who did buy, (g,).
-        origins: different moments these forecasts were made at: so many shocks were seen.
+        origins: distinct origins of these forecasts: the number of shocks that were observed.
     """
     if origins < 2:
         return UNKNOWN_SHOCK
@@ -69,7 +69,7 @@ def learn_shock(due: Expected, bought: FloatArray, origins: int) -> Shock:
 
 
 def share_bounds(expected: Expected, shock: Shock, confidence: float) -> tuple[FloatArray, FloatArray]:
-    """Bounds of the share that buys, (g,) each: equal tails by the mid-distribution, which whole users would widen."""
+    """Bounds of the share that buys, (g,) each: equal tails by the mid-distribution; whole users would widen them."""
     logits = shock.size * t.ppf(_POINTS, shock.freedom)
     groups = zip(expected.users, expected.mean, expected.variance, strict=True)
     bounds = [_bounds(*group, logits, confidence) for group in groups]

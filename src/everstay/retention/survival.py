@@ -1,4 +1,4 @@
-"""How many have come back by a day, when not all have been watched that long: Kaplan and Meier's estimate."""
+"""Share of users who came back by a day, when not all were observed that long: the Kaplan-Meier estimate."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,16 @@ _NORMAL_90 = 1.6448536269514722
 def share_by(repeated: IntArray, waiting: IntArray, day: int) -> Interval | None:
     """Share of the users whose second order came within `day` days of the first, with its 90% interval.
 
-    Who was watched for a shorter time counts as long as they were (Kaplan and Meier 1958); the interval is Greenwood's
+    Users observed for a shorter time are censored (Kaplan and Meier 1958); the interval is Greenwood's
     on the log of the survival, within 0 to 1.
 
     Args:
         repeated: users by days from the first order to the second, (days,).
-        waiting: users without a second, by days they were watched, (days,).
+        waiting: users without a second, by days they were observed, (days,).
         day: of the share.
 
     Returns:
-        None when nobody was watched so long.
+        None if nobody was observed that long.
 
     >>> share_by(np.array([0, 2, 1]), np.array([0, 0, 1]), 1)
     Interval(value=0.5, low=0.1907174011477385, high=0.896739016029614)
