@@ -1,13 +1,13 @@
 """How every network is trained: one seeded Lightning Trainer, its learning curves, its checkpoints, its resumption.
 
-Use, in this order, for the seed also governs the weights a network starts with:
+Use, in this order, because the seed also governs a network's initial weights:
 
     trainer = make_trainer(settings.training, folder=folder / "checkpoints", monitor="validation_loss", mode="min")
     module = ChurnModule(ChurnNetwork(config), config)
     curves = fit_network(trainer, module, train_batches, validation_batches)
 
-A run that was killed is continued by the same three lines and ends with the same weights as one that was not: every
-epoch draws its random numbers from (seed, epoch), and the batches are asked to do the same by `set_epoch`.
+A killed run is resumed by the same three lines and ends with the same weights as an uninterrupted one: every epoch
+draws its random numbers from (seed, epoch), and `set_epoch` lets the batches do the same.
 """
 
 import logging
@@ -41,7 +41,7 @@ _WATCH: ContextVar[Callable[[float], None] | None] = ContextVar("_WATCH", defaul
 
 @contextmanager
 def watch_epochs(watch: Callable[[float], None]) -> Iterator[None]:
-    """For the time of the block, tell `watch` every epoch's monitored value, larger is better; it may raise to stop."""
+    """Within the block, call `watch` with every epoch's monitored value, higher is better; it may raise to stop."""
     token = _WATCH.set(watch)
     try:
         yield
@@ -50,12 +50,12 @@ def watch_epochs(watch: Callable[[float], None]) -> Iterator[None]:
 
 
 class LearningCurves(Callback):
-    """Collects what a module logs, epoch by epoch, and says it in one log line per epoch.
+    """Collects what a module logs, epoch by epoch, and writes one log line per epoch.
 
     Attributes:
         curves: name of a logged quantity to its value after each epoch.
-        monitor: the quantity that decides which epoch is best; none: the last epoch is.
-        mode: whether a small or a large `monitor` is good.
+        monitor: the quantity that decides which epoch is best; None: the last epoch is.
+        mode: whether a small or a large `monitor` is better.
     """
 
     def __init__(self, monitor: str | None, mode: Literal["min", "max"]) -> None:
@@ -71,7 +71,7 @@ class LearningCurves(Callback):
 
     @property
     def best_epochs(self) -> int:
-        """How many epochs of training gave the best `monitor`; the first of equals. With no monitor, all of them."""
+        """How many epochs of training gave the best `monitor`; the first if tied. With no monitor, all of them."""
         if self.monitor is None or not self.curves.get(self.monitor):
             return self.epochs
         values = self.curves[self.monitor]
@@ -82,7 +82,7 @@ class LearningCurves(Callback):
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the epoch's values, and tell them."""
+        """Record and log the epoch's values."""
         values = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         for name, value in values.items():
             self.curves.setdefault(name, []).append(value)
@@ -95,7 +95,7 @@ class LearningCurves(Callback):
             watch(values[self.monitor] if self.mode == "max" else -values[self.monitor])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The state that a checkpoint keeps."""
         return {"curves": self.curves}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -134,19 +134,19 @@ def make_trainer(
     max_epochs: int | None = None,
     gradient_clip: float = 1.0,
 ) -> lightning.Trainer:
-    """Seed everything and give the Trainer of one network.
+    """Seed everything and return the Trainer of one network.
 
     Args:
         training: where to train, for how long at most, from which seed.
         folder: holds this run's checkpoints and nothing else; emptied by `fit_network` at the end.
-        monitor: the logged quantity early stopping watches; none: train all epochs and keep the last (a refit).
-        mode: whether a small or a large `monitor` is good.
+        monitor: the logged quantity early stopping monitors; None: train all epochs and keep the last (a refit).
+        mode: whether a small or a large `monitor` is better.
         patience: epochs without improvement before training stops.
-        max_epochs: instead of `training.max_epochs`.
+        max_epochs: overrides `training.max_epochs`.
         gradient_clip: largest norm of the gradient.
 
     Raises:
-        SettingsError: this machine, or Lightning, does not have what the settings of training name.
+        SettingsError: this machine, or Lightning, does not support the settings of training.
     """
     with _quiet(), _explained():
         lightning.seed_everything(training.seed, workers=True, verbose=False)
@@ -167,7 +167,7 @@ def make_trainer(
 
 
 def check_trainer(training: Training) -> None:
-    """Refuse settings that this machine, or Lightning, does not have, before there is anything to train.
+    """Reject settings that this machine, or Lightning, does not support, before any training.
 
     Raises:
         SettingsError: as `make_trainer`.
@@ -225,7 +225,7 @@ def fit_network(
         validation: batches.
 
     Returns:
-        The curves of all epochs, also of those before a resumption.
+        The curves of all epochs, including those before a resumption.
     """
     curves = next(callback for callback in trainer.callbacks if isinstance(callback, LearningCurves))  # type: ignore[attr-defined]
     folder = Path(trainer.default_root_dir)
@@ -246,7 +246,7 @@ def fit_network(
 
 
 def _restore_best(module: lightning.LightningModule, folder: Path) -> None:
-    """Load the best weights, when one epoch was judged best, and remove the checkpoints."""
+    """Load the best epoch's weights, if there are any, and remove the checkpoints."""
     best = folder / BEST
     if best.exists():
         module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
@@ -266,7 +266,7 @@ def _uses_cuda(training: Training) -> bool:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what Lightning says of its arguments, all of which come from the settings, into words for a person."""
+    """Turn Lightning's errors about its arguments, all of which come from the settings, into a `SettingsError`."""
     try:
         yield
     except (ValueError, TypeError, MisconfigurationException) as error:
@@ -275,7 +275,7 @@ def _explained() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's banners and its advice that does not apply out of the log, for the time of the block."""
+    """Keep Lightning's banners and inapplicable advice out of the log, within the block."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,8 +1,8 @@
-"""A search for better settings of one candidate: Optuna's, on validation only, the defaults first. Nothing is applied.
+"""Hyperparameter search for one candidate by Optuna: on validation only, the defaults first. Nothing is applied.
 
-A configuration class declares what may be searched, as `SEARCH: ClassVar[Space]`; the objective fits one configuration
-as of the validation and tells its figure. A network's epochs are watched, and a trial whose curve stays below the
-median of the others is ended early.
+A configuration class declares its search space as `SEARCH: ClassVar[Space]`; the objective fits one configuration as of
+the validation and returns its figure. A network's epochs are watched, and a trial whose curve stays below the median of
+the others is pruned.
 """
 
 import logging
@@ -19,15 +19,15 @@ from everstay.training import watch_epochs
 
 log = logging.getLogger(__name__)
 
-_COMPLETE_FIRST = 4  # trials that are never ended early: what others are compared with
-_EPOCHS_FIRST = 1  # after which no trial is ended: a small learning rate starts slowly
+_COMPLETE_FIRST = 4  # trials that are never pruned: what others are compared with
+_EPOCHS_FIRST = 1  # epochs at which no trial is pruned: a small learning rate starts slowly
 
 Value = int | float | str | bool
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; whole ones when both are; `log`: small ones as often as large."""
+    """Numbers from `low` to `high`, both included; integers if both are; `log`: on a log scale."""
 
     low: float
     high: float
@@ -52,9 +52,9 @@ class Trial:
     Attributes:
         number: from 0, the defaults.
         values: of the fields that are searched.
-        figure: on validation, larger is better; None: it was ended early, or its values do not go together.
-        curve: what was watched, per epoch, larger is better.
-        seconds: that it took.
+        figure: on validation, higher is better; None: it was pruned, or its values are incompatible.
+        curve: the monitored value per epoch, higher is better.
+        seconds: its duration.
     """
 
     number: int
@@ -73,7 +73,7 @@ class Search:
 
     @property
     def best(self) -> Trial:
-        """The complete trial with the largest figure, the first of equals."""
+        """The complete trial with the highest figure, the first if tied."""
         return max((one for one in self.trials if one.figure is not None), key=lambda one: one.figure or 0.0)
 
     @property
@@ -89,13 +89,13 @@ def search_settings(
 
     Args:
         default: the configuration that is varied.
-        space: of its fields; one that holds several values to choose from holds a single one in `default`.
-        objective: fits a configuration and gives its figure on validation, larger is better.
+        space: of its fields; one that may hold several values to choose from holds a single one in `default`.
+        objective: fits a configuration and returns its figure on validation, higher is better.
         trials: how many, the default included.
         seed: of the sampler.
 
     Raises:
-        SettingsError: nothing is to be tried.
+        SettingsError: there are no trials.
     """
     if trials < 1:
         raise SettingsError(f"{trials} trials find nothing: TRIALS=20 is usual")
@@ -145,7 +145,7 @@ def _only(value: Any) -> Value:
 def _configured(default: BaseModel, values: Mapping[str, Value]) -> BaseModel:
     try:
         return type(default).model_validate({**default.model_dump(), **values})
-    except ValidationError as error:  # values that do not go together, for example heads and dimensions
+    except ValidationError as error:  # incompatible values, for example heads and dimensions
         raise optuna.TrialPruned from error
 
 
