@@ -1,4 +1,4 @@
-"""What is popular in the categories that the user buys from; for a user without purchases, what is popular."""
+"""What is popular in the categories that the user buys from; overall popularity for users without purchases."""
 
 from dataclasses import dataclass
 from typing import Self

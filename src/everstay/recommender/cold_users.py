@@ -27,7 +27,7 @@ class ColdUserRanker:
 
     @property
     def config(self) -> BaseModel:
-        """The model's."""
+        """The model's configuration."""
         return self.ranker.config
 
     @property
@@ -73,7 +73,7 @@ class ColdUserFactorRanker(ColdUserRanker):
     """The same for a ranker whose scores are dot products: each segment is one more factor."""
 
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, d + S); of users served by their segment, nothing but its indicator."""
+        """(n, d + S); users served by their segment have nothing but its indicator."""
         served, place = self.is_served(histories)[:, None], np.arange(len(self.segments.names))
         is_there = served & (self.segments.place(histories)[:, None] == place)
         users = np.where(served, 0.0, self._factors.user_vectors(histories))

@@ -69,7 +69,7 @@ class UserNeighboursConfig(PopularityConfig):
     """What users with the same items bought in their last orders."""
 
     recency_orders: int = Field(default=25, gt=0)
-    """Last orders of a user that count."""
+    """Number of last orders of a user that count."""
     locality: float = Field(default=5.0, gt=0)
     """Exponent of the similarity: larger values concentrate on fewer neighbours."""
     max_users: int = Field(default=20_000, gt=0)
@@ -80,7 +80,7 @@ class AssociationRulesConfig(PopularityConfig):
     """What is often in the same orders as the user's last items."""
 
     recent_orders: int = Field(default=3, gt=0)
-    """Last orders whose items fire rules."""
+    """Number of last orders whose items fire rules."""
     min_orders: int = Field(default=5, gt=0)
     """Minimum support: orders with both items."""
     min_lift: float = Field(default=1.5, gt=0)
@@ -110,11 +110,11 @@ class HybridConfig(PopularityConfig):
     own_candidates: int = Field(default=100, gt=0)
     """Maximum number of items the user bought before."""
     popular_candidates: int = Field(default=30, gt=0)
-    """Popular items that are new to the user."""
+    """Maximum number of popular items that are new to the user."""
     near_candidates: int = Field(default=30, gt=0)
-    """New items that are similar to what the user buys."""
+    """Maximum number of new items that are similar to what the user buys."""
     tried_candidates: int = Field(default=60, gt=0)
-    """New items of subcategories in which the user tries new items."""
+    """Maximum number of new items of subcategories in which the user tries new items."""
     moments: int = Field(default=8, gt=0)
     """Number of weekly moments before the as-of at which training questions are asked."""
     max_questions: int = Field(default=8_192, gt=0)
@@ -170,7 +170,7 @@ class IalsConfig(Configuration):
     factors: int = Field(default=64, gt=0)
     regularization: float = Field(default=1.0, ge=0)
     confidence: float = Field(default=20.0, gt=0)
-    """What a purchase weighs more than an item that was not bought, whose weight is 1."""
+    """Extra weight of a purchase; an item that was not bought weighs 1."""
     iterations: int = Field(default=12, gt=0)
     recency: float = Field(default=0.8, gt=0, le=1)
     """Weight of an order relative to the user's next one, at serving."""

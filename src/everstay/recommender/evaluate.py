@@ -75,7 +75,7 @@ def judge_lists(lists: pl.DataFrame, rows: pl.DataFrame, k: int) -> pl.DataFrame
 
     Args:
         lists: `USER_ID`, `RANK`, `ITEM_ID`.
-        rows: one per user: `USER_ID`, history lists, `target_item` (not empty, different items).
+        rows: one per user: `USER_ID`, history lists, `target_item` (not empty, distinct items).
         k: length of the lists.
 
     Returns:

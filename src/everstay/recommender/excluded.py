@@ -1,4 +1,4 @@
-"""Items that must not be recommended, to single users or to anyone."""
+"""Items that must not be recommended: each user's own, and those excluded for everyone."""
 
 from dataclasses import dataclass
 from typing import Self

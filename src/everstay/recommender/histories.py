@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ratings:
-    """What users think of items.
+    """Explicit ratings of items by users.
 
     Attributes:
         user: (R,) row of the histories.

@@ -21,7 +21,7 @@ from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.threads import share_out
 from everstay.recommender.vocabulary import Vocabulary
 
-_POPULARITY = 1e-6  # decides only where no factor does
+_POPULARITY = 1e-6  # only ranks what no factor does
 _RIDGE = 1e-6  # so that a system has a solution without any regularization
 _USERS_AT_ONCE = 256
 

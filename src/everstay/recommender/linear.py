@@ -16,7 +16,7 @@ from everstay.recommender.model import Scores
 from everstay.recommender.reasons import POPULAR, first_known, linked
 from everstay.recommender.vocabulary import Vocabulary
 
-_POPULARITY = 1e-6  # decides only where no weight does
+_POPULARITY = 1e-6  # only ranks what no weight does
 
 
 @dataclass(frozen=True)

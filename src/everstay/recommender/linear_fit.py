@@ -96,7 +96,7 @@ def places(sequences: Sequences, items: int, config: LinearConfig) -> tuple[spar
 def _shifted(
     item: IntArray, sequence: IntArray, is_place: NDArray[np.bool_], distances: range, recency: float
 ) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
-    """Places, items at the distances before them in the same sequence, and recency ** (items between)."""
+    """Positions, the items at these distances before them in the same sequence, and recency ** (items between)."""
     elements = np.flatnonzero(is_place)
     parts = []
     for between, distance in enumerate(distances):

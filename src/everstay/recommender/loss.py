@@ -1,4 +1,4 @@
-"""The softmax loss of baskets: how surprised the network is by each item of the next order.
+"""The softmax loss of baskets: the negative log-likelihood of the items of the next order.
 
 Shapes: Q = questions, N = candidate columns, G = targets (pairs of a question and an item of its next basket).
 """

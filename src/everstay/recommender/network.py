@@ -29,7 +29,7 @@ ORDER_FEATURES = 2
 
 _FIRST_SCORE = repeats.FEATURES.index("log_decayed_84d")
 _FIRST_TREND = 4  # weeks
-_FIRST_PRIOR = 100.0  # orders of the average user, beside the user's own
+_FIRST_PRIOR = 100.0  # orders of the average user, added to the user's own
 
 
 class Questions(NamedTuple):
@@ -144,7 +144,7 @@ class RepeatNetwork(nn.Module):
         return popular + (hidden[question] * self.embedding.weight[item]).sum(dim=1)
 
     def repeat(self, hidden: Tensor, questions: Questions) -> Repeat:
-        """How likely a repeat is, and of what."""
+        """Probability of a repeat, and of each own item in one."""
         question, item = questions.own_question, questions.own_item
         trends = questions.trends[questions.week[question], :, item]
         known = (torch.cat([questions.own_features, trends], dim=1) - self.feature_mean) / self.feature_scale

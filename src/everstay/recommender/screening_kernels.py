@@ -16,8 +16,8 @@ Products = NDArray[np.int32]
 
 _LOWEST = -(2**31)  # below every product
 _CHUNK = 64  # products compared at once
-_LOWER = 2**32 - 1  # bits of an item, below those of its product
-_ROOM = 512  # for candidates, besides four for each place
+_LOWER = 2**32 - 1  # mask of the bits of an item, below those of its product
+_ROOM = 512  # for candidates, in addition to four per place
 
 
 class Skipped(NamedTuple):
@@ -51,7 +51,7 @@ class Candidates(NamedTuple):
 
     @classmethod
     def none(cls, margin: IntArray, k: int) -> Self:
-        """Before the first block."""
+        """No candidates, before the first block."""
         users, room = len(margin), 4 * k + _ROOM
         best = np.full((users, k), _LOWEST, np.int32)
         return cls(margin, best, np.empty((users, room), np.int64), np.zeros(users, np.int64))

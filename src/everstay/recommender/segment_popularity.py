@@ -76,7 +76,7 @@ class SegmentPopularityRanker:
         return self.place(histories) >= 0
 
     def shares(self, segment: IntArray) -> Scores:
-        """P(item | segment) of some segments (n, V); P(item) where a number is -1."""
+        """P(item | segment) of some segments (n, V); P(item) where a segment is -1."""
         orders = np.where(segment[:, None] >= 0, self.orders[segment] if self.names else 0.0, 0.0)
         prior = self.config.prior_orders
         shares: Scores = (orders + prior * self.share) / (orders.sum(axis=1, keepdims=True) + prior)

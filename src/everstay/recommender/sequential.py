@@ -49,7 +49,7 @@ class SequentialRanker:
 
     @torch.inference_mode()
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, d + 1); users without a history have only the last column, popularity, and all others have not."""
+        """(n, d + 1); the last column, popularity, is for users without a history, who have nothing else."""
         known, batch = self._known(histories)
         users = np.zeros((histories.user_count, self.config.dimensions + 1), np.float32)
         users[:, -1] = 1.0

@@ -121,7 +121,7 @@ def _search_block(users: torch.Tensor, columns: torch.Tensor, best: _Best, exclu
 
 @njit(cache=True, nogil=True)
 def _select(block: Scores, first_item: int, items: IntArray, scores: Scores) -> None:
-    """Insert what beats the last place of each user's list (n, k) into it; an equal score comes after earlier ones."""
+    """Insert what beats the last place of each user's list (n, k) into it; ties come after earlier ones."""
     last = scores.shape[1] - 1
     width = block.shape[1]
     for row in range(block.shape[0]):

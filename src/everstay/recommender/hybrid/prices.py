@@ -92,7 +92,7 @@ def level_of_users(place: FloatArray, question: IntArray, item: IntArray, questi
 
 
 def discounts_of_users(histories: Histories, first: IntArray, end: IntArray, usual: float) -> FloatArray:
-    """`discount_share` (Q,) over the lines from `first` (Q,) up to `end` (Q,), smoothed by what is usual."""
+    """`discount_share` (Q,) over the lines from `first` (Q,) up to `end` (Q,), smoothed towards `usual`."""
     question, line = spread(first, end - first)
     total = np.bincount(question, weights=histories.line_discount[line], minlength=len(first))
     return (total + _PRIOR * usual) / (end - first + _PRIOR)
