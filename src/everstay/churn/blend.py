@@ -62,7 +62,7 @@ def choose_blend(members: Sequence[CalibratedModel], validation: pl.DataFrame) -
 
 
 def _losses(scores: FloatArray, churned: FloatArray) -> FloatArray:
-    """Minus the log-likelihood of each outcome (n,) after calibration on the same rows."""
+    """Negative log-likelihood of each outcome (n,) after calibration on the same rows."""
     odds = Calibrator.fit(scores, churned).log_odds(scores)
     return np.asarray(np.logaddexp(0, odds) - churned * odds)
 

@@ -1,4 +1,4 @@
-"""Buy till you die: who buys at random times, each at a rate of their own, until they silently stop.
+"""Buy till you die: customers buy at random times, each at a rate of their own, until they silently stop.
 
 Three models of a customer's purchases after the first one, with their likelihoods in closed form:
 

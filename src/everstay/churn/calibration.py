@@ -168,7 +168,7 @@ def _left_out_losses(
     churned: FloatArray,
     parts: NDArray,
 ) -> FloatArray:
-    """Minus the log-likelihood of each outcome, (n,), by a curve fitted to the other parts."""
+    """Negative log-likelihood of each outcome, (n,), by a curve fitted to the other parts."""
     odds = np.zeros(len(scores))
     for part in np.unique(parts):
         out = parts == part

@@ -151,7 +151,7 @@ class TransformerConfig(NetworkConfig):
 
 
 MAX_TOKENS = 128
-"""Day tokens that rows need to hold at least: the cadence reads so many, the network the latest of them."""
+"""Minimum number of day tokens that rows must hold: the cadence reads so many, the network the latest of them."""
 
 CONFIGS: dict[str, type[Configuration]] = {
     "logistic": LogisticConfig,

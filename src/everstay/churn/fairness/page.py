@@ -66,7 +66,7 @@ def fairness_page(
 
 
 def _risk(test: pl.DataFrame, probability: FloatArray, settings: Settings) -> FloatArray:
-    """What the list is ordered by, (n,); value at risk is here of what candidates are compared by."""
+    """What the list is ordered by, (n,); value at risk uses `money.worth`, the same for all candidates."""
     return probability * worth(test, settings.value) if settings.churn.tiers_by == "value_at_risk" else probability
 
 
