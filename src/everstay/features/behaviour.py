@@ -31,7 +31,7 @@ def entropy(word: str, days: int) -> pl.Expr:
 
 
 def top_share(word: str, days: int) -> pl.Expr:
-    """Share of the most frequent."""
+    """Share of the most frequent value."""
     return ratio(in_window(f"{word}_top", days), in_window(f"{word}_total", days))
 
 
@@ -72,7 +72,7 @@ def sessions(days: int) -> Iterator[Feature]:
 
 
 def profile(days: int) -> Iterator[Feature]:
-    """When in the day and week."""
+    """Activity by time of day and week."""
     own = in_window("own_events", days)
     for number, part in enumerate(PARTS_OF_DAY):
         meaning = f"own events from {6 * number} to {6 * number + 6} o'clock (UTC); null without one"

@@ -17,7 +17,7 @@ from everstay.features.order_rows import OrderRows, order_rows
 _WINDOW = re.compile(r"(.+)_(\d+)d")
 
 Columns = Iterator[tuple[str, NDArray[np.generic]]]
-"""Names and (S, U) arrays, or (S × U) alike."""
+"""Names and arrays (S, U), or flattened ones (S × U,)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Block:
     """Sums of one subject.
 
     Attributes:
-        columns: names of sums without their window, and the columns of `tables.EVENTS` that each is made of.
+        columns: names of sums without their window, and the columns of `tables.EVENTS` that each is computed from.
         compute: yields the requested sums that are the block's.
     """
 

@@ -25,7 +25,7 @@ class Feature:
 
     @property
     def sums(self) -> list[str]:
-        """The sums that it is made of."""
+        """The sums that it is computed from."""
         return self.value.meta.root_names()
 
 

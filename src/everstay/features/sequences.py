@@ -75,7 +75,7 @@ def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.Dat
 
 
 def history_columns(*, with_ratings: bool = False) -> tuple[str, ...]:
-    """The columns of `tables.EVENTS` that `purchase_history` and `next_basket` read, and `latest_ratings` if wanted."""
+    """The columns of `tables.EVENTS` that `purchase_history` and `next_basket` read, and `latest_ratings` if asked."""
     return tuple(dict.fromkeys((*_HISTORY_COLUMNS, *RATING_COLUMNS))) if with_ratings else _HISTORY_COLUMNS
 
 

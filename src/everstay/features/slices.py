@@ -12,7 +12,7 @@ from everstay.settings import Churn
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """As-ofs of the parts, oldest first; labels of train are known at the first of validation, those at the test's.
+    """As-ofs of the parts, oldest first; labels of train are known by the first validation as-of, those by the test's.
 
     Where the history is too short for that, train and validation have the same as-ofs and are of different users.
 
@@ -41,7 +41,7 @@ class TimeSplit:
 
     @property
     def as_ofs(self) -> tuple[datetime, ...]:
-        """All of them."""
+        """All as-ofs."""
         return (*self.refit, self.test)
 
     def in_words(self) -> str:
