@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 
 
 def recall_at_k(hits: BoolArray, target_counts: CountArray) -> FloatArray:
-    """Share of each user's targets that are in the list: hits / targets, so that k places can be too few for 1."""
+    """Share of each user's targets that are in the list: hits / targets, below 1 if there are more than k targets."""
     _check(hits, target_counts)
     return _where_targets(hits.sum(axis=1) / np.maximum(target_counts, 1), target_counts)
 
