@@ -1,7 +1,7 @@
 """Customer value: what a user who stays is expected to pay within the horizon, with an interval.
 
-It is conditional on staying, because the churn probability says how likely that is not: value at risk is their product,
-and a chance of leaving inside the value would be counted twice. The purchase rate of a user who has not stopped is
+It is conditional on staying, because the churn probability covers leaving: value at risk is their product, and a
+chance of leaving inside the value would be counted twice. The purchase rate of a user who has not stopped is
 gamma distributed with shape r + x and rate alpha + T in all buy-till-you-die models (`churn.btyd`), so that the number
 of order days ahead is negative binomial; each is worth a Gamma-Gamma payment.
 """
