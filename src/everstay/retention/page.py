@@ -24,7 +24,7 @@ _DRAWN_COHORTS = 4
 
 
 def retention_section(figures: RetentionFigures, lateness: timedelta) -> Section:
-    """Cohorts, forecasts and how those of the past did.
+    """Cohorts, forecasts, and the back-test of past forecasts.
 
     Args:
         figures: from `measure_retention`.

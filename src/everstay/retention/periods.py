@@ -39,7 +39,7 @@ class Periods:
         return self.starts[-1]
 
     def start(self, number: int) -> datetime:
-        """When a period begins, also one that is still to come."""
+        """When a period begins, including future ones."""
         if number <= self.count:
             return self.starts[number]
         later = pl.Series([self.end], dtype=t.TIME).dt.offset_by(f"{number - self.count}{_EVERY[self.unit]}")

@@ -25,7 +25,7 @@ class Expected:
 
     Attributes:
         users: in the group.
-        mean: of them that buy: the sum of their chances.
+        mean: expected number of them that buy: the sum of their chances.
         variance: of that number when every user decides alone: the sum of chance × (1 - chance).
     """
 
