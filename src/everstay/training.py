@@ -256,7 +256,7 @@ def _restore_best(module: lightning.LightningModule, folder: Path) -> None:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable parameters."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
