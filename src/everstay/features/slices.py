@@ -12,7 +12,7 @@ from everstay.settings import Churn
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """As-ofs of the parts, oldest first; labels of train are known by the first validation as-of, those by the test's.
+    """As-ofs of the parts, oldest first; train's labels are known by validation's first, validation's by the test's.
 
     Where the history is too short for that, train and validation have the same as-ofs and are of different users.
 
