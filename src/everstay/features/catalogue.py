@@ -40,17 +40,17 @@ _UNITS: Mapping[str, tuple[float, float, str]] = {
 
 _INTRODUCTION = f"""# Features
 
-What Everstay knows of a user at an as-of, a midnight UTC: {len(FEATURES)} columns of `user_features`. This page is
-made from the declarations in `src/everstay/features/` by `make docs`, and so are the ranges in
-`expectations/user_features.json`.
+What Everstay knows about a user as of a midnight UTC: {len(FEATURES)} columns of `user_features`. `make docs` generates
+this page, and the ranges in `expectations/user_features.json`, from the declarations in `src/everstay/features/`.
 
 - A feature uses only events that occurred and were recorded before the as-of. A window of n days is the n whole days
   before it; "history" is everything before it.
 - Counts and sums are 0 where nothing happened; what is undefined is null.
-- "Own" events are all but messages sent to the user. An order lies where its first line is; without an order id, a
-  user's purchases of one UTC day are one order. A session lies where its first event is; events without a session id
-  are one session as long as no more than 30 minutes pass between them.
-- What compares a user with all others uses all users' events before the same as-of.
+- "Own" events are all but messages sent to the user.
+- An order is dated by its first line. Without an order id, a user's purchases of one UTC day are one order.
+- A session is dated by its first event. Events without a session id are one session as long as no more than 30 minutes
+  pass between them.
+- Features that compare a user with all others use all users' events before the same as-of.
 - A share is a part of its whole, a change lies from -1 to 1, entropy is in nats.
 """
 

@@ -75,7 +75,7 @@ def cadence() -> Iterator[Feature]:
     meaning = "from the first event to the first order; null without an order"
     until = divide(pl.col(FIRST) - pl.col(FIRST_ORDER), DAY)
     yield Feature("days_to_first_order", "days", None, meaning, until)
-    meaning = "gap_std_days / gap_mean_days: 0 for a clockwork; null below two gaps"
+    meaning = "gap_std_days / gap_mean_days: 0 when the gaps are all equal; null below two gaps"
     yield Feature("gap_variation", "ratio", None, meaning, divide(_GAP_STD, _GAP_MEAN))
     meaning = "gap_last_days / gap_mean_days; null where that is"
     yield Feature("last_to_mean_gap", "ratio", None, meaning, divide(_GAP_LAST, _GAP_MEAN))
