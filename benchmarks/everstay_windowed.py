@@ -4,11 +4,12 @@ import argparse
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from benchmarks.windowed import benchmark_features
 from everstay import tables as t
 from everstay.features import activity_slices
-from everstay.features.buckets import compute_features
+from everstay.features.buckets import bucket_features, compute_features
 from everstay.lake import Lake, commit_staged, stage_events
 from everstay.partitions import map_parts, open_cluster
 from everstay.settings import Dask, FilesSource, Source
@@ -31,7 +32,8 @@ def main() -> None:
     arguments = parser.parse_args()
     lake = Lake(arguments.lake, arguments.buckets)
     with open_cluster(Dask(workers=arguments.workers)) as scheduler:
-        map_parts(_warm_up, range(4 * arguments.workers), scheduler)
+        as_of = None if arguments.step == "ingest" else arguments.as_of.astimezone(UTC)
+        map_parts(partial(_warm_up, lake=lake, as_of=as_of), range(4 * arguments.workers), scheduler)
         told = (
             _ingest(lake, arguments.raw, scheduler)
             if arguments.step == "ingest"
@@ -40,11 +42,17 @@ def main() -> None:
     print(json.dumps(told))
 
 
-def _warm_up(part: int) -> None:  # noqa: ARG001
-    """Have a worker import what it needs, as a nightly run's long-lived worker has."""
+def _warm_up(part: int, *, lake: Lake, as_of: datetime | None) -> None:
+    """Have a worker import what it needs and load compiled kernels, as a nightly run's long-lived worker has.
+
+    It computes one bucket for that, which also reads the log of the lake's version.
+    """
     import great_expectations  # noqa: F401
 
-    activity_slices(t.EVENTS.empty(), t.ITEMS.empty(), [datetime(2020, 1, 1, tzinfo=UTC)], benchmark_features())
+    features = benchmark_features()
+    activity_slices(t.EVENTS.empty(), t.ITEMS.empty(), [datetime(2020, 1, 1, tzinfo=UTC)], features)
+    if as_of is not None:
+        bucket_features(part % lake.bucket_count, reader=lake.snapshot(), as_ofs=[as_of], features=features)
 
 
 def _ingest(lake: Lake, raw: str, scheduler: str) -> dict[str, float]:
