@@ -30,7 +30,7 @@ def churn_definition(scheduler: str | None = None) -> Path:
     with runtime.dask_scheduler(settings, scheduler) as address:
         found = tasks.advise_definition(snapshot, snapshot.first_event_at, known_until, settings.churn, address)
     section = definition_section(found, settings.churn, len(MODEL_COLUMNS))
-    report = Report("Horizon advice", f"By what was known until {known_until:%Y-%m-%d %H:%M} UTC.", [section])
+    report = Report("Horizon advice", f"Based on data known until {known_until:%Y-%m-%d %H:%M} UTC.", [section])
     page = tasks.write_page(report, Path(settings.report_folder, "churn-definition.html"))
     summary.print_section(section)
     summary.print_report(page)

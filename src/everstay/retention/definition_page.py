@@ -25,24 +25,24 @@ def definition_section(found: Definition, churn: Churn, features: int) -> Sectio
     now = next(one for one in found.advice if one.horizon_days == churn.horizon_days)
     badges = (
         Badge("suggested horizon", f"{found.suggested_days} days"),
-        Badge("set now", f"{churn.horizon_days} days", "good" if verdict(now) == "enough" else "look"),
-        Badge("repeaters, of all buyers", f"{gaps.repeaters:,} of {gaps.buyers:,}"),
+        Badge("current setting", f"{churn.horizon_days} days", "good" if verdict(now) == "enough" else "look"),
+        Badge("repeat buyers, of all buyers", f"{gaps.repeaters:,} of {gaps.buyers:,}"),
     )
     words = (
-        f"Suggested is the {DEFAULT_QUANTILE:.0%} quantile of the gaps between a user's order days, every repeater "
-        "counting the same: a longer silence is unusual. Gaps that are still open are not in it, so that a young log "
-        "makes it too short.",
+        f"The suggestion is the {DEFAULT_QUANTILE:.0%} quantile of the gaps between a user's order days, each repeat "
+        "buyer weighted equally: a longer silence is unusual. Open gaps are not included, so a young log makes it too "
+        "short.",
         f"Population: a net purchase in the {churn.look_back_days} days before the as-of. Left: none in the horizon, "
-        f"{churn.gap_days} days after it. Each horizon is counted at its last as-of with known labels: mature numbers.",
+        f"which begins {churn.gap_days} days after it. Each horizon is counted at its last as-of with mature labels.",
         f"The minimum: with L leavers and S stayers a 95% interval on ROC-AUC (Hanley and McNeil 1982, at "
-        f"{ASSUMED_AUC}) is ± 1.96 √((A(1-A) + (L-1)(A/(2-A)-A²) + (S-1)(2A²/(1+A)-A²)) / LS); the fewest leavers are "
-        f"those that make it ± {WANTED_HALF_WIDTH}. An unpenalised regression wants {EVENTS_PER_FEATURE} leavers a "
-        f"feature besides: {EVENTS_PER_FEATURE} × {features} = {EVENTS_PER_FEATURE * features:,}; penalties and trees "
-        "do with fewer, and so do several as-ofs.",
+        f"{ASSUMED_AUC}) is ± 1.96 √((A(1-A) + (L-1)(A/(2-A)-A²) + (S-1)(2A²/(1+A)-A²)) / LS); leavers needed "
+        f"are the fewest that make it ± {WANTED_HALF_WIDTH}. An unpenalised regression also needs {EVENTS_PER_FEATURE} "
+        f"leavers per feature: {EVENTS_PER_FEATURE} × {features} = {EVENTS_PER_FEATURE * features:,}; penalised models "
+        "and trees need fewer, as does training on several as-ofs.",
     )
-    picture = Picture("Gaps between order days, every repeater counting the same", _histogram(found))
+    picture = Picture("Gaps between order days, each repeat buyer weighted equally", _histogram(found))
     return Section(
-        "What churn should mean", words, badges, (_horizons(found, churn, features), _quantiles(found)), (picture,)
+        "Definition of churn", words, badges, (_horizons(found, churn, features), _quantiles(found)), (picture,)
     )
 
 
@@ -75,10 +75,10 @@ def _horizons(found: Definition, churn: Churn, features: int) -> Table:
         )
     columns = (
         Column("horizon"), Column("as of"), Column("users", ",d"), Column("leavers", ",d"),
-        Column("base rate (95% interval)"), Column("AUC interval ±", ".3f"), Column("fewest leavers", ",d"),
-        Column("leavers a feature", ".1f"), Column("verdict"),
+        Column("base rate (95% interval)"), Column("AUC interval ±", ".3f"), Column("leavers needed", ",d"),
+        Column("leavers per feature", ".1f"), Column("verdict"),
     )  # fmt: skip
-    return Table("Horizons: users, leavers and what they are enough for", columns, rows)
+    return Table("Horizons: users, leavers, and whether they are enough", columns, rows)
 
 
 def _quantiles(found: Definition) -> Table:
@@ -86,9 +86,9 @@ def _quantiles(found: Definition) -> Table:
     rows: list[list[Cell]] = [
         [f"{share:.0%}", gaps.quantile(share, by_user=True), gaps.quantile(share, by_user=False)] for share in QUANTILES
     ]
-    columns = (Column("of the gaps"), Column("days, each repeater alike", ",d"), Column("days, each gap alike", ",d"))
+    columns = (Column("quantile"), Column("days, by repeat buyer", ",d"), Column("days, by gap", ",d"))
     marked = frozenset({QUANTILES.index(DEFAULT_QUANTILE)})
-    return Table("So many days at most pass between two order days", columns, rows, marked=marked)
+    return Table("Quantiles of the days between two order days", columns, rows, marked=marked)
 
 
 def _histogram(found: Definition) -> str:

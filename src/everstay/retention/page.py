@@ -34,11 +34,11 @@ def retention_section(figures: RetentionFigures, lateness: timedelta) -> Section
     now = figures.forecasts.filter(pl.col(ORIGIN) == figures.periods.count, pl.col(COHORT) == f.ALL)
     last = figures.cohorts.retained[:, -1].sum() / figures.cohorts.retained.diagonal().sum()
     words = (
-        f"A user is retained in a {unit} when they bought in it; a cohort is everybody whose first order came in the "
-        f"same {unit}. The first cohort also holds users who came before the log begins. Whole {unit}s only: what was "
-        "bought before the first one counts as bought in it.",
-        "The forecast is BG/BB (Fader, Hardie and Shang 2010): every user buys with a chance of their own until they "
-        "leave. Its intervals hold who happens to buy, and the errors that earlier forecasts turned out to have.",
+        f"A user is retained in a {unit} in which they bought; a cohort is all users whose first order fell in the "
+        f"same {unit}. The first cohort also includes users acquired before the log begins. Whole {unit}s only: "
+        "purchases before the first one count towards it.",
+        "The forecast is BG/BB (Fader, Hardie and Shang 2010): every user buys with their own probability until "
+        "they leave. Its intervals cover chance and the errors observed in earlier forecasts.",
     )
     badges = (
         Badge(f"bought in {figures.periods.name(figures.periods.count - 1)}", f"{last:.1%}"),
@@ -64,14 +64,14 @@ def rhythm_section(figures: RetentionFigures) -> Section:
     if len(weekly) and np.isfinite(weekly[-1]).all():
         badges.append(Badge("stickiness (daily / monthly)", f"{weekly[-1, 1]:.1%}"))
     words = (
-        "Active is whoever did something: bought, looked, searched; a message that was sent to them is none of it. "
+        "Active users did something themselves: bought, viewed, searched; messages sent to them do not count. "
         "Means of the last 28 days; a month is 28 days.",
     )
     pictures = (
-        Picture("Stickiness, by the week that ends on the date", draw_lines(lines, "", "ratio")),
+        Picture("Weekly stickiness, dated by the end of the week", draw_lines(lines, "", "ratio")),
         *_repeat_picture(figures),
     )
-    return Section("How often users come", words, badges, (_repeat_table(figures),), pictures)
+    return Section("Activity and repeat rate", words, badges, (_repeat_table(figures),), pictures)
 
 
 def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_users: int) -> Section:
@@ -83,13 +83,13 @@ def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_u
         horizon_days: of the labels.
         min_users: smaller groups of a declared attribute are left out.
     """
-    words = [f"Users as of {as_of}, whose {horizon_days} days are over: the labels are mature."]
+    words = [f"Users as of {as_of}, whose horizon of {horizon_days} days is over: the labels are mature."]
     first = pl.col(s.SEGMENT).is_in(["everybody", s.LIFECYCLE])
     states, attributes = segments.drop_nulls().filter(first), segments.drop_nulls().filter(~first)
-    tables = [_segment_table("Who left, by lifecycle state", states, fold=False)]
+    tables = [_segment_table("Churn by lifecycle state", states, fold=False)]
     if len(attributes):
-        words.append(f"Of what users declared, groups of fewer than {min_users} are left out (`fairness.min_users`).")
-        tables.append(_segment_table("Who left, by what users declared", attributes, fold=True))
+        words.append(f"For declared attributes, groups of fewer than {min_users} are left out (`fairness.min_users`).")
+        tables.append(_segment_table("Churn by declared attribute", attributes, fold=True))
     return Section("Churn by segment", words, tables=tables, pictures=(_segment_picture(states, attributes),))
 
 
@@ -111,7 +111,7 @@ def _segment_picture(states: pl.DataFrame, attributes: pl.DataFrame) -> Picture:
     names = [f"{row[s.SEGMENT].replace('_', ' ')}: {row[s.GROUP]}" for row in groups.iter_rows(named=True)]
     share, low, high = (groups[column].to_list() for column in (s.SHARE, s.LOW, s.HIGH))
     drawn = draw_shares(names, share, low, high, states[s.SHARE][0])
-    return Picture("Share that left of each group with its 90% interval; dashed: of everybody", drawn)
+    return Picture("Share that left by group, with 90% intervals; dashed: all users", drawn)
 
 
 def _due(figures: RetentionFigures) -> pl.DataFrame:
@@ -122,7 +122,7 @@ def _coverage_badge(tested: pl.DataFrame) -> Iterator[Badge]:
     if len(tested):
         held = f.coverage(tested)
         tone: Tone = "good" if 0.85 <= held <= 0.95 else "look"
-        yield Badge(f"90% intervals that held, of {len(tested):,}", f"{held:.1%}", tone)
+        yield Badge(f"coverage of {len(tested):,} 90% intervals", f"{held:.1%}", tone)
 
 
 def _cohort_table(figures: RetentionFigures, lateness: timedelta) -> Table:
@@ -159,7 +159,7 @@ def _forecast_table(figures: RetentionFigures, lateness: timedelta) -> Table:
     for step in ahead:
         clock = maturity(periods.start(periods.count + step), lateness, figures.as_of, is_estimate=True)
         columns.append(Column(f"{periods.name(periods.count + step - 1)} (mature {clock.knowable_at:%Y-%m-%d})"))
-    caption = f"Forecast shares that buy in the next {periods.unit}s, with 90% intervals (estimated)"
+    caption = f"Forecast share of buyers in the next {periods.unit}s, with 90% intervals (estimated)"
     return Table(caption, columns, rows, marked=frozenset({0}), fold=len(rows) > _SHOWN_PERIODS)
 
 
@@ -171,10 +171,10 @@ def _tested_table(tested: pl.DataFrame) -> Table:
         width = (part[f.HIGH] - part[f.LOW]).mean()
         rows.append([int(str(step)), len(part), f.coverage(part), _number(error), _number(width)])
     columns = (
-        Column("periods ahead", "d"), Column("forecasts", ",d"), Column("intervals that held", ".1%"),
-        Column("mean error", ".1%"), Column("mean width", ".1%"),
+        Column("periods ahead", "d"), Column("forecasts", ",d"), Column("interval coverage", ".1%"),
+        Column("mean absolute error", ".1%"), Column("mean interval width", ".1%"),
     )  # fmt: skip
-    return Table("Back-test: forecasts of past origins, each by what was known then (mature)", columns, rows)
+    return Table("Back-test: past forecasts, each from what was known then (mature)", columns, rows)
 
 
 def _pictures(figures: RetentionFigures) -> Iterator[Picture]:
@@ -197,10 +197,10 @@ def _pictures(figures: RetentionFigures) -> Iterator[Picture]:
     starts = list(periods.starts[:-1])
     lines = [
         Line("bought", starts, share.tolist(), color=BLUE),
-        _band("forecast one ahead, then", [periods.start(o) for o in past[ORIGIN]], past, dashed=True),
-        _band("forecast now", [periods.start(periods.count + step - 1) for step in now[f.AHEAD]], now),
+        _band(f"past forecasts, one {periods.unit} ahead", [periods.start(o) for o in past[ORIGIN]], past, dashed=True),
+        _band("current forecast", [periods.start(periods.count + step - 1) for step in now[f.AHEAD]], now),
     ]
-    yield Picture("All users who had come before: share that bought", draw_lines(lines, "", ""))
+    yield Picture("All users acquired so far: share that bought", draw_lines(lines, "", ""))
 
 
 def _band(name: str, x: list[object], rows: pl.DataFrame, *, dashed: bool = False) -> Line:
@@ -214,9 +214,9 @@ def _repeat_table(figures: RetentionFigures) -> Table:
     for days in REPEAT_DAYS:
         share = share_by(repeated, waiting, days)
         short = int(waiting[:days].sum())
-        state = "mature" if short == 0 else f"estimated: {short:,} users were watched for less"
+        state = "mature" if short == 0 else f"estimated: {short:,} users were observed for less"
         rows.append([f"{days} days", with_bounds(share, ".1%") or "–", state if share else "not knowable yet"])
-    columns = (Column("second order within"), Column("share of users, 90% interval"), Column("clock"))
+    columns = (Column("second order within"), Column("share of users, 90% interval"), Column("maturity"))
     return Table("Repeat rate: how soon a first order is followed by a second", columns, rows)
 
 
