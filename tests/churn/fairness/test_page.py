@@ -29,9 +29,9 @@ def test_groups_are_judged_or_refused(churn_rows: ChurnRows, churn_settings: Set
     html = page(churn_rows, users, settings)
     assert "&lt;35" in html
     assert "<35" not in html
-    assert html.count("not judged: fewer than 50 users") == 1
-    assert "Not known of any user, and not judged: income_band, household_size." in html
-    assert "It is on (fairness.mitigate in the settings)" in html
+    assert html.count("not evaluated: fewer than 50 users") == 1
+    assert "Unknown for every user, so not evaluated: income_band, household_size." in html
+    assert "This mitigation is on (fairness.mitigate in the settings)" in html
 
 
 def test_who_is_warned_about_is_who_the_list_would_hold(churn_rows: ChurnRows, churn_settings: Settings) -> None:
@@ -62,5 +62,5 @@ def test_who_is_warned_about_is_who_the_list_would_hold(churn_rows: ChurnRows, c
 
 def test_a_shop_that_declares_nothing_gets_a_note(churn_rows: ChurnRows, churn_settings: Settings) -> None:
     html = page(churn_rows, None, churn_settings)
-    assert "Not known of any user, and not judged: age_band, income_band, household_size." in html
+    assert "Unknown for every user, so not evaluated: age_band, income_band, household_size." in html
     assert "<h2>" not in html
