@@ -172,7 +172,7 @@ def test_a_model_that_the_registry_does_not_know_is_no_test_either(past: Past):
     past.publish(scores(EARLY))
     known, unknown = (past.judge([0], judged)[0] for judged in ({"3": EARLY}, {}))
     assert (known.learned_later, unknown.learned_later) == (False, True)
-    assert "is not in the registry any more" in render(Report("", "", [back_test_section([unknown], 0.95)]))
+    assert "is no longer in the registry" in render(Report("", "", [back_test_section([unknown], 0.95)]))
 
 
 def test_where_nobody_left_there_is_no_recall(past: Past):
@@ -202,7 +202,7 @@ def test_a_publication_is_judged_by_its_own_definition_whatever_the_settings_say
             "mature since 2024-03-31",
         ]
         page = render(Report("Back-test", "", [back_test_section(found, 0.95)]))
-        assert all(words in page for words in ("28 days", "14 days, 3 days later", "90 days"))
+        assert all(words in page for words in ("28 days", "14 days after a gap of 3 days", "90 days"))
 
 
 def test_a_publication_of_an_older_release_is_judged_by_what_its_model_learned():

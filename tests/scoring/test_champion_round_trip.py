@@ -114,5 +114,5 @@ def test_a_user_s_silence_is_told_by_the_horizon_that_the_champion_learned(
     _, version = register(registry, network(rows, "hazard"), rows, tmp_path / "fitted", then)
     registry.client.set_registered_model_alias("churn", CHAMPION, version.version)
     told = explain_user("u1", settings).silence
-    assert "for 84 days (counted from 2 days from now)" in told[0]
+    assert "for 84 days (starting in 2 days)" in told[0]
     assert told == explain_user("u1", then).silence

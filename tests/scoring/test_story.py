@@ -40,14 +40,14 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
     last = events.filter(pl.col(t.USER_ID) == row[t.USER_ID], pl.col(t.EVENT_TYPE) == t.PURCHASE)[t.OCCURRED_AT].max()
     ago = (work.as_of - last) / timedelta(days=1)
     assert ago > 10
-    assert f"last order {last:%Y-%m-%d}, {ago:.0f} days ago; between" in story.summary[-1]
+    assert f"last order {last:%Y-%m-%d}, {ago:.0f} days ago; gap between orders usually" in story.summary[-1]
     outlooks = {outlook.words: outlook for outlook in story.outlooks}
-    soon = outlooks["if the last order came again tomorrow"]
+    soon = outlooks["if they repeat their last order tomorrow"]
     assert soon.as_of == work.as_of + timedelta(days=1)
     assert soon.probability < story.now.probability
     assert soon.tier in ("low", "medium")
-    assert outlooks["if silent for another 28 days"].probability > story.now.probability
-    assert outlooks["if silent for another 28 days"].tier in ("medium", "high")
+    assert outlooks["if inactive for another 28 days"].probability > story.now.probability
+    assert outlooks["if inactive for another 28 days"].tier in ("medium", "high")
 
 
 def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.DataFrame) -> None:
@@ -61,7 +61,7 @@ def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.Dat
 
 def test_who_never_bought_can_only_be_silent(make_work: Make) -> None:
     story = tell_story("u55", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
-    assert "no order that was kept" in story.summary
+    assert "no order net of returns" in story.summary
     assert len(story.outlooks) == 3
 
 
@@ -79,7 +79,7 @@ def test_the_story_is_printed_in_plain_lines(make_work: Make, published: pl.Data
     told = console.export_text()
     assert f"User {user} as of 2024-06-01" in told
     assert "Value if they stay: " in told
-    assert "if the last order came again tomorrow, as of 2024-06-02: " in told
+    assert "if they repeat their last order tomorrow, as of 2024-06-02: " in told
 
 
 class SlowlyFalling:
@@ -98,7 +98,7 @@ def test_a_curve_is_told_where_the_champion_has_one() -> None:
     row, churn = pl.DataFrame({t.USER_ID: ["u1"]}), Churn(horizon_days=28)
     told = silence_words(CalibratedModel("hazard", SlowlyFalling(), Calibrator(0.0, 1.0), {}), row, churn)
     assert told == [
-        "no order: 60% for 7 days, 36% for 14 days, 22% for 21 days, 13% for 28 days, 5% for 42 days",
-        "half the users like this one order within 9 days",
+        "probability of no order: 60% for 7 days, 36% for 14 days, 22% for 21 days, 13% for 28 days, 5% for 42 days",
+        "half of similar users order within 9 days",
     ]
     assert silence_words(CalibratedModel("recency", object(), Calibrator(0.0, 1.0), {}), row, churn) == []

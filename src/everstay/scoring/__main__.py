@@ -55,15 +55,15 @@ def print_story(console: Console, story: Story) -> None:
     console.rule(f"User {story.user_id} as of {story.now.as_of:%Y-%m-%d}")
     for line in story.summary:
         console.print(line)
-    console.print(f"\nChance of leaving: {_told(story.now)}")
+    console.print(f"\nProbability of leaving: {_told(story.now)}")
     if story.worth is not None:
-        console.print(f"Value if they stay: {story.worth[0]:,.2f}; at risk of it: {story.worth[1]:,.2f}")
+        console.print(f"Value if they stay: {story.worth[0]:,.2f}; value at risk: {story.worth[1]:,.2f}")
     for line in (*story.reasons, *story.silence):
         console.print(f"  {line}")
-    console.print("\nThe present champion's view of what was known at each date (it has learned from later dates)")
+    console.print("\nThe current champion's risk from what was known at each date (it was trained on later data)")
     for as_of, probability in story.curve.iter_rows():
         console.print(f"  {as_of:%Y-%m-%d} {probability:6.1%} {'█' * round(_BAR * probability)}")
-    console.print("\nWhat would change it")
+    console.print("\nWhat would change the risk")
     for outlook in story.outlooks:
         console.print(f"  {outlook.words}, as of {outlook.as_of:%Y-%m-%d}: {_told(outlook)}")
 

@@ -23,18 +23,18 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
     mature = [(one, one.outcome) for one in past if one.outcome]
     honest = [(one, outcome) for one, outcome in mature if not one.learned_later]
     words = [
-        "Every publication of churn_scores beside what happened since, by the definition of leaving that it was made "
-        "with. Precision: share of the warned that left; "
-        "recall: share of those who left that was warned; lift: precision over the share of all that left; "
-        "lost value: that of the users who left, as it was published.",
-        f"In brackets {confidence:.0%} intervals. Nothing is said of a publication before its labels are mature.",
+        "Every publication of churn_scores compared with what happened since, by the churn definition it was made "
+        "with. Precision: share of warned users that left; "
+        "recall: share of leavers that were warned; lift: precision over the share of all users that left; "
+        "lost value: the published value of the users who left.",
+        f"In brackets: {confidence:.0%} confidence intervals. A publication is evaluated once its labels are mature.",
     ]
     if not mature:
         words.append("No publication is old enough yet.")
     if len(honest) < len(mature):
         words.append(
-            "Marked with *: the model had learned from what came after the as-of, or is not in the registry any more; "
-            "the row is no test of it."
+            "Marked with *: the model was trained on data from after the as-of, or is no longer in the registry; "
+            "the row is not a fair test of it."
         )
     badges = list(_badges(honest))
     pictures = list(_pictures(honest, confidence))
@@ -44,7 +44,7 @@ def back_test_section(past: Sequence[PastPublication], confidence: float) -> Sec
 def _badges(honest: Sequence[Judged]) -> Iterator[Badge]:
     for one, outcome in honest[:1]:
         high, everybody = outcome.groups["high"], outcome.groups["all"]
-        yield Badge(f"of {high.users:,} warned (high) on {one.as_of:%Y-%m-%d}, left", f"{high.left:,}")
+        yield Badge(f"left, of {high.users:,} warned (tier high) on {one.as_of:%Y-%m-%d}", f"{high.left:,}")
         yield Badge("expected to leave, of all", f"{everybody.expected:,.0f}")
         yield Badge("left, of all", f"{everybody.left:,}")
 
@@ -69,14 +69,14 @@ def _publications(past: Sequence[PastPublication]) -> Table:
     columns = (
         Column("as of"), Column("model version"), Column("users", ",d"), Column("left: no order for"),
         Column("expected to leave", ",.0f"), Column("left", ",d"), Column("ROC-AUC"), Column("calibration error"),
-        Column("clock"),
+        Column("maturity"),
     )  # fmt: skip
     return Table("Publications", columns, rows)
 
 
 def _meaning(churn: Churn) -> str:
     """What leaving meant."""
-    return f"{churn.horizon_days} days" + (f", {churn.gap_days} days later" if churn.gap_days else "")
+    return f"{churn.horizon_days} days" + (f" after a gap of {churn.gap_days} days" if churn.gap_days else "")
 
 
 def _tiers(mature: Sequence[Judged]) -> Table:
@@ -100,7 +100,7 @@ def _tiers(mature: Sequence[Judged]) -> Table:
         Column("as of"), Column("tiers"), Column("users", ",d"), Column("left", ",d"), Column("expected", ",.1f"),
         Column("precision"), Column("recall"), Column("lift", ".2f"), Column("share of the lost value", ".1%"),
     )  # fmt: skip
-    return Table("What was warned and what happened", columns, rows)
+    return Table("Warnings and outcomes", columns, rows)
 
 
 def _pictures(honest: Sequence[Judged], confidence: float) -> Iterator[Picture]:
@@ -108,4 +108,4 @@ def _pictures(honest: Sequence[Judged], confidence: float) -> Iterator[Picture]:
         means, shares = calibration_points((outcome.cells for _, outcome in honest), confidence)
         chart = draw_calibration(means, [s.value for s in shares], [s.low for s in shares], [s.high for s in shares])
         count = f"{len(honest)} mature publication{'s' if len(honest) > 1 else ''}"
-        yield Picture(f"Calibration of {count}: share that left, tenths of users", chart)
+        yield Picture(f"Calibration of {count}: share that left, by decile", chart)

@@ -116,8 +116,8 @@ def silence_words(model: object, row: pl.DataFrame, churn: Churn) -> list[str]:
     chances = model.silence(row, churn.horizon_days, days)[0]
     median = model.next_order_days(row, churn.horizon_days)[0]
     told = ", ".join(f"{chance:.0%} for {day} days" for day, chance in zip(days, chances, strict=True))
-    since = f" (counted from {churn.gap_days} days from now)" if churn.gap_days else ""
-    return [f"no order: {told}{since}", f"half the users like this one order within {median:.0f} days{since}"]
+    since = f" (starting in {churn.gap_days} days)" if churn.gap_days else ""
+    return [f"probability of no order: {told}{since}", f"half of similar users order within {median:.0f} days{since}"]
 
 
 def _events_of(user_id: str, work: Work) -> pl.DataFrame:
@@ -138,16 +138,16 @@ def _last_order(events: pl.DataFrame) -> pl.DataFrame:
 
 def _futures(events: pl.DataFrame, order: pl.DataFrame, as_of: datetime) -> list[tuple[str, datetime, pl.DataFrame]]:
     """Hypothetical futures: words, as-of, and the events that would be known then."""
-    silent = [(f"if silent for another {days} days", as_of + timedelta(days=days), events) for days in _LATER_DAYS]
+    silent = [(f"if inactive for another {days} days", as_of + timedelta(days=days), events) for days in _LATER_DAYS]
     if order.is_empty():
         return silent
     once = pl.concat([events, _again(order, as_of, 1)])
     twice = pl.concat([once, _again(order, as_of + timedelta(days=7), 2)])
     week = as_of + timedelta(days=8)
     return [
-        ("if the last order came again tomorrow", as_of + timedelta(days=1), once),
-        ("if it came tomorrow and nothing in the week after", week, once),
-        ("if it came tomorrow and again a week later", week, twice),
+        ("if they repeat their last order tomorrow", as_of + timedelta(days=1), once),
+        ("if they repeat it tomorrow, then nothing for a week", week, once),
+        ("if they repeat it tomorrow and again a week later", week, twice),
         *silent,
     ]
 
@@ -169,16 +169,16 @@ def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
     first: date = events[t.OCCURRED_AT].dt.date().sort()[0]
     lines = [f"{events.height:,} events since {first}: {kinds}"]
     if purchases.is_empty():
-        return [*lines, "no order that was kept"]
+        return [*lines, "no order net of returns"]
     days = purchases[t.OCCURRED_AT].dt.date().unique().sort()
     latest: date = days[-1]
     spend = (purchases[t.AMOUNT] * _CENTS).round().sum() / _CENTS
-    lines.append(f"{len(days)} days with an order, {spend:,.2f} paid, {spend / len(days):,.2f} a day")
+    lines.append(f"{len(days)} days with an order, {spend:,.2f} spent, {spend / len(days):,.2f} per day")
     newest: datetime = purchases[t.OCCURRED_AT].sort()[-1]
     silence = (as_of - newest) / timedelta(days=1)  # as the reasons count it, not by dates
     gaps = days.diff().dt.total_days().drop_nulls()
     longest, median = max(gaps, default=0), float(np.median(gaps)) if len(gaps) else 0.0
-    usual = f"; between two of them usually {median:.0f} days, at most {longest}" if len(gaps) else ""
+    usual = f"; gap between orders usually {median:.0f} days, at most {longest}" if len(gaps) else ""
     ago = pl.select(counted(pl.lit(silence), "day", "days")).item()
     return [*lines, f"last order {latest}, {ago} ago{usual}"]
 
