@@ -103,7 +103,7 @@ def test_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     for words in (
         "anonymous:3",
         "2 users, 2 items, paid 14.50 EUR",
-        "1 rows (20.0%) are of nobody",
+        "1 rows (20.0%) are anonymous events",
         "Not ready: 3 of 4",
     ):
         assert words in page
@@ -124,7 +124,7 @@ def test_a_shop_that_is_enough_is_told_so(tmp_path: Path, monkeypatch: pytest.Mo
     labels = churn_labels(events, as_of, settings.churn, known_at)
     assert f"{labels.height:,} users bought in the 84 days before" in checks[3].words
     later = settings.model_copy(update={"recommender": Recommender(horizon_days=60)})
-    assert f"judged as of {as_of - timedelta(days=30):%Y-%m-%d}" in check_readiness(survey, later)[2].words
+    assert f"tested as of {as_of - timedelta(days=30):%Y-%m-%d}" in check_readiness(survey, later)[2].words
     assert f"{labels[t.CHURNED].mean():.1%} of them bought nothing in the 28 days after" in checks[4].words
     assert main() == 0
     assert "Ready: `make ingest`" in capsys.readouterr().out
@@ -151,9 +151,9 @@ def shop(users: int, days: int, every: int) -> str:
         (shop(50, 200, 5).replace("2024-", "2094-"), "Can the rows be stored?", "stop", "(100.00%) cannot be stored"),
         (
             BY_ORDER,
-            "Has every event an id of its own?",
+            "Is every event_id unique?",
             "stop",
-            "75.00% of the users' rows use the event_id of another",
+            "75.00% of the users' rows share the event_id of a row",
         ),
         (
             shop(50, 20, 5),
@@ -162,8 +162,8 @@ def shop(users: int, days: int, every: int) -> str:
             "19 days, 1.4 times churn.horizon_days (14); at least",
         ),
         (shop(50, 45, 5), "Is the history long enough?", "stop", "too short to train"),
-        (shop(50, 60, 5), "Is the history long enough?", "look", "a third of the users will choose"),
-        (shop(50, 200, 5), "Is the history long enough?", "good", "judged as of 2024-07-04"),
+        (shop(50, 60, 5), "Is the history long enough?", "look", "a third of the users is held out"),
+        (shop(50, 200, 5), "Is the history long enough?", "good", "tested as of 2024-07-04"),
         (
             shop(30, 200, 5),
             "Are there enough users?",
@@ -185,7 +185,7 @@ def test_what_is_missing_is_told(
 def test_the_as_of_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(tmp_path, monkeypatch, shop(50, 200, 5)).model_copy(update={"as_of": date(2024, 6, 1)})
     history, users = check_readiness(survey_of(settings), settings)[2:4]
-    assert "judged as of 2024-06-01" in history.words
+    assert "tested as of 2024-06-01" in history.words
     assert "days before 2024-06-01" in users.words
 
 
@@ -198,7 +198,7 @@ def test_an_as_of_whose_outcomes_are_not_known_yet_is_told_as_training_would(
     late = settings.model_copy(update={"as_of": date(2024, 6, 21), "recommender": recommender})
     check = check_readiness(survey_of(late), late)[-1]
     assert check.verdict == "stop"
-    assert f"as_of is 2024-06-21, but whether users left and what they bought next is known up to {known_until}" in (
+    assert f"as_of is 2024-06-21, but who left and what was bought next is only known up to {known_until}" in (
         check.words
     )
 
@@ -208,7 +208,7 @@ def test_a_horizon_that_is_too_short_is_told_with_the_one_that_fits(
 ) -> None:
     settings = settings_of(tmp_path, monkeypatch, shop(300, 200, 20))
     check = check_readiness(survey_of(settings), settings)[-1]
-    assert check.question == "Is leaving neither rare nor usual?"
+    assert check.question == "Is the churn rate plausible?"
     assert "half of all repeat orders come within 20 days, nine in ten within 20" in check.words
 
 

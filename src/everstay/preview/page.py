@@ -38,7 +38,7 @@ def print_readiness(console: Console, checks: Sequence[Check]) -> None:
     console.print(table)
     stops = sum(check.verdict == "stop" for check in checks)
     if stops:
-        console.print(f"Not ready: {stops} of {len(checks)} answers say stop. Mend them and preview again.")
+        console.print(f"Not ready: {stops} of {len(checks)} checks say stop. Fix them and preview again.")
     else:
         console.print("Ready: `make ingest` stores it and validates it on the way, `make train` does everything.")
 
@@ -83,15 +83,15 @@ def _sentences(survey: Survey, currency: str) -> list[str]:
     lines = [
         f"{survey.rows_read:,} rows from {survey.first_at:%Y-%m-%d %H:%M} to {survey.last_at:%Y-%m-%d %H:%M} UTC: "
         f"{survey.users:,} users, {survey.items:,} items, paid {money}.",
-        "Besides: " + ", ".join(f"{rows:,} {name}" for name, rows in survey.entities.items()) + ".",
+        "Also: " + ", ".join(f"{rows:,} {name}" for name, rows in survey.entities.items()) + ".",
     ]
     if survey.rows_anonymous:
         share = survey.rows_anonymous / survey.rows_kept
-        lines.append(f"{survey.rows_anonymous:,} rows ({share:.1%}) are of nobody known: they count for items only.")
+        lines.append(f"{survey.rows_anonymous:,} rows ({share:.1%}) are anonymous events: they count for items only.")
     if survey.repeated_share:
         lines.append(
-            f"{survey.repeated_share:.2%} of the users' rows repeat another one in everything: each is stored once. "
-            "Where two such rows are two events, map event_id to a column that tells them apart."
+            f"{survey.repeated_share:.2%} of the users' rows are exact duplicates: each is stored once. "
+            "If they are separate events, map event_id to a column that distinguishes them."
         )
     return lines
 

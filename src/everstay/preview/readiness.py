@@ -45,9 +45,9 @@ def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
     if settings.as_of is not None:
         as_of = datetime.combine(settings.as_of, time(), UTC)
     if as_of > last:
-        words = f"as_of is {as_of:%Y-%m-%d}, but whether users left and what they bought next is known up to "
+        words = f"as_of is {as_of:%Y-%m-%d}, but who left and what was bought next is only known up to "
         words += f"{last:%Y-%m-%d}: set an earlier as_of, or leave it out for that one"
-        return [*checks, Check("Is known what became of the users?", "stop", words)]
+        return [*checks, Check("Are the outcomes known?", "stop", words)]
     checks.append(_check_history(survey.first_at, ends_at, as_of, settings.churn))
     return [*checks, *_check_labels(survey, as_of, ends_at, settings.churn)]
 
@@ -56,7 +56,7 @@ def _check_refused(survey: Survey, most: float) -> Check:
     share = survey.rows_refused / survey.rows_read if survey.rows_read else 0.0
     words = f"{survey.rows_refused:,} of {survey.rows_read:,} rows ({share:.2%}) cannot be stored"
     if share > most:
-        words += f", more than source.max_quarantined_share allows ({most:.0%}): mend the export or the mapping"
+        words += f", more than source.max_quarantined_share allows ({most:.0%}): fix the export or the mapping"
     elif share:
         words += f"; they would go to the quarantine (at most {most:.0%} may)"
     return Check("Can the rows be stored?", "stop" if share > most else "good", words)
@@ -66,17 +66,18 @@ def _check_ids(survey: Survey, most: float) -> list[Check]:
     """No check when no two events share an id; rows that do are refused like others."""
     if not survey.conflict_share:
         return []
-    words = f"{survey.conflict_share:.2%} of the users' rows use the event_id of another row, whose content differs"
+    words = f"{survey.conflict_share:.2%} of the users' rows share the event_id of a row with different content"
     if survey.conflict_share > most:
-        words += f": more than source.max_quarantined_share allows ({most:.0%}); what the rows of an order share is an "
-        return [Check("Has every event an id of its own?", "stop", words + "order_id: map event_id to another column")]
-    return [Check("Has every event an id of its own?", "look", f"{words}: only the first of them is stored")]
+        words += f": more than source.max_quarantined_share allows ({most:.0%}); an id shared by "
+        words += "the rows of an order is an order_id: map event_id to another column"
+        return [Check("Is every event_id unique?", "stop", words)]
+    return [Check("Is every event_id unique?", "look", f"{words}: only the first of them is stored")]
 
 
 def _check_purchases(survey: Survey) -> Check:
     question, purchases = "Are there purchases?", survey.rows_by_type.get(t.PURCHASE, 0)
     if not purchases:
-        return Check(question, "stop", "none: leaving means not buying; map the type of an order to purchase")
+        return Check(question, "stop", "none: churn is defined by purchases; map the type of an order to purchase")
     without = 1 - survey.purchases_with_item / purchases
     words = f"{purchases:,} purchases"
     if without > _MOST_WITHOUT_ITEM:
@@ -94,9 +95,9 @@ def _check_history(first_at: datetime, ends_at: datetime, as_of: datetime, churn
     except NotReady as error:
         return Check(question, "stop", f"{words}; {error}")
     learned = "one as-of" if len(split.train) == 1 else f"{len(split.train)} as-ofs"
-    words += f"; judged as of {as_of:%Y-%m-%d}, learned from {learned} before"
+    words += f"; tested as of {as_of:%Y-%m-%d}, trained on {learned} before"
     if split.is_by_user:
-        words += "; too short to choose models on later as-ofs than they learned from: a third of the users will choose"
+        words += "; too short to validate on later as-ofs: a third of the users is held out for validation"
     return Check(question, "look" if split.is_by_user else "good", words)
 
 
@@ -104,7 +105,7 @@ def _check_labels(survey: Survey, as_of: datetime, ends_at: datetime, churn: Chu
     """Who would be judged at the as-of, and how many of them left."""
     labels = churn_labels(survey.sample, as_of, churn, ends_at)
     users, left = labels.height, int(labels[t.CHURNED].sum())
-    within = f"one in {survey.sample_of} users looked at: " if survey.sample_of > 1 else ""
+    within = f"sample of one in {survey.sample_of} users: " if survey.sample_of > 1 else ""
     words = f"{within}{users:,} users bought in the {churn.look_back_days} days before {as_of:%Y-%m-%d}"
     fewest = min(left, users - left)
     question = "Are there enough users?"
@@ -117,7 +118,7 @@ def _check_labels(survey: Survey, as_of: datetime, ends_at: datetime, churn: Chu
         return [Check(question, "stop", f"{words}; {advice}")]
     is_few = users * survey.sample_of < _FEW_USERS
     verdict: Literal["good", "look"] = "look" if is_few else "good"
-    advice = "; few: differences between models will seldom be sure" if is_few else ""
+    advice = "; few: differences between models will rarely be significant" if is_few else ""
     return [Check(question, verdict, words + advice), _check_base_rate(left / users, survey.sample, churn)]
 
 
@@ -128,8 +129,8 @@ def _check_base_rate(share: float, sample: pl.DataFrame, churn: Churn) -> Check:
         words += f"; half of all repeat orders come within {half:.0f} days, nine in ten within {most:.0f}"
     verdict: Literal["good", "look"] = "good" if _RARE <= share <= _COMMON else "look"
     if verdict == "look":
-        words += "; set churn.horizon_days nearer to the latter, so that who is called a leaver is one"
-    return Check("Is leaving neither rare nor usual?", verdict, words)
+        words += "; set churn.horizon_days nearer to the latter, so that users labelled as leavers have really left"
+    return Check("Is the churn rate plausible?", verdict, words)
 
 
 def order_gaps(sample: pl.DataFrame) -> tuple[float | None, float | None]:
