@@ -112,9 +112,9 @@ def test_without_prices_nothing_is_said_of_them(rows: pl.DataFrame, known: Vocab
 @pytest.mark.parametrize(
     ("heavy", "seen", "reason"),
     [
-        ("discount_change", {"discount_7d": 0.204}, "reduced by 20% lately"),
+        ("discount_change", {"discount_7d": 0.204}, "recently reduced by 20%"),
         ("discount_fit", {"discount_7d": 0.04}, "popular now"),  # no discount worth a word
-        ("price_fit", {"price_fit": 0.1}, "at the price level that you buy at"),
+        ("price_fit", {"price_fit": 0.1}, "at your usual price level"),
         ("price_place", {"price_fit": -0.4}, "popular now"),
         ("log_share_7d", {"discount_7d": 0.2, "price_fit": 0.0}, "popular now"),
     ],

@@ -81,7 +81,7 @@ def draw_profit(campaign: Campaign, test: pl.DataFrame, probability: FloatArray,
     profit, cost = contact_profit(churned, worths, value), contact_cost(churned, value)
     figure = Figure(figsize=(5.0, 4.0), layout="constrained")
     axes = figure.add_subplot()
-    axes.set(title="Profit of a campaign", xlabel="share of users contacted", ylabel="profit per user of all")
+    axes.set(title="Campaign profit", xlabel="share of users contacted", ylabel="profit per user, contacted or not")
     axes.plot(campaign.curve.share, campaign.curve.profit, label="highest expected profit first")
     by_risk = profit_curve(probability, profit, cost)
     axes.plot(by_risk.share, by_risk.profit, label="highest risk first")

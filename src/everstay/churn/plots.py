@@ -27,7 +27,7 @@ def draw_calibration(churned: FloatArray, probability: FloatArray) -> Figure:
     parts = np.array_split(np.argsort(probability, kind="stable"), min(_BINS, len(probability)))
     predicted = [probability[part].mean() for part in parts]
     observed = [churned[part].mean() for part in parts]
-    figure, axes = _axes("Calibration", "predicted probability (mean of a tenth)", "share that left")
+    figure, axes = _axes("Calibration", "predicted probability (decile mean)", "share that left")
     top = 1.05 * max(*predicted, *observed, 1e-6)
     axes.plot([0, top], [0, top], color="grey", linestyle="--", label="perfect")
     axes.plot(predicted, observed, marker="o", label="model")
@@ -38,7 +38,7 @@ def draw_calibration(churned: FloatArray, probability: FloatArray) -> Figure:
 def draw_lift(churned: FloatArray, probability: FloatArray) -> Figure:
     """How many times more leavers the riskiest share of users contains than a random share."""
     share, found, _ = _thresholds(churned, probability)
-    figure, axes = _axes("Lift", "riskiest share of users", "leavers found, relative to random")
+    figure, axes = _axes("Lift", "riskiest share of users", "lift over a random sample")
     axes.plot(share, found / share)
     axes.axhline(1.0, color="grey", linestyle="--")
     return figure

@@ -81,7 +81,7 @@ def draw_calibration(
 ) -> str:
     """Draw observed against predicted share per group, with intervals."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes("predicted", "happened")
+        figure, axes = _axes("predicted", "observed")
         top = 1.05 * max(*high, *predicted, 0.01)
         spread = np.abs(np.array([low, high]) - np.array(observed))
         axes.plot([0, top], [0, top], color=GREY, linestyle="--", linewidth=1)

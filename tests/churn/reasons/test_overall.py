@@ -62,7 +62,7 @@ def test_a_small_tree_repeats_a_model_of_steps(churn_rows: ChurnRows) -> None:
     rules = distil(*((rows, Planted().parts(rows).sum(axis=1) - 2) for rows in parts_of(churn_rows)))
     assert rules.fidelity > 0.95
     lines = rules.text().splitlines()
-    assert lines[0].startswith(f"These rules repeat {rules.fidelity:.1%}")
+    assert lines[0].startswith(f"These rules explain {rules.fidelity:.1%}")
     assert lines[3].startswith(" 88.1% leave")  # 1 / (1 + exp(-2))
     assert "recency_days > 9.99" in lines[3]
     assert "orders_28d > " in lines[3]
@@ -73,7 +73,7 @@ def test_a_tree_that_tells_of_another_model_is_refused(churn_rows: ChurnRows) ->
     rules = distil(*((rows, noise.normal(size=rows.height)) for rows in parts_of(churn_rows)))
     assert rules.tree is None
     assert rules.fidelity < LEAST_FIDELITY
-    assert rules.text().startswith("No rules: the best small tree repeats ")
+    assert rules.text().startswith("No rules: the best small tree explains ")
 
 
 def test_rules_are_judged_on_rows_they_were_not_grown_from(churn_rows: ChurnRows) -> None:

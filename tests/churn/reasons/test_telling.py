@@ -37,7 +37,7 @@ def user(churn_rows: ChurnRows) -> pl.DataFrame:
 
 TOLD = {
     "silence": "no order for 41 days, usually every 9",
-    "rhythm": "orders every 9 days, once after 20 (typical: 8)",
+    "rhythm": "orders every 9 days, longest gap 20 (typical: 8)",
     "orders": "3 orders in 28 days, usually 7 (typical: 4)",
     "trend": "3 orders in 28 days after 9 in the 28 before",
     "spend": "spent 40 in 28 days, usually 100",
@@ -49,7 +49,7 @@ TOLD = {
     "browsing": "views in 84 days: none",
     "tenure": "known for 500 days (typical: 300)",
     "habit": "50% of the orders at weekends (typical: 25%)",
-    "history": "the latest days in their order: 20, 9 days between orders",
+    "history": "sequence of recent days: 20, 9 days between orders",
 }
 USUAL = {
     "orders_28d": 4.0,
@@ -72,9 +72,9 @@ def test_words_for_whom_nothing_is_known(churn_rows: ChurnRows) -> None:
     )
     words = nothing.select(WORDS[name]({}).alias(name) for name in WORDS).row(0, named=True)
     assert words["silence"] == "no order yet"
-    assert words["rhythm"] == "ordered on no more than one day"
-    assert words["basket"] == "no order in 84 days to see what one is worth"
-    assert words["history"] == "the latest days in their order"
+    assert words["rhythm"] == "at most one order day"
+    assert words["basket"] == "no order in 84 days, so no basket value"
+    assert words["history"] == "sequence of recent days"
 
 
 def test_a_new_user_is_compared_with_the_typical_one(user: pl.DataFrame) -> None:
@@ -83,7 +83,7 @@ def test_a_new_user_is_compared_with_the_typical_one(user: pl.DataFrame) -> None
     assert new.select(WORDS["orders"]({"orders_28d": 6.0})).item() == "3 orders in 28 days (typical: 6)"
     daily = user.with_columns(pl.lit(1.0).alias("gap_median_days"), pl.lit(1.0).alias("recency_days"))
     assert daily.select(WORDS["silence"]({})).item() == "last order 1 day ago, usually every day"
-    assert daily.select(WORDS["rhythm"]({})).item() == "orders every day, once after 20"
+    assert daily.select(WORDS["rhythm"]({})).item() == "orders every day, longest gap 20"
     today = user.with_columns(pl.lit(0.4).alias("recency_days"))
     assert today.select(WORDS["silence"]({})).item() == "last order within a day, usually every 9"
 

@@ -70,7 +70,7 @@ def draw_importance(table: pl.DataFrame) -> Figure:
     axes = figure.add_subplot()
     rising = table.reverse()
     axes.barh(rising["group"].to_list(), rising["mean_part"].to_numpy())
-    axes.set(title="What the risk is made of", xlabel="mean size of the part of the log-odds")
+    axes.set(title="Feature importance", xlabel="mean absolute contribution to the log-odds")
     return figure
 
 

@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 LEAST_FIDELITY = 0.85
 """Share of the variance of the model's log-odds (R²) that a tree must reproduce to be shown."""
 _LEGEND = (
-    "docs/features.md tells what the features are; order_days_fading_Nd and spend_fading_Nd are order days and money, "
+    "docs/features.md describes the features; order_days_fading_Nd and spend_fading_Nd are order days and spend, "
     "each weighted by exp(-days ago / N), order_days_week_N the order days N whole weeks ago."
 )
 _LEAVES = (6, 8, 12, 16, 24, 32)
@@ -73,13 +73,13 @@ class Rules:
         """The rules, the riskiest first, or why there are none."""
         if self.tree is None:
             refused = (
-                f"No rules: the best small tree repeats {self.fidelity:.0%} of the variance of the model's log-odds"
+                f"No rules: the best small tree explains {self.fidelity:.0%} of the variance of the model's log-odds"
             )
-            return f"{refused}; below {LEAST_FIDELITY:.0%} it would tell of another model."
-        heading = f"These rules repeat {self.fidelity:.1%} of the variance of the model's log-odds on later rows."
+            return f"{refused}; below {LEAST_FIDELITY:.0%} it would describe another model."
+        heading = f"These rules explain {self.fidelity:.1%} of the variance of the model's log-odds on later rows."
         told = [
             heading,
-            "They are a picture of the model, and not what scores.",
+            "They approximate the model; they do not score users.",
             "",
             *_leaves(self.tree, self.undefined),
         ]
@@ -115,7 +115,7 @@ def _leaves(tree: DecisionTreeRegressor, undefined: frozenset[str]) -> list[str]
         odds = float(inner.value[node].ravel()[0])
         if left == right:
             share = inner.n_node_samples[node] / inner.n_node_samples[0]
-            told = " and ".join(bound.told(name) for name, bound in bounds.items()) or "everybody"
+            told = " and ".join(bound.told(name) for name, bound in bounds.items()) or "all users"
             lines.append((odds, f"{expit(odds):6.1%} leave ({share:.1%} of users): {told}"))
             return
         name, border = MODEL_COLUMNS[inner.feature[node]], float(inner.threshold[node])

@@ -79,10 +79,10 @@ def _silence(typical: Typical) -> pl.Expr:
 
 
 def _rhythm(typical: Typical) -> pl.Expr:
-    text = pl.concat_str(pl.lit("orders "), _every(pl.col("gap_median_days")), pl.lit(" days, once after "))
+    text = pl.concat_str(pl.lit("orders "), _every(pl.col("gap_median_days")), pl.lit(" days, longest gap "))
     text = text.str.replace("every day days", "every day", literal=True)
     text = pl.concat_str(text, number(pl.col("gap_max_days")), _typical("gap_median_days", typical))
-    return pl.coalesce(text, pl.lit("ordered on no more than one day"))
+    return pl.coalesce(text, pl.lit("at most one order day"))
 
 
 def _orders(typical: Typical) -> pl.Expr:
@@ -95,7 +95,7 @@ def _trend(typical: Typical) -> pl.Expr:  # noqa: ARG001
     before = pl.when(change > -1).then(recent * (1 - change) / (1 + change))  # the change is (recent - before) / both
     text = pl.concat_str(counted(recent, "order", "orders"), pl.lit(" in 28 days after "), number(before.round(0)))
     return pl.coalesce(
-        pl.concat_str(text, pl.lit(" in the 28 before")), pl.lit("no order in 28 days, and what was before them")
+        pl.concat_str(text, pl.lit(" in the 28 before")), pl.lit("no order in 28 days, compared with before")
     )
 
 
@@ -107,14 +107,14 @@ def _spend(typical: Typical) -> pl.Expr:
 def _basket(typical: Typical) -> pl.Expr:
     text = pl.concat_str(number(pl.col("basket_84d")), pl.lit(" per order in 84 days"))
     told = _beside(text, number(pl.col("basket_364d")), _typical("basket_84d", typical))
-    return pl.coalesce(told, pl.lit("no order in 84 days to see what one is worth"))
+    return pl.coalesce(told, pl.lit("no order in 84 days, so no basket value"))
 
 
 def _discount(typical: Typical) -> pl.Expr:
     text = pl.concat_str(_percent(pl.col("discount_share_84d")), pl.lit(" discount in 84 days"))
     own = _percent(pl.col("discount_share_364d"))
     told = _beside(text, own, _typical("discount_share_84d", typical, _percent))
-    return pl.coalesce(told, pl.lit("no order in 84 days to see a discount in"))
+    return pl.coalesce(told, pl.lit("no order in 84 days, so no discount share"))
 
 
 def _counts(feature: str, text: str, own: str | None = None) -> Callable[[Typical], pl.Expr]:
@@ -137,7 +137,7 @@ def _coupons(typical: Typical) -> pl.Expr:
 def _habit(typical: Typical) -> pl.Expr:
     shown = _typical("weekend_share_364d", typical, _percent)
     text = pl.concat_str(_percent(pl.col("weekend_share_364d")), pl.lit(" of the orders at weekends"), shown)
-    return pl.coalesce(text, pl.lit("no order in a year to see when"))
+    return pl.coalesce(text, pl.lit("no order in a year, so no weekend share"))
 
 
 def _history(typical: Typical) -> pl.Expr:  # noqa: ARG001
@@ -147,8 +147,8 @@ def _history(typical: Typical) -> pl.Expr:  # noqa: ARG001
     )
     gaps = ago.list.eval(pl.element().shift(1) - pl.element()).list.drop_nulls().list.tail(_SHOWN_GAPS)
     shown = gaps.list.eval(pl.element().round(0).cast(pl.Int64).cast(pl.String)).list.join(", ")
-    text = pl.concat_str(pl.lit("the latest days in their order: "), shown, pl.lit(" days between orders"))
-    return pl.coalesce(pl.when(gaps.list.len() > 0).then(text), pl.lit("the latest days in their order"))
+    text = pl.concat_str(pl.lit("sequence of recent days: "), shown, pl.lit(" days between orders"))
+    return pl.coalesce(pl.when(gaps.list.len() > 0).then(text), pl.lit("sequence of recent days"))
 
 
 WORDS: Mapping[str, Callable[[Typical], pl.Expr]] = {

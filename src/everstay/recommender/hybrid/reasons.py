@@ -67,14 +67,14 @@ def pair_reasons(
 def _reduced(features: FloatMatrix, names: list[str]) -> pl.Series:
     """Reason for items that were sold at a discount in the last days; null for the others."""
     off = pl.Series(features[:, names.index("discount_7d")])
-    told = pl.format("reduced by {}% lately", (off * 100).round().cast(pl.Int64))
+    told = pl.format("recently reduced by {}%", (off * 100).round().cast(pl.Int64))
     return pl.select(pl.when(off >= _LEAST_REDUCED).then(told)).to_series()
 
 
 def _at_level(features: FloatMatrix, names: list[str]) -> pl.Series:
     """Reason for items about as expensive within their group as what the user buys; null for the others."""
     is_near = pl.Series(np.abs(features[:, names.index("price_fit")]) <= _AT_LEVEL)
-    return pl.select(pl.when(is_near).then(pl.lit("at the price level that you buy at"))).to_series()
+    return pl.select(pl.when(is_near).then(pl.lit("at your usual price level"))).to_series()
 
 
 def _contributions(
