@@ -24,7 +24,7 @@ def test_a_better_challenger_is_promoted_and_the_reason_has_the_numbers():
     assert decision.is_promoted
     assert decision.is_new
     assert decision.reasons == (
-        "average_precision against champion 1: +0.0200 (95% interval +0.0100 to +0.0300); surely above 0",
+        "average_precision against champion 1: +0.0200 (95% interval +0.0100 to +0.0300); significantly above 0",
     )
 
 
@@ -89,7 +89,10 @@ def test_the_champion_itself_is_nothing_new(same: dict[str, str]):
     [
         ({"calibration_error": 0.06}, "calibration error 0.0600 is above the limit 0.05"),
         ({"calibration_error": float("nan")}, "calibration error"),
-        ({"calibration_error": 0.06, "chance_error": 0.07}, "0.05; exactly right scores would show up to 0.0700 among"),
+        (
+            {"calibration_error": 0.06, "chance_error": 0.07},
+            "0.05; perfectly calibrated scores would show up to 0.0700 with",
+        ),
         ({"coverage": 0.1}, "coverage 0.1000 is below the limit 0.2"),
         ({"was_rolled_back": True}, "rolled back"),
     ],

@@ -138,7 +138,7 @@ def test_both_candidates_stand_side_by_side_with_their_figures(page: Page, store
 def test_a_run_tells_what_it_is_and_shows_its_plot(page: Page, store: Mlflow):
     open_page(page, store, "churn candidates")
     page.get_by_text("network 2024-03-01").first.click()
-    expect(page.get_by_text("a candidate for churn, judged as of 2024-03-01").first).to_be_visible()
+    expect(page.get_by_text("a candidate for churn, tested as of 2024-03-01").first).to_be_visible()
     expect(page.get_by_text("data_version").first).to_be_visible()
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("plots", exact=True).click()

@@ -64,9 +64,9 @@ def describe_run(report: CandidateReport, model: str, as_of: str, data_version: 
         f"| {name} | {_words(report.metrics[_VALIDATION + name])} | {_words(report.metrics[_TEST + name])} |"
         for name in both
     ]
-    heading = f"**{report.name}**, a candidate for {model}, judged as of {as_of[:10]}, learned from {data_version}."
-    told = "Candidates are chosen by the validation figures; in brackets the interval over users. Figures of groups of "
-    told += "users, the bounds and the curves are under Model metrics, pictures under Artifacts, plots."
+    heading = f"**{report.name}**, a candidate for {model}, tested as of {as_of[:10]}, trained on {data_version}."
+    told = "Candidates are chosen by the validation figures; in brackets: confidence intervals over users. Figures by "
+    told += "user group, interval bounds and training curves are under Model metrics, plots under Artifacts, plots."
     table = ["| figure | validation | test |", "|---|---|---|", *rows]
     return "\n".join([heading, "", *(table if rows else []), "", told])
 

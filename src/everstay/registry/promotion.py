@@ -93,7 +93,9 @@ def guard_failures(evidence: Evidence, policy: Promotion) -> tuple[str, ...]:
     failures = []
     error, chance, coverage = evidence.calibration_error, evidence.chance_error, evidence.coverage
     if error is not None and not error <= policy.max_calibration_error:
-        beside = "" if chance is None else f"; exactly right scores would show up to {chance:.4f} among as many users"
+        beside = (
+            "" if chance is None else f"; perfectly calibrated scores would show up to {chance:.4f} with as many users"
+        )
         failures.append(
             f"guard: calibration error {error:.4f} is above the limit {policy.max_calibration_error:g}{beside}"
         )
@@ -111,10 +113,10 @@ def _judge(difference: Interval, rival: str, metric: str, policy: Promotion) -> 
     )
     facts = f"{metric} against {rival}: {interval}"
     if difference.low > policy.minimum_effect:
-        return True, f"{facts}; surely above {policy.minimum_effect:g}"
+        return True, f"{facts}; significantly above {policy.minimum_effect:g}"
     if difference.high < 0:
         return False, f"{facts}; worse"
-    return False, f"{facts}; not surely above {policy.minimum_effect:g}, and a tie changes nothing"
+    return False, f"{facts}; not significantly above {policy.minimum_effect:g}, and a tie changes nothing"
 
 
 def _judge_first(challenger: ModelRef, evidence: Evidence, policy: Promotion) -> tuple[Interval, bool, str]:

@@ -11,7 +11,7 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import RUN_KEY, end_abandoned
 
 EXPERIMENT = "reports"
-_DESCRIPTION = "One run per result of the main job: its page is under Artifacts."
+_DESCRIPTION = "One run per result of the main job: its report is under Artifacts."
 _PLOTS = "plots"
 
 
@@ -37,7 +37,7 @@ def log_report(registry: Registry, page: Path, *, key: str, name: str, tags: Map
         return str(known[0].info.run_id)
     end_abandoned(registry, EXPERIMENT)
     client.set_experiment_tag(experiment, "mlflow.note.content", _DESCRIPTION)
-    note = f"The page: Artifacts, {page.name}."
+    note = f"The report is under Artifacts, {page.name}."
     run = client.create_run(experiment, run_name=name, tags={RUN_KEY: key, MLFLOW_RUN_NOTE: note, **tags})
     run_id = str(run.info.run_id)
     try:

@@ -172,7 +172,7 @@ def _create_version(registry: Registry, model: ModelName, run: RunRef, metric: s
         f"models:/{run.model_id}",
         run.run_id,
         description=f"{run.candidate}: {metric} {figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f}), "
-        f"as of {run.as_of[:10]}, learned from {run.data_version}",
+        f"as of {run.as_of[:10]}, trained on {run.data_version}",
         tags={
             tracking.CANDIDATE: run.candidate,
             tracking.DATA_VERSION: run.data_version,

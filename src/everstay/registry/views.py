@@ -35,7 +35,7 @@ class _Experiment(NamedTuple):
 
 _EXPERIMENTS: Mapping[ModelName, _Experiment] = {
     "churn": _Experiment(
-        "Who is about to leave. A run is a candidate, judged on who left after the as-of",
+        "Who is about to leave. Each run is a candidate, tested on who left after the as-of",
         (
             "test_average_precision",
             "test_roc_auc",
@@ -44,7 +44,7 @@ _EXPERIMENTS: Mapping[ModelName, _Experiment] = {
         ),
     ),
     "recommender": _Experiment(
-        "What each user wants next. A run is a candidate, judged on the next basket after the as-of by full ranking",
+        "What each user wants next. Each run is a candidate, tested on the next basket after the as-of by full ranking",
         (
             "test_ndcg",
             "test_recall",
@@ -68,7 +68,7 @@ def describe_experiment(registry: Registry, name: ModelName, promotion: Promotio
     columns = tuple(dict.fromkeys((f"validation_{metric}", f"test_{metric}", *told.metrics)))
     tags = {
         _NOTE: f"{told.judged}: chosen by {columns[0]}, reported by the test figures. "
-        "View *Candidates* shows them side by side.",
+        "The view *Candidates* compares them.",
         _KIND: "custom_model_development",
         MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: columns[0],
         _VIEW_TAG: json.dumps({"name": "Candidates", "createdAt": 0, "updatedAt": 0, "state": _state(columns)}),
