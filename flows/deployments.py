@@ -38,7 +38,7 @@ def serve() -> None:
     environment = deployment_environment(settings)
     try:
         unwind_on_interrupt()
-        print(f"Prefect server at {settings.prefect.api_url}: starting, unless one answers there ...", flush=True)
+        print(f"Prefect server at {settings.prefect.api_url}: starting, unless it is already running ...", flush=True)
         with prefect_server(settings, environment) as is_own:
             if is_own and (ended := end_interrupted_runs(settings.prefect.api_url)):
                 print(f"Runs that were interrupted with the last worker: {ended}, now marked as crashed.", flush=True)
@@ -64,11 +64,11 @@ def check_schedules(settings: Prefect) -> None:
 def describe_schedules(settings: Settings, *, is_own: bool) -> str:
     """What runs when, where to see it, how to start something now, and what goes on when the command ends."""
     schedules, address = settings.prefect, settings.prefect.api_url.removesuffix("/api")
-    stopped = "Ctrl-C stops it and the server."
+    stopped = "Ctrl-C stops the worker and the server."
     if not is_own:
         stopped = (
-            "Ctrl-C stops it alone: the server answered before this command. Where an earlier `make deploy` was killed"
-            "\nor still runs, its worker too goes on running what is due (docs/runbook.md tells how to end both)."
+            "Ctrl-C stops only the worker: the server was running before this command. If an earlier `make deploy` was"
+            "\nkilled or still runs, its worker also keeps running what is due (docs/runbook.md says how to stop both)."
         )
     return (
         f"\n  score-users/daily          {schedules.daily_cron} ({schedules.time_zone}): ingest, then score"

@@ -70,7 +70,7 @@ def _why_none(current: ModelRef, registry: Registry, settings: Settings) -> str:
         own = load_artifact(tasks.download_artifact(registry, current)).segment_by
         if own != settings.recommender.segment_by:
             said = f"recommender.segment_by says {settings.recommender.segment_by or 'none'}"
-            return f"goes by {own or 'no attribute'} and counts as none: {said}"
+            return f"segments by {own or 'no attribute'} and counts as none: {said}"
     return ""
 
 

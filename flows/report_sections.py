@@ -16,18 +16,18 @@ from flows.build_features import FeatureSet
 from flows.candidates import Training
 from flows.ingest_events import Ingestion
 
-_TITLES = {"churn": "Who is about to leave: models", "recommender": "What users want next: models"}
+_TITLES = {"churn": "Churn models", "recommender": "Recommender models"}
 _FIGURES = {
     "churn": ("roc_auc", "average_precision", "lift_top_decile", "expected_calibration_error", "calibration_slope"),
     "recommender": ("ndcg", "recall", "mrr", "hit_rate", "coverage"),
 }
 _CAPTIONS = {
-    "calibration": "Calibration: share that left against predicted probability, tenths of users",
-    "lift": "Lift: leavers found among the riskiest users, relative to random",
-    "profit": "Profit of a campaign, by the costs of the settings",
-    "importance": "What the risk is made of: groups of features by the mean size of their part of the log-odds",
-    "partial_dependence": "Partial dependence: the mean probability, were everybody's feature this large",
-    "roc": "ROC: leavers found against stayers disturbed",
+    "calibration": "Calibration: share that left against predicted probability, by decile",
+    "lift": "Lift: leavers among the riskiest users, relative to a random sample",
+    "profit": "Campaign profit, at the costs in the settings",
+    "importance": "Feature importance: mean absolute contribution to the log-odds, by feature group",
+    "partial_dependence": "Partial dependence: mean predicted probability if every user had this feature value",
+    "roc": "ROC: share of leavers against share of stayers above the threshold",
     "precision_recall": "Precision against recall",
 }
 _HEAD = 15
@@ -40,27 +40,25 @@ def data_section(ingestion: Ingestion, features: FeatureSet, currency: str) -> S
         ("events in the lake", f"{snapshot.event_count:,}"),
         ("from", f"{snapshot.first_event_at:%Y-%m-%d %H:%M}"),
         ("until", f"{snapshot.recorded_until:%Y-%m-%d %H:%M}"),
-        ("rows read now", f"{result.rows_read:,}"),
-        ("of them new", f"{result.rows_added:,}"),
-        ("known already", f"{result.rows_duplicate:,}"),
+        ("rows read in this run", f"{result.rows_read:,}"),
+        ("new", f"{result.rows_added:,}"),
+        ("already stored", f"{result.rows_duplicate:,}"),
         ("quarantined", f"{result.rows_quarantined:,}"),
         ("data version", snapshot.data_version),
         ("amounts in", currency or "the shop's currency"),
     )
-    table = Table("What there is", (Column("what"), Column("how much")), counts)
+    table = Table("Overview", (Column("figure"), Column("value")), counts)
     return Section("Data", (f"Models {split.in_words()}.",), tables=(table,))
 
 
 def validation_section(ingestion: Ingestion) -> Section:
     """Which expectations held."""
     if ingestion.report is None:
-        return Section("Validation", ("Nothing new came, so there was nothing to judge.",))
+        return Section("Validation", ("No new data, so there was nothing to validate.",))
     held = ingestion.expectations - len(ingestion.warnings)
-    badge = Badge(
-        "expectations that held", f"{held} of {ingestion.expectations}", "look" if ingestion.warnings else "good"
-    )
+    badge = Badge("expectations met", f"{held} of {ingestion.expectations}", "look" if ingestion.warnings else "good")
     table = Table("Warnings", (Column("expectation"),), [(warning,) for warning in ingestion.warnings])
-    words = (f"Every expectation with examples: {ingestion.report}",)
+    words = (f"All expectations, with examples: {ingestion.report}",)
     return Section("Validation", words, (badge,), (table,) if ingestion.warnings else ())
 
 
@@ -77,13 +75,13 @@ def model_section(
     marked = frozenset(place for place, run in enumerate(runs) if run.candidate == chosen)
     clock = _evidence_clock(training, features, settings)
     test = f"{features.split.test:%Y-%m-%d}"
-    caption = f"Candidates, best on validation first; decided about: {chosen}. Test as of {test}: {clock}"
+    caption = f"Candidates, best on validation first; challenger: {chosen}. Test as of {test}: {clock}"
     words = (
-        f"In brackets the {settings.promotion.confidence:.0%} interval over users. "
-        "A candidate is chosen on validation; the test is only told.",
-        *([f"All were {training.sample}."] if training.sample else []),
+        f"In brackets: {settings.promotion.confidence:.0%} confidence intervals over users. "
+        "Candidates are chosen on validation; test figures are only reported.",
+        *([f"All candidates were {training.sample}."] if training.sample else []),
         f"Decision on {chosen}: {verdict(decision)}.",
-        *(f"Why: {reason}" for reason in decision.reasons),
+        *(f"Reason: {reason}" for reason in decision.reasons),
     )
     known = [name for name in _CAPTIONS if name in plots]
     ordered = [*known, *(name for name in plots if name not in _CAPTIONS)]
@@ -98,7 +96,7 @@ def model_section(
 def verdict(decision: Decision) -> str:
     """What was decided, in a few words."""
     if not decision.is_new:
-        return f"the champion stays version {decision.champion_version}"
+        return f"champion remains version {decision.champion_version}"
     if decision.is_promoted:
         return f"version {decision.challenger_version} is the new champion"
     return f"version {decision.challenger_version} is not promoted; champion: {decision.champion_version or 'none'}"
@@ -108,7 +106,7 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
     """The head of the published warning list."""
     scores = lake.read_publication(t.CHURN_SCORES, as_of)
     if scores.is_empty():
-        return Section("Warning list", (f"Nothing is published as of {as_of:%Y-%m-%d}.",))
+        return Section("Warning list", (f"No churn scores are published as of {as_of:%Y-%m-%d}.",))
     clock = label_clock(as_of, published_definition(scores, settings.churn), known_until)
     tiers = dict(scores.group_by(t.RISK_TIER).len().iter_rows())
     badges = [Badge(f"users in tier {tier}", f"{tiers.get(tier, 0):,}") for tier in ("high", "medium", "low")]
@@ -120,10 +118,10 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
     ]  # fmt: skip
     columns = (
         Column("user"), Column("probability", ".3f"), Column("change", "+.3f"), Column("value at risk", ",.2f"),
-        Column("tier"), Column("next order, if still there"), Column("alarm"), Column("why"),
+        Column("tier"), Column("next order, if active"), Column("alarm due"), Column("why"),
     )  # fmt: skip
-    words = (f"Published as of {as_of:%Y-%m-%d}; whether they left is {clock}.",)
-    return Section("Warning list", words, badges, (Table("The head of the list", columns, rows),))
+    words = (f"Published as of {as_of:%Y-%m-%d}; churn labels: {clock}.",)
+    return Section("Warning list", words, badges, (Table("Top of the list", columns, rows),))
 
 
 def _day(moment: datetime | None) -> str | None:
@@ -136,7 +134,7 @@ def overview(
     """The run in a few figures."""
     badges = [
         Badge("events", f"{features.snapshot.event_count:,}"),
-        Badge("new now", f"{ingestion.result.rows_added:,}"),
+        Badge("new in this run", f"{ingestion.result.rows_added:,}"),
     ]
     for training, decision in zip(trainings, decisions, strict=True):
         figure = training.run_of(training.challenger.candidate).metrics[f"test_{training.metric}"]

@@ -29,9 +29,9 @@ from flows.ingest_events import Ingestion
 
 _TOLD_OF_RETENTION = 2  # key figures shown at the head of the page: the last period, and the next
 _NOTES = (
-    "The clock: mature numbers count what has wholly been seen; estimated ones allow for what is still to come; "
-    "what cannot be told yet says when it will be. Nothing in a number is later than its as-of.",
-    "This page needs no network and no script.",
+    "Maturity: mature figures are fully observed; estimated ones allow for what is still to come; those not knowable "
+    "yet say from when they will be. No figure uses data from after its as-of.",
+    "This page works offline and without scripts.",
 )
 
 
@@ -79,7 +79,7 @@ def report_run(run: PipelineRun, settings: Settings, scheduler: str) -> Path:
         reports.report_address(registry, run_id, settings.mlflow.port),
         link_text="report.html in MLflow (make ui)",
         key="run-report",
-        description=f"The page of this run: {page.resolve()}",
+        description=f"Report of this run: {page.resolve()}",
     )
     return page
 
@@ -106,8 +106,8 @@ def _report(run: PipelineRun, registry: Registry, settings: Settings, scheduler:
         _back_test(snapshot, settings, scheduler),
     ]
     return Report(
-        title=f"Everstay: run of the data until {snapshot.recorded_until:%Y-%m-%d}",
-        subtitle="The data, the models compared, what was decided and why, how users stay, and whom to keep.",
+        title=f"Everstay: run on data until {snapshot.recorded_until:%Y-%m-%d}",
+        subtitle="Data, candidate models, promotion decisions with reasons, retention, and the users at risk.",
         sections=sections,
         badges=[
             *parts.overview(run.features, run.ingestion, run.trainings, run.decisions),
@@ -133,7 +133,7 @@ def _back_test(snapshot: Snapshot, settings: Settings, scheduler: str) -> Sectio
     try:
         return back_test_part(snapshot, settings, scheduler)
     except NotReady:
-        return Section("Back-test", ("No churn scores were published that could be looked back at.",))
+        return Section("Back-test", ("No churn scores have been published that could be back-tested.",))
 
 
 def _segments(features: FeatureSet, settings: Settings, as_of: datetime) -> Section:

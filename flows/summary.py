@@ -39,28 +39,27 @@ def print_data(ingestion: Ingestion, features: FeatureSet, settings: Settings) -
     result, snapshot, split = ingestion.result, features.snapshot, features.split
     _CONSOLE.rule("Data")
     _CONSOLE.print(
-        f"{result.rows_read:,} rows read: {result.rows_added:,} new, {result.rows_duplicate:,} known already, "
+        f"{result.rows_read:,} rows read: {result.rows_added:,} new, {result.rows_duplicate:,} already stored, "
         f"{result.rows_quarantined:,} quarantined. The lake holds {snapshot.event_count:,} events "
         f"from {snapshot.first_event_at:%Y-%m-%d} to {snapshot.recorded_until:%Y-%m-%d} ({snapshot.data_version})."
     )
     if currency:
         _CONSOLE.print(f"Amounts are in {currency}.")
     if ingestion.report is None:
-        _CONSOLE.print("Validation: nothing new to judge.")
+        _CONSOLE.print("Validation: no new data.")
     else:
         held = ingestion.expectations - len(ingestion.warnings)
-        _CONSOLE.print(f"Validation: {held} of {ingestion.expectations} expectations held; {ingestion.report}")
+        _CONSOLE.print(f"Validation: {held} of {ingestion.expectations} expectations met; {ingestion.report}")
         for warning in ingestion.warnings:
             _CONSOLE.print(f"  warning: {warning}")
     _CONSOLE.print(
-        f"Models {split.in_words()}. "
-        f"Whether users left is {label_clock(split.test, settings.churn, snapshot.recorded_until)}."
+        f"Models {split.in_words()}. Churn labels: {label_clock(split.test, settings.churn, snapshot.recorded_until)}."
     )
 
 
 def print_training(training: Training) -> None:
     """One row per candidate, best first, the chosen one marked: the deciding figure, then others, with intervals."""
-    table = Table(title=f"{training.model}: candidates on {_EVIDENCE[training.model]}", title_justify="left")
+    table = Table(title=f"{training.model}: candidates, tested on {_EVIDENCE[training.model]}", title_justify="left")
     table.add_column("candidate", overflow="fold")
     shown = dict.fromkeys((training.metric, *_SHOWN[training.model]))
     metrics = [f"{part}_{name}" for name in shown for part in ("validation", "test")]
@@ -72,14 +71,14 @@ def print_training(training: Training) -> None:
         table.add_row(name, *(_cell(run.metrics.get(metric)) for metric in metrics))
     _CONSOLE.print(table)
     if training.sample:
-        _CONSOLE.print(f"All were {training.sample}.")
+        _CONSOLE.print(f"All candidates were {training.sample}.")
     told = training.run_of(chosen).metrics
     users, items, placed = (told.get(f"test_cold_{kind}_share") for kind in ("user", "item", "user_segment"))
     if users is not None and items is not None:
         segment = f" ({placed.value:.1%} in their segment)" if placed is not None and placed.value else ""
         _CONSOLE.print(
-            f"{chosen}: {users.value:.1%} of the users bought nothing it knows and get what is "
-            f"popular{segment}; {items.value:.1%} of what was bought next is no item it knows."
+            f"{chosen}, cold start: {users.value:.1%} of the users bought no item it knows and get popular "
+            f"items{segment}; {items.value:.1%} of the next purchases are of items it does not know."
         )
     if not training.trained:
         _CONSOLE.print("Nothing new: every candidate was found in the registry, none was trained.")
@@ -88,7 +87,7 @@ def print_training(training: Training) -> None:
 def print_decision(decision: Decision) -> None:
     """What was decided and why."""
     if not decision.is_new:
-        verdict = f"champion stays version {decision.champion_version}"
+        verdict = f"champion remains version {decision.champion_version}"
     elif decision.is_promoted:
         verdict = f"version {decision.challenger_version} is the new champion"
     else:
@@ -112,8 +111,8 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn, currency: str) ->
     if scores.is_empty():
         return
     clock = label_clock(as_of, published_definition(scores, churn), lake.snapshot().recorded_until)
-    _CONSOLE.print(f"Whether they left is {clock}. Value at risk is in {currency or _SOME_CURRENCY}.")
-    table = Table(title="The head of the warning list", title_justify="left")
+    _CONSOLE.print(f"Churn labels: {clock}. Value at risk is in {currency or _SOME_CURRENCY}.")
+    table = Table(title="Top of the warning list", title_justify="left")
     for name in ("user", "probability", "change", "at risk", "next order", "why", "offer"):
         table.add_column(name, justify="right" if name in ("probability", "change", "at risk") else "left")
     for row in list_order(scores, churn).head(_SAMPLE_USERS).iter_rows(named=True):
@@ -136,8 +135,8 @@ def _told(value: float | datetime | None, form: str) -> str:
 
 def print_proof(proof: Proof) -> None:
     """Each table's digest in the real future, and in which others it is the same."""
-    table = Table(title=f"As of {proof.as_of:%Y-%m-%d}: the same bits whatever came later?")
-    for heading in ("table", "rows", "digest as it is", *list(next(iter(proof.digests.values())))[1:]):
+    table = Table(title=f"As of {proof.as_of:%Y-%m-%d}: are tables identical whatever comes later?")
+    for heading in ("table", "rows", "actual digest", *list(next(iter(proof.digests.values())))[1:]):
         table.add_column(heading)
     for name, by_future in proof.digests.items():
         first, *others = by_future.values()
@@ -166,7 +165,7 @@ def print_section(section: Section) -> None:
 def print_report(page: Path) -> None:
     """Where the page of the run lies."""
     _CONSOLE.rule("Report")
-    _CONSOLE.print(f"All of it as one page: {page.resolve()}", soft_wrap=True)
+    _CONSOLE.print(f"Full report: {page.resolve()}", soft_wrap=True)
 
 
 def print_next_steps() -> None:
@@ -174,8 +173,8 @@ def print_next_steps() -> None:
     _CONSOLE.rule("Next")
     _CONSOLE.print(
         "make score      publish who is about to leave and what each user wants next\n"
-        "make back-test  see what was warned before, and what happened\n"
-        "make ui         compare the models in a browser; it tells the addresses\n"
+        "make back-test  compare past warnings with what happened\n"
+        "make ui         compare the models in a browser; it prints the addresses\n"
         "make deploy     run this on a schedule"
     )
 

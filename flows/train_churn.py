@@ -85,7 +85,7 @@ def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path
 def _told(features: FeatureSet) -> str | None:
     if features.share == 1:
         return None
-    return f"learned from and judged on about {features.share:.0%} of {features.users:,} users: a fixed sample"
+    return f"trained and tested on a fixed sample: about {features.share:.0%} of {features.users:,} users"
 
 
 def _example(rows: Path) -> pl.DataFrame:

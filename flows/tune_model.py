@@ -109,16 +109,16 @@ def describe(search: Search, name: str, judged: Judged) -> str:
     days = ", ".join(f"{moment:%Y-%m-%d}" for moment in judged.as_ofs)
     return (
         f"{name}: validation {judged.metric} {search.best.figure:.4f} in trial {search.best.number} of "
-        f"{len(search.trials)} ({ended} ended early), the default's is {search.default.figure:.4f}; "
-        f"judged as of {days}; data {judged.data_version}"
+        f"{len(search.trials)} ({ended} stopped early), default {search.default.figure:.4f}; "
+        f"validated as of {days}; data {judged.data_version}"
     )
 
 
 def proposal(search: Search, room: str, candidate: str, words: str) -> str:
     """The best configuration as TOML; what differs from the default says so."""
     use = [
-        f"# The best of many trials looks better than it is. To use it, change {type(search.config).__module__}:",
-        "# the next training judges it on the test, and the gate decides. Nothing reads this file.",
+        f"# The best of many trials is optimistically biased. To use it, change {type(search.config).__module__}:",
+        "# the next training tests it, and the promotion gate decides. Nothing reads this file.",
     ]
     if search.best is search.default:
         use = ["# No other trial was better than the default."]

@@ -96,8 +96,8 @@ def test_what_goes_on_after_ctrl_c_is_told(deployed: tuple[Path, str]):
     with deployments.prefect_server(settings, os.environ) as is_own:
         assert not is_own
     assert httpx.get(f"{api}/health", timeout=30).is_success
-    assert "Ctrl-C stops it alone: the server" in deployments.describe_schedules(settings, is_own=is_own)
-    assert "Ctrl-C stops it and the server." in deployments.describe_schedules(settings, is_own=True)
+    assert "Ctrl-C stops only the worker: the server" in deployments.describe_schedules(settings, is_own=is_own)
+    assert "Ctrl-C stops the worker and the server." in deployments.describe_schedules(settings, is_own=True)
 
 
 @pytest.mark.parametrize(

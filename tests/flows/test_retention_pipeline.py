@@ -102,7 +102,7 @@ def test_every_candidate_is_a_run_with_figures_and_the_artifact(settings_of):
 
 def test_the_run_is_told_on_one_page_that_is_in_mlflow_too(trained: Path, settings_of):
     page = (trained / "reports" / "report.html").read_text()
-    titles = ("Data", "Validation", "Who is about to leave: models", "Retention", "Churn by segment", "Warning list")
+    titles = ("Data", "Validation", "Churn models", "Retention", "Churn by segment", "Warning list")
     for title in (*titles, "Back-test of the warnings"):
         assert re.search(rf"<h2>{title}</h2>", page), title
     assert all(source.startswith(("#", "data:")) for source in re.findall(r'(?:src|href)="([^"]*)"', page))
@@ -246,14 +246,16 @@ def test_a_model_that_the_gate_refuses_keeps_the_other_from_nothing(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("EVERSTAY_PROMOTION__MAX_CALIBRATION_ERROR", "0.0001")
-    refused = r"no churn champion, so nothing of it is published; .*: calibration error .* 0\.0001; exactly right"
+    refused = (
+        r"no churn champion, so nothing of it is published; .*: calibration error .* 0\.0001; perfectly calibrated"
+    )
     with pytest.raises(PartlyPublished, match=refused) as told:
         retention_pipeline()
     assert copy(told.value).publication == told.value.publication  # as from another process
     lists = content(shop, t.RECOMMENDATIONS)
     assert lake_of(shop).read(t.CHURN_SCORES) is None
     page = (shop / "reports" / "report.html").read_text()
-    assert "No churn scores were published that could be looked back at" in page
+    assert "No churn scores have been published that could be back-tested" in page
     shown = " ".join(capsys.readouterr().out.split())
     assert (
         f"churn_scores: 0 users (0 high, 0 medium, 0 low); recommendations: {lists[t.USER_ID].n_unique()} users"
@@ -465,8 +467,8 @@ def test_a_champion_that_goes_by_another_segment_counts_as_none(monkeypatch: pyt
     before = versions.champion(Registry(settings_of.mlflow), "recommender")
     monkeypatch.setenv("EVERSTAY_RECOMMENDER__SEGMENT_BY", t.AGE_BAND)
     decision = promote_model("recommender")
-    told = f"champion version {before.version} goes by no attribute and counts as none: recommender.segment_by says age"
-    assert decision.reasons[0].startswith(told)
+    told = "segments by no attribute and counts as none: recommender.segment_by says age"
+    assert decision.reasons[0].startswith(f"champion version {before.version} {told}")
     assert decision.is_promoted
 
 
@@ -486,5 +488,5 @@ def test_the_page_in_mlflow_tells_of_the_champion_there_is(trained: Path, settin
     assert client.download_artifacts(last.info.run_id, "report.html", str(trained))
     page = (trained / "report.html").read_text()
     assert page == (trained / "reports" / "report.html").read_text()
-    assert f"champion stays version {other.version}" in page
+    assert f"champion remains version {other.version}" in page
     rollout.roll_back(registry, lake_of(trained), "churn")

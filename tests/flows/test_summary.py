@@ -39,7 +39,7 @@ def test_users_items_and_reasons_with_brackets(tmp_path: Path, capsys: pytest.Ca
     assert "Value at risk is in EUR." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("sample", [None, "learned from and judged on about 28% of 36,162 users: a fixed sample"])
+@pytest.mark.parametrize("sample", [None, "trained and tested on a fixed sample: about 28% of 36,162 users"])
 def test_that_a_sample_of_the_users_was_judged(sample: str | None, capsys: pytest.CaptureFixture[str]):
     told = {"validation_average_precision": Interval(0.5, 0.4, 0.6)}
     run = RunRef("churn", "r", "recency", "m", "d", "v", "2024-01-01", told)
@@ -47,7 +47,7 @@ def test_that_a_sample_of_the_users_was_judged(sample: str | None, capsys: pytes
     print_training(Training("churn", (run,), champion, Path(), "average_precision", ("recency",), sample))
     page = " ".join(capsys.readouterr().out.split())
     assert "0.5000 (0.400–0.600)" in page
-    assert ("All were" in page, str(sample) in page) == (sample is not None, sample is not None)
+    assert ("All candidates were" in page, str(sample) in page) == (sample is not None, sample is not None)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_figure_that_decides_is_told_first_and_once(
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.0, "get what is popular; 9.0%"), (0.02, "popular (2.0% in their segment); 9")]
+    ("share", "words"), [(0.0, "get popular items; 9.0%"), (0.02, "popular items (2.0% in their segment); 9")]
 )
 def test_what_is_left_to_fallbacks(share: float, words: str, capsys: pytest.CaptureFixture[str]):
     told = {"validation_ndcg": Interval(0.5, 0.4, 0.6)}

@@ -48,13 +48,13 @@ class TimeSplit:
         """Describe what models learned from, were chosen and are judged on."""
         first, last, test = (f"{moment:%Y-%m-%d}" for moment in (self.train[0], self.train[-1], self.test))
         span = f"{len(self.train)} as-ofs from {first} to {last}" if len(self.train) > 1 else f"one as-of, {first},"
-        learned = f"learned from {span}"
+        learned = f"were trained on {span}"
         if self.is_by_user:
-            words = "were chosen on the others (the history is too short to choose on later as-ofs)"
-            return f"{learned} of two thirds of the users, {words}, learned again from all, and are judged as of {test}"
+            words = "chosen on the others (the history is too short to choose on later as-ofs)"
+            return f"{learned} of two thirds of the users, {words}, retrained on all, and tested as of {test}"
         chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in self.validation)
-        again = f"learned again from {len(self.refit)} as-ofs up to {self.refit[-1]:%Y-%m-%d}"
-        return f"{learned}, were chosen as of {chosen}, {again}, and are judged as of {test}"
+        again = f"retrained on {len(self.refit)} as-ofs up to {self.refit[-1]:%Y-%m-%d}"
+        return f"{learned}, chosen as of {chosen}, {again}, and tested as of {test}"
 
 
 def midnight_before(moment: datetime) -> datetime:
