@@ -30,4 +30,4 @@ def test_a_given_id_that_looks_made_must_have_been_made() -> None:
     told = stage(again.with_columns(pl.col(t.AMOUNT) + pl.int_range(4)), "shop.csv")[t.PROBLEM]
     assert told[0] is None
     assert told.null_count() == 1
-    assert told[1].startswith("event_id: begins with '~', which stands for ids made from a row")
+    assert told[1].startswith("event_id: begins with '~', which is reserved for ids made from a row")

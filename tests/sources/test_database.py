@@ -195,7 +195,9 @@ def test_a_table_that_dates_no_record_is_read_whole(shop: sa.URL) -> None:
 
 def test_a_watermark_that_is_text(shop: sa.URL) -> None:
     settings = settings_of(columns={**COLUMNS, t.RECORDED_AT: "note"})
-    with pytest.raises(SourceError, match=r"recorded_at holds 'x', which is no time .*incremental = false"):
+    with pytest.raises(
+        SourceError, match=r"recorded_at holds 'x', which is not a database time: .*incremental = false"
+    ):
         chunks_of(settings, datetime(2024, 6, 1, tzinfo=UTC))
 
 
@@ -207,14 +209,14 @@ def test_a_watermark_that_is_text(shop: sa.URL) -> None:
             {"events": "order_line"},
             "has no table 'order_line'; did you mean 'order_lines'?; correct source.database.even",
         ),
-        ({"items": "products"}, "has no table 'products'; there are order_lines; correct source.database.items"),
-        ({"events": "SELECT nothing FROM order_lines"}, "database 'shop' at 127.0.0.1 refuses a query: "),
+        ({"items": "products"}, "has no table 'products'; it has order_lines; correct source.database.items"),
+        ({"events": "SELECT nothing FROM order_lines"}, "database 'shop' at 127.0.0.1 rejects a query: "),
         (
             {"columns": {**COLUMNS, t.PLATFORM: "device"}},
-            "order_lines: no column 'device' for platform; there are line",
+            "order_lines: no column 'device' for platform; it has line",
         ),
-        ({"key": "lines"}, "order_lines: no column 'lines' for source.database.key; there are line"),
-        ({"key": "customer"}, "of source.database.key holds 'ann', which is no whole number: name a unique"),
+        ({"key": "lines"}, "order_lines: no column 'lines' for source.database.key; it has line"),
+        ({"key": "customer"}, "of source.database.key holds 'ann', which is not a whole number: name a unique"),
         ({"key": "pieces"}, "of source.database.key is missing in 1 rows"),
     ],
 )
@@ -241,7 +243,7 @@ def test_an_empty_table(shop: sa.URL) -> None:
 def test_a_catalogue_that_contradicts_itself(shop: sa.URL) -> None:
     run_sql(shop, "CREATE TABLE products (item_id varchar(9), title text)")
     run_sql(shop, "INSERT INTO products VALUES ('A', 'Tea'), ('A', 'Cup')")
-    with pytest.raises(SourceError, match="products row 2: item_id 'A' stands twice with different values"):
+    with pytest.raises(SourceError, match="products row 2: item_id 'A' appears twice with different values"):
         open_source(Source(kind="database", database=settings_of(items="products", columns={}))).items()
 
 
@@ -249,7 +251,7 @@ def test_a_wrong_password_a_wrong_database_and_no_server(shop: sa.URL, monkeypat
     for url in (shop.set(password="wrong"), shop.set(database="absent"), shop.set(port=9)):
         monkeypatch.setenv(URL, url.render_as_string(hide_password=False))
         message = refusal_of(settings_of())
-        assert "does not answer" in message
+        assert "cannot be opened" in message
         assert "check EVERSTAY_DATABASE_URL" in message
         assert "wrong" not in message
 
@@ -267,7 +269,7 @@ def test_a_type_that_cannot_be_read_has_to_be_cast(shop: sa.URL) -> None:
     run_sql(shop, f"ALTER TABLE order_lines ADD COLUMN odd {kind}")
     message = refusal_of(settings_of(columns={**COLUMNS, t.ITEM_ID: "odd"}))
     assert "order_lines cannot be read from the database" in message
-    assert "has to be cast: name a SELECT instead of the table" in message
+    assert "cast any column whose type cannot be read: use a SELECT instead of the table" in message
     query = f"SELECT line, customer, what, happened, pieces, total, {cast} AS odd FROM order_lines"
     columns = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.RECORDED_AT}
     assert read_database(settings_of(events=query, columns={**columns, t.ITEM_ID: "odd"})).height == 3
@@ -277,9 +279,9 @@ def test_a_type_that_cannot_be_read_has_to_be_cast(shop: sa.URL) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("", "the environment variable EVERSTAY_DATABASE_URL is not set: it is like postgresql://"),
-        ("shop", "EVERSTAY_DATABASE_URL is no URL of a database"),
-        ("oracle://a:b@host/shop", "EVERSTAY_DATABASE_URL names a database of kind 'oracle'"),
+        ("", "the environment variable EVERSTAY_DATABASE_URL is not set: set it to a URL like postgresql://"),
+        ("shop", "EVERSTAY_DATABASE_URL is not a database URL: write one like postgresql://"),
+        ("oracle://a:b@host/shop", "EVERSTAY_DATABASE_URL names an unsupported database 'oracle'"),
     ],
 )
 def test_a_url_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:

@@ -373,7 +373,7 @@ def test_a_row_with_too_many_values_that_is_not_utf_8(write: Write) -> None:
     ],
 )
 def test_a_first_line_that_is_not_utf_8(write: Write, content: bytes) -> None:
-    assert "events.csv: the text of the first line is not UTF-8: save the file as UTF-8" in refusal_of(
+    assert "events.csv: the first line is not UTF-8 text: save the file as UTF-8" in refusal_of(
         files_settings(write(content))
     )
 
@@ -385,7 +385,7 @@ def test_values_that_are_not_separated_by_commas(write: Write, mark: str, name: 
 
 
 def test_a_file_that_may_not_be_read() -> None:
-    with pytest.raises(SourceError, match=r"events\.csv may not be read: give the account"), explained("events.csv"):
+    with pytest.raises(SourceError, match=r"events\.csv cannot be read: give the account"), explained("events.csv"):
         raise PermissionError(13, "Permission denied")  # what Arrow raises; the superuser may read everything
 
 
@@ -403,7 +403,7 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
     assert "is a folder: set source.files.events" in refusal_of(files_settings(tmp_path))
     (tmp_path / "events.xlsx").write_bytes(b"x")
     (tmp_path / "more.xlsx").mkdir()
-    assert "neither .parquet nor .csv or .jsonl" in refusal_of(files_settings(tmp_path / "*.xlsx"))
+    assert "is not .parquet, .csv or .jsonl" in refusal_of(files_settings(tmp_path / "*.xlsx"))
 
 
 # ---- settings that cannot be used ----------------------------------------------------------------------------------
@@ -411,12 +411,12 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
     ("wrong", "words"),
     [
         ({"events": ""}, "source.files.events in the settings is empty"),
-        ({"columns": {"user": "customer"}}, "'user' is no column of ours; did you mean 'user_id'?"),
-        ({"event_types": {"buy": "purchases"}}, "'purchases' is no event type of ours; did you mean 'purchase'?"),
-        ({"default_event_type": "?"}, "'?' is no event type of ours; there are view, click"),
-        ({"time_zone": "Europe/Berlim"}, "'Europe/Berlim' is no time zone; did you mean 'Europe/Berlin'?"),
-        ({"time_zone": "localtime"}, "'localtime' is no time zone"),
-        ({"time_zone": ""}, "'' is no time zone: write one like Europe/Berlin"),
+        ({"columns": {"user": "customer"}}, "'user' is not an Everstay column; did you mean 'user_id'?"),
+        ({"event_types": {"buy": "purchases"}}, "'purchases' is not an Everstay event type; did you mean 'purchase'?"),
+        ({"default_event_type": "?"}, "'?' is not an Everstay event type; choose one of view, click"),
+        ({"time_zone": "Europe/Berlim"}, "'Europe/Berlim' is not a time zone; did you mean 'Europe/Berlin'?"),
+        ({"time_zone": "localtime"}, "'localtime' is not a time zone"),
+        ({"time_zone": ""}, "'' is not a time zone: write one like Europe/Berlin"),
     ],
 )
 def test_settings_are_checked_before_any_file(wrong: dict[str, Any], words: str) -> None:
@@ -459,9 +459,9 @@ def test_tables_are_mapped_and_conform(tmp_path: Path) -> None:
     [
         ("item_id,unit price\nA,1\nB,cheap\n", "items.csv row 2: price: 'cheap' is not a number"),
         ("item_id,unit price\nA,1\n,2\n", "items.csv row 2: item_id is missing"),
-        ("item_id,unit price\nA,1\nB,2\nA,3\n", "items.csv row 3: item_id 'A' stands twice with different values"),
+        ("item_id,unit price\nA,1\nB,2\nA,3\n", "items.csv row 3: item_id 'A' appears twice with different values"),
         ("item_id,unit price\nA,1\nB,2,3\n", "items.csv row 2: the row has 3 values where the header has 2"),
-        ("sku,unit price\nA,1\n", "items.csv: no column 'item_id' for item_id; there are sku, unit price"),
+        ("sku,unit price\nA,1\n", "items.csv: no column 'item_id' for item_id; it has sku, unit price"),
     ],
 )
 def test_a_table_that_cannot_be_stored_names_its_row(tmp_path: Path, content: str, words: str) -> None:
@@ -522,8 +522,8 @@ def test_a_file_without_a_column_of_numbers_that_another_has_is_told(
     native = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.AMOUNT}
     write((HEADER + ROWS).replace("total", "amount", 1))
     read_files(files_settings(tmp_path / "*.csv", columns=native))
-    assert "later.csv: no column 'amount', which" in caplog.text
-    assert "events.csv has: amount is 0 there" in caplog.text
+    assert "later.csv has no column 'amount', unlike" in caplog.text
+    assert "events.csv: amount is 0 in its rows" in caplog.text
 
 
 def test_a_column_called_as_one_of_ours_but_for_capitals_is_told(

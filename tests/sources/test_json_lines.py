@@ -98,7 +98,7 @@ def test_a_file_cut_in_the_middle_of_a_line(path: Path) -> None:
 
 def test_an_array_is_not_json_lines(path: Path) -> None:
     path.write_text(json.dumps(LINES))
-    assert "events.jsonl is one JSON array: write one object a line" in refusal_of(files_settings(path))
+    assert "events.jsonl is one JSON array: write one object per line" in refusal_of(files_settings(path))
 
 
 def test_a_missing_key_is_named_with_the_nearest(path: Path) -> None:

@@ -96,7 +96,7 @@ def test_workers_read_a_bucket(s3: BaseClient) -> None:
         ("s3://shop/absent.csv", "no file matches 's3://shop/absent.csv'"),
         ("s3://other/x/*.csv", "the object storage says 'The specified bucket does not exist'; check the bucket and"),
         ("s3://shop/cut", "s3://shop/cut is a folder: set source.files.events in the settings to s3://shop/cut/*.p"),
-        ("s3://key:secret@shop/cut/*", "holds a key: keys are AWS_* variables, the path is s3://bucket/..."),
+        ("s3://key:secret@shop/cut/*", "holds a secret: set it in AWS_* variables and write s3://bucket/..."),
         ("s3://shop/cut/events.csv.gz", "s3://shop/cut/events.csv.gz is cut off or damaged: export or copy it again"),
         ("s3://shop/cut/empty.csv", "s3://shop/cut/empty.csv is empty"),
     ],

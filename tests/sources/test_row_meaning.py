@@ -100,14 +100,16 @@ def test_rows_of_nobody_are_told_apart_by_order_then_visit_then_content(tmp_path
 
 def test_a_user_called_anonymous_is_refused(tmp_path: Path) -> None:
     events = read_files(settings_of(tmp_path, INVOICES.replace("17850", "anonymous:1")))
-    assert events[t.PROBLEM][0] == "user_id: begins with 'anonymous:', which stands for rows without user"
+    assert (
+        events[t.PROBLEM][0] == "user_id: begins with 'anonymous:', which is reserved for anonymous events: rename it"
+    )
     assert events[t.PROBLEM].null_count() == 3
 
 
 @pytest.mark.parametrize(
     ("others", "words"),
     [
-        ({"unit_price": "Price"}, "no column 'Price' for unit_price; there are InvoiceNo"),
+        ({"unit_price": "Price"}, "no column 'Price' for unit_price; it has InvoiceNo"),
         ({"columns": {**COLUMNS, t.AMOUNT: "UnitPrice"}}, "both columns.amount and unit_price"),
         ({"columns": {t.USER_ID: "CustomerID", t.OCCURRED_AT: "InvoiceDate"}}, "no column 'order_id' for order_id"),
     ],

@@ -166,8 +166,8 @@ def test_users_who_have_not_joined_have_no_probability(truth: StoreTruth) -> Non
 @pytest.mark.parametrize(
     ("as_of", "words"),
     [
-        (CLOCK_START + timedelta(hours=1), "is no midnight"),
-        (CLOCK_START - timedelta(days=1), "is no midnight"),
+        (CLOCK_START + timedelta(hours=1), "is not a midnight"),
+        (CLOCK_START - timedelta(days=1), "is not a midnight"),
         (CLOCK_START + timedelta(days=SETTINGS.days - HORIZON + 1), "ends after the clock"),
     ],
 )

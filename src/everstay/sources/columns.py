@@ -72,7 +72,7 @@ def warn_of_gaps(columns: Mapping[str, Mapping[str, str]]) -> None:
             continue
         theirs, usual = columns[having][ours], 1 if ours == t.QUANTITY else 0
         for lacking in (file for file, matched in columns.items() if ours not in matched):
-            log.warning("%s: no column '%s', which %s has: %s is %d there", lacking, theirs, having, ours, usual)
+            log.warning("%s has no column '%s', unlike %s: %s is %d in its rows", lacking, theirs, having, ours, usual)
 
 
 def warn_of_namesakes(table: t.Table, header: Header, matched: Mapping[str, str], origin: str) -> None:
@@ -100,16 +100,16 @@ def check_mapping(settings: MappedSource) -> None:
     ours = {name for table in _TABLES for name in table.columns}
     for name in settings.columns:
         if name not in ours:
-            raise SourceError(f"{section}: columns: '{name}' is no column of ours{nearest(name, sorted(ours))}")
+            raise SourceError(f"{section}: columns: '{name}' is not an Everstay column{nearest(name, sorted(ours))}")
     if settings.unit_price and t.AMOUNT in settings.columns:
-        raise SourceError(f"{section}: both columns.amount and unit_price say what an amount is: remove one of them")
+        raise SourceError(f"{section}: both columns.amount and unit_price define the amount: remove one of them")
     for event_type in (*settings.event_types.values(), *filter(None, [settings.default_event_type])):
         if event_type not in t.EVENT_TYPES:
-            words = nearest(event_type, t.EVENT_TYPES) or f"; there are {', '.join(t.EVENT_TYPES)}"
-            raise SourceError(f"{section}: '{event_type}' is no event type of ours{words}")
+            words = nearest(event_type, t.EVENT_TYPES) or f"; choose one of {', '.join(t.EVENT_TYPES)}"
+            raise SourceError(f"{section}: '{event_type}' is not an Everstay event type{words}")
     if settings.time_zone not in available_timezones() - _MACHINE_ZONES:
         words = nearest(settings.time_zone, sorted(available_timezones())) or ": write one like Europe/Berlin"
-        raise SourceError(f"{section}: time_zone '{settings.time_zone}' is no time zone{words}")
+        raise SourceError(f"{section}: time_zone '{settings.time_zone}' is not a time zone{words}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -121,6 +121,6 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 def _absent(theirs: str, ours: str, header: Header, origin: str, key: str) -> SourceError:
     return SourceError(
-        f"{origin}: no column '{theirs}' for {ours}; there are {', '.join(header.names)}"
+        f"{origin}: no column '{theirs}' for {ours}; it has {', '.join(header.names)}"
         f"{nearest(theirs, header.names)}; name it in {key} in the settings"
     )

@@ -96,6 +96,8 @@ def _without_feigned_ids(staged: pl.DataFrame) -> pl.DataFrame:
     if not looks_made.any():
         return staged
     is_feigned = looks_made & (staged[t.EVENT_ID] != content_ids(staged)).fill_null(value=False)
-    words = pl.lit(f"event_id: begins with '{t.MADE_ID}', which stands for ids made from a row; map no event_id then")
+    words = pl.lit(
+        f"event_id: begins with '{t.MADE_ID}', which is reserved for ids made from a row; do not map event_id"
+    )
     told = pl.concat_str(t.PROBLEM, words, separator="; ", ignore_nulls=True)
     return staged.with_columns(pl.when(is_feigned).then(told).otherwise(t.PROBLEM).alias(t.PROBLEM))

@@ -17,7 +17,7 @@ from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, 
 from everstay.sources.quotations import Quotations
 from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
 
-STRAY = "text goes on behind a quotation: is a mark before it without its partner, or escaped by a backslash?"
+STRAY = "text follows a closing quotation mark: is an earlier mark unmatched, or escaped by a backslash?"
 """The problem of a row whose quotation marks do not match."""
 
 _NO_CHARACTER = "\ufffd"  # what decoding substitutes for invalid bytes
@@ -33,7 +33,7 @@ def read_header(name: str) -> Header:
     try:
         names = next((row for row in csv.reader(text) if row), [])
     except csv.Error as error:
-        raise SourceError(f"{name}: the first line is no header ({error}): {EXPORT_AGAIN}") from None
+        raise SourceError(f"{name}: the first line is not a header ({error}): {EXPORT_AGAIN}") from None
     _check_header(name, names)
     return Header(names, any(line.strip() for line in text))
 
@@ -41,7 +41,7 @@ def read_header(name: str) -> Header:
 def _check_header(name: str, names: Sequence[str]) -> None:
     """Raise when the first line shows that the whole file is not the CSV it should be."""
     if any(_NO_CHARACTER in column or "\0" in column for column in names):
-        raise SourceError(f"{name}: the text of the first line is not UTF-8: {SAVE_AS_UTF8}, or name it by what it is")
+        raise SourceError(f"{name}: the first line is not UTF-8 text: {SAVE_AS_UTF8}, or give it its real extension")
     if len(names) == 1 and (separator := next((mark for mark in _SEPARATORS if mark in names[0]), None)):
         raise SourceError(f"{name}: the values are separated by {_SEPARATORS[separator]}: export them with commas")
 

@@ -49,7 +49,7 @@ class DatabaseTables:
         columns = match_columns(t.EVENTS, header, settings, required_event_columns(settings), origin)
         if settings.key not in header.names:
             raise SourceError(
-                f"{origin}: no column '{settings.key}' for source.database.key; there are {', '.join(header.names)}"
+                f"{origin}: no column '{settings.key}' for source.database.key; it has {', '.join(header.names)}"
                 f"{nearest(settings.key, header.names)}"
             )
         plan = Plan(relation, database.quoted(settings.key), self._condition(relation, columns), origin)
@@ -135,7 +135,7 @@ class TableChunk:
         if keys.null_count():
             raise SourceError(
                 f"{self.origin}: column {self.settings.key} of source.database.key holds "
-                f"{raw[self.settings.key].filter(keys.is_null())[0]}, which is no whole number below 2**63"
+                f"{raw[self.settings.key].filter(keys.is_null())[0]}, which is not a whole number below 2**63"
             )
         if (again := keys.filter(keys.is_duplicated())).len():
             raise SourceError(

@@ -29,7 +29,7 @@ def _refuse_bad_rows(rows: pl.DataFrame, table: t.Table) -> None:
     bad = rows.with_columns(pl.coalesce(t.PROBLEM, *missing).alias(t.PROBLEM)).filter(pl.col(t.PROBLEM).is_not_null())
     if bad.height:
         first = bad.row(0, named=True)
-        others = f" (and {bad.height - 1} more rows like it)" if bad.height > 1 else ""
+        others = f" (and {bad.height - 1} more bad rows)" if bad.height > 1 else ""
         raise SourceError(f"{first[t.SOURCE_FILE]} row {first[t.SOURCE_ROW]}: {first[t.PROBLEM]}{others}: correct it")
 
 
@@ -46,6 +46,6 @@ def _unique(rows: pl.DataFrame, table: t.Table) -> pl.DataFrame:
         row = again.row(0, named=True)
         key = ", ".join(f"{name} '{row[name]}'" for name in table.key)
         raise SourceError(
-            f"{row[t.SOURCE_FILE]} row {row[t.SOURCE_ROW]}: {key} stands twice with different values: keep one row"
+            f"{row[t.SOURCE_FILE]} row {row[t.SOURCE_ROW]}: {key} appears twice with different values: keep one row"
         )
     return unique.select(columns)

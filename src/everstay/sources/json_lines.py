@@ -24,7 +24,7 @@ def read_header(name: str) -> Header:
         lines = next(_lines(stream, name, _HEADER_LINES), [])
     rows = [row for row in map(_parsed, lines) if row is not None]
     if not rows and any(line.strip() for line in lines):
-        raise SourceError(f"{name}: no line is a JSON object in UTF-8: write one object a line (JSON lines)")
+        raise SourceError(f"{name}: no line is a JSON object in UTF-8: write one object per line (JSON lines)")
     return Header(list(dict.fromkeys(key for row in rows for key in row)), bool(lines), is_open=True)
 
 
@@ -49,7 +49,7 @@ def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]
     rest, read = b"", 0
     while block := stream.read(BLOCK_BYTES):
         if not read and (rest + block).lstrip().startswith(b"["):
-            raise SourceError(f"{name} is one JSON array: write one object a line (JSON lines)")
+            raise SourceError(f"{name} is one JSON array: write one object per line (JSON lines)")
         *lines, rest = (rest + block).split(b"\n")
         read += len(lines)
         if len(rest) > BLOCK_BYTES:

@@ -44,7 +44,7 @@ def key_ranges(database: Database, plan: Plan, rows: int) -> Iterator[str]:
         start for (start,) in database.fetch(f"SELECT k FROM ({numbered}) AS r WHERE MOD(n - 1, {rows}) = 0 ORDER BY k")
     ]
     if wrong := [start for start in (*starts, last) if not isinstance(start, int)]:
-        raise _bad_key(plan, f"holds '{wrong[0]}', which is no whole number")
+        raise _bad_key(plan, f"holds '{wrong[0]}', which is not a whole number")
     if len(set(starts)) < len(starts):
         raise _bad_key(plan, "is not unique")
     for start, end in pairwise(starts):
@@ -69,8 +69,8 @@ def newer_than(database: Database, relation: str, watermark: str, moment: dateti
     value = found[0][0] if found else None
     if value is not None and not isinstance(value, date):
         raise SourceError(
-            f"column {watermark} for recorded_at holds '{value}', which is no time of the database: newer rows cannot "
-            "be asked for; set source.database.incremental = false, or map a column of type timestamp"
+            f"column {watermark} for recorded_at holds '{value}', which is not a database time: newer rows cannot "
+            "be selected; set source.database.incremental = false, or map a column of type timestamp"
         )
     local = moment.astimezone(ZoneInfo(time_zone))
     if isinstance(value, datetime) and value.tzinfo is not None:

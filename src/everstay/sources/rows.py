@@ -71,9 +71,7 @@ def _without_line_breaks(value: pl.Series, problem: pl.Series) -> tuple[pl.Serie
     if not is_broken.any():
         return value, problem
     shown = value.str.replace("(?s)\n.*", "").str.slice(0, _SHOWN_CHARACTERS)
-    words = pl.format(
-        "{}: '{}' goes on in the next line; is a quotation mark without its partner?", pl.lit(value.name), shown
-    )
+    words = pl.format("{}: '{}' continues on the next line; is a quotation mark unmatched?", pl.lit(value.name), shown)
     told = pl.select(pl.when(is_broken).then(words).otherwise(problem)).to_series()
     return pl.select(pl.when(~is_broken).then(value)).to_series(), told
 
@@ -124,7 +122,7 @@ def _with_users(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:
     if t.PROBLEM not in events.columns:
         events = events.with_columns(pl.lit(None, pl.String).alias(t.PROBLEM))
     if events.select(t.is_anonymous().any()).item():
-        taken = pl.lit(f"user_id: begins with '{t.ANONYMOUS}', which stands for rows without user")
+        taken = pl.lit(f"user_id: begins with '{t.ANONYMOUS}', which is reserved for anonymous events: rename it")
         told = pl.when(t.is_anonymous()).then(pl.concat_str(t.PROBLEM, taken, separator="; ", ignore_nulls=True))
         events = events.with_columns(told.otherwise(t.PROBLEM).alias(t.PROBLEM))
     if settings.without_user == "refuse":

@@ -18,7 +18,7 @@ _EXAMPLE = "postgresql://user:password@host:5432/shop or mysql://user:password@h
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _CONNECT_SECONDS = 10
 _PANIC = "PanicException"  # raised by ConnectorX for types or values it does not know, but not exported
-_CAST = "a column of a type that cannot be read has to be cast: name a SELECT instead of the table"
+_CAST = "cast any column whose type cannot be read: use a SELECT instead of the table"
 _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
 
@@ -37,7 +37,7 @@ class Database:
             poolclass=sa.NullPool,
             connect_args={"connect_timeout": _CONNECT_SECONDS},
         )
-        with self._explained("does not answer", f"; check {DATABASE_VARIABLE}"), self._engine.connect():
+        with self._explained("cannot be opened", f"; check {DATABASE_VARIABLE}"), self._engine.connect():
             pass
 
     def fetch(self, query: str) -> list[tuple[object, ...]]:
@@ -68,7 +68,7 @@ class Database:
             is_there = inspector.has_table(table, within)
             known = [] if is_there else [*inspector.get_table_names(within), *inspector.get_view_names(within)]
         if not is_there:
-            words = nearest(table, known) or (f"; there are {', '.join(sorted(known)[:20])}" if known else "")
+            words = nearest(table, known) or (f"; it has {', '.join(sorted(known)[:20])}" if known else "")
             raise SourceError(f"{self._place} has no table '{events}'{words}; correct {key} in the settings")
         return ".".join(self.quoted(part) for part in (*schema, table))
 
@@ -77,7 +77,7 @@ class Database:
         return str(self._engine.dialect.identifier_preparer.quote_identifier(name))
 
     @contextmanager
-    def _explained(self, what: str = "refuses a query", advice: str = "") -> Iterator[None]:
+    def _explained(self, what: str = "rejects a query", advice: str = "") -> Iterator[None]:
         """Turn the driver's errors into messages for a person."""
         try:
             yield
@@ -110,14 +110,14 @@ def select(columns: Sequence[str], relation: str) -> str:
 def _url() -> sa.URL:
     text = os.environ.get(DATABASE_VARIABLE)
     if not text:
-        raise SourceError(f"the environment variable {DATABASE_VARIABLE} is not set: it is like {_EXAMPLE}")
+        raise SourceError(f"the environment variable {DATABASE_VARIABLE} is not set: set it to a URL like {_EXAMPLE}")
     try:
         url = sa.make_url(text)
         backend = url.get_backend_name()
     except (sa.exc.ArgumentError, ValueError):
-        raise SourceError(f"{DATABASE_VARIABLE} is no URL of a database: it is like {_EXAMPLE}") from None
+        raise SourceError(f"{DATABASE_VARIABLE} is not a database URL: write one like {_EXAMPLE}") from None
     if backend not in _DRIVERS:
-        raise SourceError(f"{DATABASE_VARIABLE} names a database of kind '{backend}': it is like {_EXAMPLE}")
+        raise SourceError(f"{DATABASE_VARIABLE} names an unsupported database '{backend}': write {_EXAMPLE}")
     return url
 
 

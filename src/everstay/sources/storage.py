@@ -93,7 +93,7 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise SourceError(f"{name} may not be read: give the account that runs this the right to") from None
+        raise SourceError(f"{name} cannot be read: give the account that runs this read permission") from None
     except (pa.ArrowException, OSError) as error:
         said = str(error).partition("\n")[0]
         row = re.search(r"Row #(\d+)", said)
@@ -141,7 +141,7 @@ def _object(name: str) -> str:
 def _objects(pattern: str, key: str) -> list[FoundFile]:
     """Objects that match; a pattern without `*` names one."""
     if "@" in _object(pattern).partition("/")[0]:
-        raise SourceError(f"{key} in the settings holds a key: keys are AWS_* variables, the path is s3://bucket/...")
+        raise SourceError(f"{key} in the settings holds a secret: set it in AWS_* variables and write s3://bucket/...")
     wanted = _object(pattern)
     fixed = _WILD.split(wanted, maxsplit=1)[0]
     try:

@@ -32,7 +32,7 @@ def find_files(pattern: str, key: str) -> list[FoundFile]:
         kind = format_of(file.name)
         if kind not in _READERS or (kind == _PARQUET and not file.name.lower().endswith(_PARQUET)):
             raise SourceError(
-                f"{file.name} is neither .parquet nor .csv or .jsonl, plain, .gz or .zst: narrow {key} in the "
+                f"{file.name} is not .parquet, .csv or .jsonl (the last two also .gz or .zst): narrow {key} in the "
                 "settings or convert the file"
             )
     return files

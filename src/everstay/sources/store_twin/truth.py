@@ -186,7 +186,7 @@ class StoreTruth:
     def _day(self, as_of: datetime) -> int:
         day, rest = divmod(as_of - CLOCK_START, timedelta(days=1))
         if rest or not 0 <= day <= self.settings.days:
-            raise ValueError(f"{as_of} is no midnight (UTC) between the clock's start and end")
+            raise ValueError(f"{as_of} is not a midnight (UTC) between the clock's start and end")
         return day
 
     def _stack(self, of_block: Callable[[int], pl.DataFrame]) -> pl.DataFrame:
