@@ -203,8 +203,8 @@ def test_a_snapshot_does_not_move(lake: Lake):
     [
         ({t.USER_ID: pl.lit(None, pl.String)}, "user_id: is missing"),
         ({t.USER_ID: pl.lit("  ")}, "user_id: is empty"),
-        ({t.USER_ID: pl.lit("NULL")}, "user_id: 'NULL' is no id; leave it empty where there is none"),
-        ({t.ITEM_ID: pl.lit("nan")}, "item_id: 'nan' is no id"),
+        ({t.USER_ID: pl.lit("NULL")}, "user_id: 'NULL' is not an id; leave it empty if there is none"),
+        ({t.ITEM_ID: pl.lit("nan")}, "item_id: 'nan' is not an id"),
         ({t.OCCURRED_AT: pl.lit(None, t.TIME)}, "occurred_at: is missing"),
         (
             {t.OCCURRED_AT: pl.lit(datetime(1900, 1, 1, tzinfo=UTC))},
@@ -218,7 +218,7 @@ def test_a_snapshot_does_not_move(lake: Lake):
         ({t.DISCOUNT: pl.lit(float("inf"))}, "discount: inf is not zero or more"),
         ({t.RATING: pl.lit(6.0)}, "rating: 6.0 is not within 1 to 5"),
         ({t.RECORDED_AT: pl.col(t.OCCURRED_AT) - pl.duration(hours=1)}, "recorded_at: is before occurred_at"),
-        ({t.RECORDED_AT: pl.lit(TO_COME)}, "recorded_at: 2099-03-04 00:00:00.000000+00:00 has not come yet; look at"),
+        ({t.RECORDED_AT: pl.lit(TO_COME)}, "recorded_at: 2099-03-04 00:00:00.000000+00:00 is in the future; check"),
         ({t.RECORDED_AT: pl.lit(TO_COME), t.OCCURRED_AT: pl.lit(TO_COME)}, "occurred_at: 2099-03-04 00:00:00"),
     ],
 )
@@ -251,7 +251,7 @@ def test_an_id_used_for_two_events_keeps_the_first_and_quarantines_the_other(lak
     twice = pl.concat([purchases(0, 10), purchases(5, 1, amount=pl.lit(99.0), user_id=pl.lit("u5"))])
     result = ingest(lake, twice)
     assert (result.rows_added, result.rows_quarantined) == (10, 1)
-    assert "stands twice" in lake.read(t.QUARANTINE)[t.PROBLEM].item()
+    assert "appears twice" in lake.read(t.QUARANTINE)[t.PROBLEM].item()
     assert everything(lake).filter(pl.col(t.EVENT_ID) == "e5")[t.AMOUNT].item() == 2.5
 
 
@@ -280,7 +280,7 @@ def test_too_many_bad_rows_reject_the_delivery_and_store_nothing(lake: Lake):
 
 def test_a_column_that_is_no_id_of_events_rejects_the_delivery_and_stores_nothing(lake: Lake):
     orders = purchases(0, 60).with_columns(pl.format("order-{}", pl.int_range(pl.len()) // 30).alias(t.EVENT_ID))
-    told = r"(?s)\d\d of 60 rows .* file-0, row \d+: event_id: order-\d stands twice .* is an order_id"
+    told = r"(?s)\d\d of 60 rows .* file-0, row \d+: event_id: order-\d appears twice .* is an order_id"
     with pytest.raises(DataRejected, match=told):
         ingest(lake, orders, share=0.3)
     assert not [file.name for file in Folder(lake.uri).files()]
@@ -350,7 +350,7 @@ def test_of_two_ingestions_of_which_one_is_quicker_the_other_is_told_to_run_agai
 def test_another_number_of_buckets_is_refused(lake: Lake):
     ingest(lake, purchases(0, 20))
     other = Lake(lake.uri, 8)
-    with pytest.raises(SettingsError, match=r"data\.buckets is 8, but the lake was made with 4 user buckets"):
+    with pytest.raises(SettingsError, match=r"data\.buckets is 8, but the lake was created with 4 user buckets"):
         other.snapshot()
     with pytest.raises(SettingsError):
         stage_events(other, [FrameChunk("a", purchases(20, 20))], IN_PROCESS, max_quarantined_share=0.5)
@@ -423,7 +423,7 @@ def test_an_id_that_is_stored_for_something_else_is_quarantined_and_what_is_stor
     assert (result.rows_added, result.rows_duplicate, result.rows_quarantined) == (20, 98, 2)
     told = lake.read(t.QUARANTINE).sort(t.SOURCE_ROW)
     assert told[t.SOURCE_ROW].to_list() == [8, 10]
-    assert told[t.PROBLEM][0].startswith("event_id: e7 is stored already with different content, which was kept")
+    assert told[t.PROBLEM][0].startswith("event_id: e7 is already stored with different content, which was kept")
     assert everything(lake).filter(pl.col(t.EVENT_ID) == "e7")[t.AMOUNT].item() == 2.5
 
 
@@ -435,11 +435,11 @@ def test_a_file_read_otherwise_than_before_is_not_stored_a_second_time(lake: Lak
     shifted = rows.with_columns(pl.col(t.OCCURRED_AT, t.RECORDED_AT) - timedelta(hours=2))
     again = [FrameChunk("a.csv", shifted.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
     before = everything(lake)
-    with pytest.raises(DataRejected, match=r"a\.csv: stored before, but .* 55 rows would be stored a second time"):
+    with pytest.raises(DataRejected, match=r"a\.csv: already stored, but .* 55 rows would be stored a second time"):
         stage_events(lake, again, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
     dearer = rows.with_columns(pl.when(pl.col(t.SOURCE_ROW) > 57).then(99.0).otherwise(t.AMOUNT).alias(t.AMOUNT))
     few = [FrameChunk("a.csv", dearer.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
-    with pytest.raises(DataRejected, match="no longer the same: 3 rows"):  # fewer than were refused, but not these
+    with pytest.raises(DataRejected, match="now read it differently: 3 rows"):  # fewer than were refused, but not these
         stage_events(lake, few, IN_PROCESS, max_quarantined_share=0.5, read_before=["a.csv"])
     assert_frame_equal(everything(lake), before)
     mended = [FrameChunk("a.csv", rows.with_columns(pl.lit("a.csv").alias(t.SOURCE_FILE)))]
@@ -450,6 +450,6 @@ def test_a_file_read_otherwise_than_before_is_not_stored_a_second_time(lake: Lak
 def test_events_of_another_shop_do_not_come_into_the_lake(lake: Lake):
     mine, other = (replace(lake, shop=shop) for shop in ("your own shop", "the Complete Journey"))
     ingest(mine, purchases(0, 20))
-    with pytest.raises(SettingsError, match="the lake holds events of your own shop, and these are of the Complete"):
+    with pytest.raises(SettingsError, match="the lake holds events of your own shop, but these are of the Complete"):
         ingest(other, purchases(20, 20))
     assert ingest(mine, purchases(20, 20)).rows_added == 20

@@ -88,8 +88,8 @@ def test_problems_are_counted_by_kind_with_the_first_as_example(
 ) -> None:
     problems = survey_of(settings_of(tmp_path, monkeypatch)).problems
     assert [problem.rows for problem in problems] == [2, 1]
-    assert problems[0].words == "quantity: … is negative; where that means a return, set negative_quantity to return"
-    assert problems[0].example == "quantity: -1 is negative; where that means a return, set negative_quantity to return"
+    assert problems[0].words == "quantity: … is negative; if that means a return, set negative_quantity to return"
+    assert problems[0].example == "quantity: -1 is negative; if that means a return, set negative_quantity to return"
     assert problems[0].place == f"{tmp_path}/events.csv, row 5"
     assert problems[1].words.startswith("occurred_at: … is not a time")
 

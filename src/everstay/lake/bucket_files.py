@@ -138,8 +138,8 @@ def _unlike_stored(delivered: pa.Table, folder: Folder, files: Sequence[str]) ->
     )
     both = rows.join(stored.unique(t.EVENT_ID), on=t.EVENT_ID, suffix="_stored", maintain_order="left")
     is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in _WHAT_IT_IS)
-    words = "event_id: {} is stored already with different content, which was kept (an event does not change: a "
-    words += "correction is an event of its own)"
+    words = "event_id: {} is already stored with different content, which was kept (an event does not change: a "
+    words += "correction is a separate event)"
     told = both.filter(is_other).with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
     return told.select(*rows.columns, t.PROBLEM)
 
@@ -173,9 +173,9 @@ def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
     distinct = rows.unique(columns, keep="first", maintain_order=True)
     is_first = distinct[t.EVENT_ID].is_first_distinct()
     words = (
-        "event_id: {} stands twice in this delivery with different content; the first was kept (what the rows of an "
+        "event_id: {} appears twice in this delivery with different content; the first was kept (an id shared by the "
     )
-    words += "order share is an order_id)"
+    words += "rows of an order is an order_id)"
     conflicts = distinct.filter(~is_first).drop("row").with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
     conflicts = conflicts.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     return fresh.take(distinct["row"].filter(is_first).to_arrow()), conflicts

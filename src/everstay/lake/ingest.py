@@ -171,7 +171,7 @@ def commit_staged(staged: Staged) -> IngestResult:
     current = lake.open(t.EVENTS)
     if (current.version() if current is not None else -1) != staged.base_version:
         discard_staged(staged)
-        raise EverstayError("another ingestion was committed meanwhile; nothing was stored: run this one again")
+        raise EverstayError("another ingestion was committed meanwhile; nothing was stored: re-run this one")
     if staged.files:
         _commit(lake, current, staged)
     if staged.quarantine_files:
@@ -213,7 +213,7 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
     except DeltaError as error:
         discard_staged(staged)
         raise EverstayError(
-            f"another ingestion was committed meanwhile; nothing was stored: run again ({error})"
+            f"another ingestion was committed meanwhile; nothing was stored: re-run this one ({error})"
         ) from None
 
 
@@ -244,9 +244,9 @@ def _refused_before(lake: Lake, origins: Sequence[str]) -> pl.DataFrame:
 def _check_readings(read_before: Sequence[str], rows_again: int) -> None:
     if rows_again:
         raise DataRejected(
-            f"{read_before[0]}{' and others' if len(read_before) > 1 else ''}: stored before, but what the settings of "
-            f"the source, or a new release, make of it is no longer the same: {rows_again:,} rows would be stored a "
-            "second time; nothing was stored. Put the settings back, or set another data.folder and begin anew"
+            f"{read_before[0]}{' and others' if len(read_before) > 1 else ''}: already stored, but the settings of the "
+            f"source, or a new release, now read it differently: {rows_again:,} rows would be stored a "
+            "second time; nothing was stored. Restore the settings, or start again in another data.folder"
         )
 
 

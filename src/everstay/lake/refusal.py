@@ -17,7 +17,7 @@ _NO_IDS = ("null", "NULL", "none", "None", "nan", "NaN", "undefined", "N/A")
 _MONEY = (t.AMOUNT, t.DISCOUNT)
 _IDS = (t.EVENT_ID, t.USER_ID)
 
-NOT_YET = "has not come yet"
+NOT_YET = "is in the future"
 """Part of the message for a time that lies ahead: the same row may be stored later."""
 
 Rule = tuple[pl.Expr, pl.Expr]  # whether it is broken, and the message
@@ -84,7 +84,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         for name in _MONEY
     ]
     no_id = [
-        (pl.col(name).is_in(_NO_IDS), pl.format(f"{name}: '{{}}' is no id; leave it empty where there is none", name))
+        (pl.col(name).is_in(_NO_IDS), pl.format(f"{name}: '{{}}' is not an id; leave it empty if there is none", name))
         for name in (*ids, t.ITEM_ID)
     ]
     return [
@@ -98,11 +98,11 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         (~pl.col(t.EVENT_TYPE).is_in(t.EVENT_TYPES),
          pl.format("event_type: '{}' is unknown; map it in event_types of the source", t.EVENT_TYPE)),
         (pl.col(t.QUANTITY) < 0,
-         pl.format("quantity: {} is negative; where that means a return, set negative_quantity to return",
+         pl.format("quantity: {} is negative; if that means a return, set negative_quantity to return",
                    t.QUANTITY)),
         (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
         (pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
         (pl.col(t.RECORDED_AT) > tomorrow,
-         pl.format(f"{{}}: {{}} {NOT_YET}; look at the time zone and at the order of day and month", which,
+         pl.format(f"{{}}: {{}} {NOT_YET}; check the time zone and the order of day and month", which,
                    t.RECORDED_AT)),
     ]  # fmt: skip

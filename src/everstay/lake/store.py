@@ -176,7 +176,7 @@ class Lake:
         """
         events = self.open(t.EVENTS)
         if events is None:
-            raise NotReady(f"the lake at {self.uri} holds no events yet: run `make train` or the ingest_events flow")
+            raise NotReady(f"the lake at {self.uri} holds no events yet: run `make train` or `make ingest`")
         check_bucket_count(events, self.bucket_count)
         versions = []
         for table in _VERSIONED:
@@ -203,7 +203,8 @@ def check_shop(events: DeltaTable, shop: str | None) -> None:
     stored = events.metadata().name
     if shop and stored and stored != shop:
         raise SettingsError(
-            f"source: the lake holds events of {stored}, and these are of {shop}: use another data.folder, or delete it"
+            f"source: the lake holds events of {stored}, but these are of {shop}: "
+            "use another data.folder, or delete this lake"
         )
 
 
@@ -221,6 +222,6 @@ def check_bucket_count(events: DeltaTable, bucket_count: int) -> None:
     stored = events.metadata().description
     if stored != describe_buckets(bucket_count):
         raise SettingsError(
-            f"data.buckets is {bucket_count}, but the lake was made with {stored}: "
+            f"data.buckets is {bucket_count}, but the lake was created with {stored}: "
             "set it back, or use another data.folder"
         )
