@@ -15,7 +15,7 @@ from prefect.states import Cancelled, Crashed
 
 _UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # by which Prefect tells a process which run it is
-_WHY = "`make deploy` was stopped while this run was at work; what was half-done is invisible: run it again"
+_WHY = "`make deploy` was stopped during this run; unfinished work is invisible: re-run it"
 
 
 def end_interrupted_runs(api_url: str) -> int:

@@ -20,7 +20,7 @@ child = subprocess.Popen([sys.executable, "-c", deaf])
 print(child.pid, flush=True)
 {work}
 """
-LINE = "everstay: stopped; what was half-done is invisible: run the same command again, and it goes on"
+LINE = "everstay: stopped; unfinished work is invisible: re-run the same command to continue"
 WORK = {
     "asleep": "time.sleep(60)",
     "waiting for a thread": "threading.Event().wait(60)",

@@ -89,7 +89,7 @@ def die(number: int) -> int:
 
 
 def test_a_part_that_kills_every_worker_is_told():
-    told = pytest.raises(EverstayError, match=r"1 workers died at the same part .* set fewer dask\.workers")
+    told = pytest.raises(EverstayError, match=r"1 workers died on the same part .* set fewer dask\.workers")
     once = dask.config.set({"distributed.scheduler.allowed-failures": 0})
     with once, open_cluster(Dask(workers=1)) as address, told:
         map_parts(die, [1], address)
@@ -105,7 +105,7 @@ def test_a_scheduler_without_workers_is_told_while_the_work_waits(caplog: pytest
     with LocalCluster(n_workers=0, protocol="tcp", **place) as cluster, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(map_parts, square, [3], cluster.scheduler_address)
         end = time.monotonic() + 20
-        while "has no worker yet: the work waits until one joins" not in caplog.text:
+        while "has no worker yet: waiting until one joins" not in caplog.text:
             assert time.monotonic() < end
             time.sleep(0.01)
         assert not waiting.done()

@@ -78,32 +78,35 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("[churn]\ncandidates = []", "churn.candidates: Tuple should have at least 1 item"),
         (
             "[recommender]\ncandidates = ['ease', 'ials', 'ease']",
-            "recommender.candidates: Value error, 'ease' is named twice",
+            "recommender.candidates: Value error, 'ease' is listed twice",
         ),
         (
             "[fairness]\nattributes = ['age_band', 'age_band']",
-            "fairness.attributes: Value error, 'age_band' is named twice",
+            "fairness.attributes: Value error, 'age_band' is listed twice",
         ),
         (
             "[recommender.lists]\nblocked_categories = ['tea', 'wine', 'tea']",
-            "recommender.lists.blocked_categories: Value error, 'tea' is named twice",
+            "recommender.lists.blocked_categories: Value error, 'tea' is listed twice",
         ),
         ("[churn]\nlook_back_days = 99999999999", "churn.look_back_days: Input should be less than or equal to 36500"),
         ("[data]\nfolder = ''", "data.folder: String should have at least 1 character"),
         ("[training]\nseed = -1", "training.seed: Input should be greater than or equal to 0"),
         ("[churn]\nhigh_risk_share = 0.5", "high_risk_share must be below medium_risk_share"),
-        ("[churn]\ncandidates = ['recency', 'blend']", "the mean of those of boosting, network, purchase_process"),
-        ("[churn]\ncandidates = ['boosting', 'blend', 'network']", "that are named: name it after them"),
+        ("[churn]\ncandidates = ['recency', 'blend']", "blend averages those of boosting, network, purchase_process"),
+        (
+            "[churn]\ncandidates = ['boosting', 'blend', 'network']",
+            "that candidates list: list one or more, all before blend",
+        ),
         (
             "horizon_days = 60",
-            "'horizon_days'; there is 'churn.horizon_days' and 'recommender.horizon_days' and 'value",
+            "'horizon_days'; it exists as 'churn.horizon_days' and 'recommender.horizon_days' and 'value",
         ),
-        ("[churn]\nunit_price = 'x'", "there is 'source.files.unit_price' and 'source.database.unit_price'"),
+        ("[churn]\nunit_price = 'x'", "it exists as 'source.files.unit_price' and 'source.database.unit_price'"),
         (
             "[churn]\ncandidates = 'recency'",
             'churn.candidates: must be a list, for example ["one", "two"] (given: \'rec',
         ),
-        ("churn = 3", "churn: is a section with keys of its own, and no value (given: 3)"),
+        ("churn = 3", "churn: is a section with its own keys, not a value (given: 3)"),
         ("as_of = 20171202", "as_of: must be a date without a time, for example 2017-12-02 (given: 20171202)"),
         ("as_of = 'tomorrow'", "as_of: must be a date, for example 2017-12-02 (given: 'tomorrow')"),
         ("[source.store_twin]\nseed = -1", "source.store_twin.seed: Input should be greater than or equal to 0"),
@@ -199,7 +202,7 @@ def default_settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
             "['a']",
             "recommender.lists.blocked_categories: must be a list, for",
         ),
-        ("CHURN", "none", "churn: is a section with keys of its own, and no value (given: 'none')"),
+        ("CHURN", "none", "churn: is a section with its own keys, not a value (given: 'none')"),
     ],
 )
 def test_a_variable_that_is_no_json_is_told_with_its_key(

@@ -14,7 +14,7 @@ import psutil
 STATUS = 128 + signal.SIGINT
 """The exit status that a shell reports for an interrupted command."""
 
-_WORDS = "stopped; what was half-done is invisible: run the same command again, and it goes on"
+_WORDS = "stopped; unfinished work is invisible: re-run the same command to continue"
 _STDERR = 2
 _once = threading.Lock()
 

@@ -91,17 +91,17 @@ def map_parts(
         ) from None
     except OSError:
         raise NotReady(
-            f"no Dask scheduler answers at {scheduler}: start it, or empty dask.scheduler in the settings"
+            f"no Dask scheduler answers at {scheduler}: start it, or clear dask.scheduler in the settings"
         ) from None
     try:
         with client:
             if not client.nthreads():  # not an error: some clusters start their workers when there is work
-                log.warning("the Dask scheduler at %s has no worker yet: the work waits until one joins", scheduler)
+                log.warning("the Dask scheduler at %s has no worker yet: waiting until one joins", scheduler)
             outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
     except KilledWorker as error:
         raise EverstayError(
-            f"{error.allowed_failures + 1} workers died at the same part of the work, most likely for want of memory: "
-            "set fewer dask.workers, or give each more memory, and run it again"
+            f"{error.allowed_failures + 1} workers died on the same part of the work, most likely out of memory: "
+            "set fewer dask.workers, or give each more memory, and re-run"
         ) from None
     for outcome in outcomes:
         if isinstance(outcome, EverstayError):

@@ -55,7 +55,7 @@ class Recommender(Section):
     @model_validator(mode="after")
     def _segments_are_named(self) -> Self:
         if "segment_popularity" in self.candidates and self.segment_by is None:
-            raise ValueError("candidates name segment_popularity: set segment_by to an attribute of users")
+            raise ValueError("candidates list segment_popularity: set segment_by to a user attribute")
         return self
 
     @property

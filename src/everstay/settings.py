@@ -130,14 +130,14 @@ class Churn(Section):
         members = [name for name in BLENDED if name in order] or BLENDED
         if "blend" in order and not set(members) < set(order[: order.index("blend") + 1]):
             raise ValueError(
-                f"candidates name blend, the mean of those of {', '.join(BLENDED)} that are named: name it after them"
+                f"blend averages those of {', '.join(BLENDED)} that candidates list: list one or more, all before blend"
             )
         return self
 
     @model_validator(mode="after")
     def _tiers_are_nested(self) -> Self:
         if self.high_risk_share >= self.medium_risk_share:
-            raise ValueError("high_risk_share must be below medium_risk_share, for the tiers are nested")
+            raise ValueError("high_risk_share must be below medium_risk_share, which includes tier high")
         return self
 
 

@@ -12,7 +12,7 @@ from everstay.errors import SettingsError
 
 _WORDS = {
     "tuple_type": 'must be a list, for example ["one", "two"]',
-    "model_type": "is a section with keys of its own, and no value",
+    "model_type": "is a section with its own keys, not a value",
     "date_from_datetime_parsing": "must be a date, for example 2017-12-02",
     "date_from_datetime_inexact": "must be a date without a time, for example 2017-12-02",
 }
@@ -66,7 +66,7 @@ def nearest_key(path: tuple[str, ...], settings: type[BaseModel]) -> str:
     match = difflib.get_close_matches(path[-1], valid, n=1, cutoff=0.5)
     elsewhere = [f"'{'.'.join(place)}'" for place in _keys(settings) if place[-1] == path[-1]]
     if elsewhere:
-        return f"; there is {' and '.join(elsewhere)}"
+        return f"; it exists as {' and '.join(elsewhere)}"
     if match:
         return f"; did you mean '{'.'.join((*path[:-1], match[0]))}'?"
     return f"; valid keys are {', '.join(valid)}"

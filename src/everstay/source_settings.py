@@ -11,7 +11,7 @@ Days = Annotated[int, Field(gt=0, le=36_500)]
 
 def _each_once(names: tuple[Name, ...]) -> tuple[Name, ...]:
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-        raise ValueError(f"'{twice[0]}' is named twice")
+        raise ValueError(f"'{twice[0]}' is listed twice")
     return names
 
 

@@ -162,7 +162,7 @@ class Table:
         """
         absent = [name for name in self.columns if name not in frame.columns]
         if missing := sorted(self.required.intersection(absent)):
-            raise ValueError(f"table {self.name}: required column(s) {', '.join(missing)} are absent")
+            raise ValueError(f"table {self.name}: required column(s) {', '.join(missing)} are missing")
         extra = [name for name in frame.columns if name not in self.columns]
         if extra and not self.is_open:
             raise ValueError(f"table {self.name}: column(s) {', '.join(extra)} are not declared")
