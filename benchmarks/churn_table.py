@@ -39,9 +39,7 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     tell_progress()
     table = read_labelled_table(file, label, group)
     for column in columns_that_tell(table):
-        log.warning(
-            "WARNING: '%s' alone decides '%s' in every row: is it the label in other words? Drop it", column, label
-        )
+        log.warning("WARNING: '%s' alone decides '%s' in every row: if it restates the label, drop it", column, label)
     folds = group_folds(table.groups, _FOLDS, _SEED)
     check_folds(table.churned, folds)
     log.info("%s: %d folds", ", ".join(PEERS), _FOLDS)

@@ -61,7 +61,7 @@ def _foretold(lake: Snapshot, as_of: datetime, test: pl.DataFrame, settings: Set
     summary = pl.concat([purchase_summary(lake.read_events(bucket, as_of), as_of) for bucket in lake.buckets])
     model = fit_value(summary.sort(t.USER_ID), value)
     if model is None:
-        raise NotReady(f"nobody ordered twice before {as_of:%Y-%m-%d}: there is no value to foretell")
+        raise NotReady(f"nobody ordered twice before {as_of:%Y-%m-%d}: there is no value to forecast")
     known = test.select(t.USER_ID).join(summary, on=t.USER_ID, how="left", maintain_order="left")
     pace = pl.col("spend_364d") / pl.col("tenure_days").clip(28, 364) * value.horizon_days
     past = _rows(lake, earlier_as_ofs(as_of, value.horizon_days, _SLICES, _STEP_DAYS), settings, as_of)

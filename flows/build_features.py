@@ -104,7 +104,7 @@ def choose_split(snapshot: Snapshot, settings: Settings) -> TimeSplit:
             what = "whether users left"
         raise NotReady(
             f"as_of is {test:%Y-%m-%d}, but the data ends at {ends_at:%Y-%m-%d %H:%M}: {what} is known up to "
-            f"{last:%Y-%m-%d}; set an earlier as_of, or leave it out for that one"
+            f"{last:%Y-%m-%d}; set an earlier as_of, or remove it to use that one"
         )
     return time_split(test, snapshot.first_event_at, settings.churn)
 

@@ -82,7 +82,7 @@ def train_candidates(work: Work, registry: Registry, settings: Settings) -> Trai
     for name in work.names:
         known = tasks.find_run(registry, work.model, work.key(name))
         if known is not None and (lost := tasks.why_lost(registry, known)):
-            logger.warning("%s %s: made anew: %s", work.model, name, lost)
+            logger.warning("%s %s: retraining: %s", work.model, name, lost)
             tasks.discard_run(registry, known)
             known = None
         if known is not None:

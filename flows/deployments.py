@@ -107,12 +107,12 @@ def prefect_server(settings: Settings, environment: Mapping[str, str]) -> Iterat
     try:
         port, is_there = address.port or 4200, _answers(url)
     except (ValueError, httpx.InvalidURL) as error:
-        raise SettingsError(f"prefect.api_url '{url}' in the settings is no address: {error}") from None
+        raise SettingsError(f"prefect.api_url '{url}' in the settings is not an address: {error}") from None
     if is_there:
         yield False
         return
     if address.hostname not in ("127.0.0.1", "localhost"):
-        raise NotReady(f"no Prefect server answers at {url} (prefect.api_url in the settings)")
+        raise NotReady(f"no Prefect server answers at {url}: start it, or correct prefect.api_url in the settings")
     if not url.endswith("/api"):
         wanted = f"{address.scheme}://{address.netloc}/api"
         raise SettingsError(f"prefect.api_url '{url}' in the settings does not end in /api: write {wanted}")

@@ -34,9 +34,9 @@ def find_users(items: Sequence[str] = (), category: str = "", users: int = 100, 
         NotReady: there is no champion, or it knows none of the items.
     """
     if bool(items) == bool(category):
-        raise SettingsError("say for what: ITEMS=id,id or CATEGORY=name")
+        raise SettingsError("name either ITEMS=id,id or CATEGORY=name")
     if users < 1:
-        raise SettingsError(f"{users} users are no campaign: USERS=100 is usual")
+        raise SettingsError(f"USERS={users} must be 1 or more, usually 100")
     settings = load_settings()
     lake, registry = runtime.open_lake(settings), Registry(settings.mlflow)
     snapshot, champion = lake.snapshot(), require_champion(registry, lake, "recommender")

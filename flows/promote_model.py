@@ -65,7 +65,7 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
 def _why_none(current: ModelRef, registry: Registry, settings: Settings) -> str:
     """Why a champion is disregarded, in words; empty when it is not."""
     if lost := tasks.why_lost(registry, current):
-        return f"cannot be loaded and counts as none: {lost}"
+        return f"cannot be loaded and is disregarded: {lost}"
     if current.model == "recommender":
         own = load_artifact(tasks.download_artifact(registry, current)).segment_by
         if own != settings.recommender.segment_by:

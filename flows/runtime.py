@@ -36,7 +36,7 @@ def open_lake(settings: Settings) -> Lake:
     """
     if strange := sorted(_MISREAD.intersection(settings.data.folder)):
         folder = f"data.folder '{settings.data.folder}' in the settings"
-        raise SettingsError(f"{folder} has a {strange[0]}, which means something else in a table's address: rename it")
+        raise SettingsError(f"{folder} contains {strange[0]}, which is special in a table's address: rename it")
     _check_place("data.folder", settings.data.folder)
     _check_place("report_folder", settings.report_folder)
     return Lake(settings.data.folder, settings.data.buckets, settings.source.shop)
@@ -101,7 +101,7 @@ def working_alone(settings: Settings) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        log.warning("another run works with %s: this one waits until it has ended", settings.data.folder)
+        log.warning("another run is using %s: waiting until it ends", settings.data.folder)
         lock.acquire()
     try:
         yield

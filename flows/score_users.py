@@ -99,7 +99,7 @@ def _score(settings: Settings, scheduler: str) -> Publication:
     changed = [model for model in champions if not lake.has_published(TABLE_OF[model], as_of, keys[model])]
     due = [model for model in changed if not is_history(lake, TABLE_OF[model], as_of)]
     for stays in (TABLE_OF[model].name for model in changed if model not in due):
-        logger.warning("%s as of %s stays as it was told then, for later ones followed", stays, f"{as_of:%Y-%m-%d}")
+        logger.warning("%s as of %s stays as published, because later ones followed", stays, f"{as_of:%Y-%m-%d}")
     if due:
         prove_as_of()
     published, suites = [], Path(settings.expectations_folder)
@@ -135,7 +135,7 @@ def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:
     others = [f"{name} = {logged[name]} (now {now[name]})" for name in now if logged.get(name, now[name]) != now[name]]
     if not others:
         return ""
-    return f"learned what leaving is with {', '.join(others)}, and so are its probabilities: `make train`"
+    return f"was trained with {', '.join(others)}, and its probabilities follow that: run `make train`"
 
 
 if __name__ == "__main__":

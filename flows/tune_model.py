@@ -85,9 +85,9 @@ def split_name(model: str) -> tuple[str, str]:
     if len(meant) == 1:
         return meant[0]
     if meant:
-        raise SettingsError(f"'{model}' is several candidates: say MODEL={' or MODEL='.join(map('.'.join, meant))}")
+        raise SettingsError(f"'{model}' is several candidates: use MODEL={' or MODEL='.join(map('.'.join, meant))}")
     names = ", ".join(map(".".join, known))
-    raise SettingsError(f"no settings to search for MODEL={model}; there are {names}")
+    raise SettingsError(f"no settings to search for MODEL={model}; choose one of {names}")
 
 
 def _churn_rows(settings: Settings, scheduler: str) -> Judged:

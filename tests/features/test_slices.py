@@ -67,7 +67,7 @@ def test_split_uses_every_slice_it_may(churn):
 
 
 def test_too_short_a_history_is_not_ready_and_says_what_to_do():
-    with pytest.raises(NotReady, match=r"does not have 84 days of history behind it; shorten"):
+    with pytest.raises(NotReady, match=r"does not have 84 days of history before it; shorten"):
         time_split(AS_OF, AS_OF - timedelta(days=113), Churn())
 
 

@@ -126,7 +126,7 @@ def test_a_server_s_address_that_is_none(port: str):
     url = f"http://127.0.0.1:{port}/api"
     server = deployments.prefect_server(Settings(prefect=Prefect(api_url=url)), os.environ)
     with (
-        pytest.raises(SettingsError, match=re.escape(f"prefect.api_url '{url}' in the settings is no address")),
+        pytest.raises(SettingsError, match=re.escape(f"prefect.api_url '{url}' in the settings is not an address")),
         server,
     ):
         pass

@@ -41,7 +41,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_key(tmp_path: Path, l
 @pytest.mark.parametrize("mark", ["#", "?", "[", "%"])
 def test_a_folder_that_tables_would_look_for_elsewhere_is_refused(tmp_path: Path, mark: str):
     settings = Settings(data=Data(folder=f"{tmp_path}/a{mark}20b"), report_folder=f"{tmp_path}/reports")
-    with pytest.raises(SettingsError, match=rf"data\.folder .* has a {re.escape(mark)}"):
+    with pytest.raises(SettingsError, match=rf"data\.folder .* contains {re.escape(mark)}"):
         runtime.open_lake(settings)
 
 
@@ -58,4 +58,4 @@ def test_a_run_waits_for_another_one_and_not_for_itself(tmp_path: Path, caplog: 
         threading.Timer(0.5, other.kill).start()  # a run that is killed holds nothing any more
         with runtime.working_alone(settings), runtime.working_alone(settings):
             assert other.wait() == -signal.SIGKILL
-    assert "another run works with" in caplog.text
+    assert "another run is using" in caplog.text

@@ -47,7 +47,7 @@ def test_the_as_of_of_the_settings(snapshot: Snapshot, day: int):
 
 @pytest.mark.parametrize("as_of", [date(2023, 1, 1), date(2022, 6, 1), date(2023, 1, 11), date(2030, 1, 1)])
 def test_an_as_of_that_the_data_does_not_reach(snapshot: Snapshot, as_of: date):
-    with pytest.raises(NotReady, match=r"reaches from 2023-01-01 to 2023-01-09.*leave it out for 2023-01-09"):
+    with pytest.raises(NotReady, match=r"reaches from 2023-01-01 to 2023-01-09.*remove it to use 2023-01-09"):
         scoring_as_of(snapshot, settings(as_of))
 
 

@@ -181,7 +181,7 @@ def test_workers_find_the_same_as_this_process(clean: Clean, suites: Path) -> No
         (entry(NOT_NULL, column=t.AMOUNT, level="table"), "no column or aggregate 'amount'"),
         (entry("expect_columns_to_shine", column=t.AMOUNT), "is refused.*expect_columns_to_shine not found"),
         (entry(BETWEEN, column=t.AMOUNT, at_least=1), "is refused.*at_least"),
-        (entry("expect_column_mean_to_be_between", column=t.AMOUNT, min_value=0), "cannot be merged over parts"),
+        (entry("expect_column_mean_to_be_between", column=t.AMOUNT, min_value=0), "its parts cannot be merged"),
         (entry(BETWEEN, column=t.EVENT_TYPE, min_value=0), "expect_column_values_to_be_between .as it should be."),
         ({**entry(NOT_NULL, column=t.AMOUNT), "severity": "info"}, "'severity' is 'info'"),
         ({**entry(NOT_NULL, column=t.AMOUNT), "description": ""}, "'description' must say"),
@@ -199,7 +199,7 @@ def test_a_faulty_suite_is_named(bad: Any, message: str, clean: Clean, check: Ch
     [
         (None, "has no expectation suite: .*does not exist"),
         ("{", "is not JSON"),
-        ("[]", "is no suite"),
+        ("[]", "is not a suite"),
         ('{"name": "evens", "expectations": []}', "name is 'evens', but must be 'events'"),
     ],
 )

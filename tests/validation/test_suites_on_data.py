@@ -46,7 +46,7 @@ def no_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 IS_PURCHASE = pl.col(t.EVENT_TYPE) == t.PURCHASE
-ID_OF_ITS_OWN = " is a real id, not empty and no word for missing"
+ID_OF_ITS_OWN = " is a real id, not empty and not a word for missing"
 USER_AND_AS_OF: list[tuple[str, Corrupt]] = [
     ("Every row has a user", first_is(t.USER_ID, None)),
     ("A user" + ID_OF_ITS_OWN, first_is(t.USER_ID, "")),
@@ -55,9 +55,9 @@ USER_AND_AS_OF: list[tuple[str, Corrupt]] = [
 ]
 VERSIONS: list[tuple[str, Corrupt]] = [
     ("Every row names the model that made it", first_is(t.MODEL_VERSION, None)),
-    ("A model version is a real one, not empty and no word for missing", first_is(t.MODEL_VERSION, "None")),
+    ("A model version is a real one, not empty and not a word for missing", first_is(t.MODEL_VERSION, "None")),
     ("Every row names the data it was made from", first_is(t.DATA_VERSION, None)),
-    ("A data version is a real one, not empty and no word for missing", first_is(t.DATA_VERSION, "")),
+    ("A data version is a real one, not empty and not a word for missing", first_is(t.DATA_VERSION, "")),
 ]
 CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
     t.EVENTS.name: [
@@ -110,7 +110,7 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
         *USER_AND_AS_OF[:2],
         ("No user of a part is in a campaign twice", first_row_twice(arm=pl.lit("control"))),
         ("Every row has an arm", first_is(t.ARM, None)),
-        ("An arm is a real name, not empty and no word for missing", first_is(t.ARM, "none")),
+        ("An arm is a real name, not empty and not a word for missing", first_is(t.ARM, "none")),
         ("Every row has a time of assignment", first_is(t.ASSIGNED_AT, None)),
         ("An assignment was made between 1990 and 2100", first_is(t.ASSIGNED_AT, TOO_EARLY)),
         ("A propensity is above 0 and at most 1", first_is(t.PROPENSITY, 0.0)),
@@ -122,9 +122,9 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
         ("No user has two labels for one as-of", first_row_twice()),
         *USER_AND_AS_OF,
         ("No user of a part has two labels for one as-of", first_row_twice()),
-        ("Every label says churned or not; an unknown label is no row", first_is(t.CHURNED, None)),
+        ("Every label says churned or not; an unknown label has no row", first_is(t.CHURNED, None)),
         ("Every label counts the days with an order", first_is(t.ORDER_DAYS, None)),
-        ("Days with an order are none or more, and no more than the longest window has", first_is(t.ORDER_DAYS, -1)),
+        ("Days with an order are 0 or more, and no more than the longest window has", first_is(t.ORDER_DAYS, -1)),
         ("Who came back did so after the window began and before the longest window ends", first_is(t.RETURN_DAYS, -1)),
         ("Every label names its horizon", first_is(t.HORIZON_DAYS, None)),
         ("A horizon is between a day and two years", first_is(t.HORIZON_DAYS, 0)),
@@ -141,7 +141,7 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
         ("Every user has a risk tier", first_is(t.RISK_TIER, None)),
         ("A risk tier is low, medium or high", first_is(t.RISK_TIER, "extreme")),
         (
-            "Every score has its reasons, be there none",
+            "Every score has a list of reasons, even if empty",
             lambda frame: frame.with_columns(pl.when(pl.col(t.USER_ID) != "u0").then(t.REASONS)),
         ),
         ("A customer value, where it is known, is not negative", first_is(t.CUSTOMER_VALUE, -1.0)),
@@ -154,8 +154,8 @@ CORRUPTIONS: dict[str, list[tuple[str, Corrupt]]] = {
         ("The next order is expected at the as-of or later", first_is(t.EXPECTED_ORDER_AT, TOO_EARLY)),
         ("A date of alarm lies between 1990 and 2100", first_is(t.EXPECTED_ALARM_AT, TOO_EARLY)),
         *VERSIONS,
-        ("Every score names the gap before its horizon, be it none", first_is(t.GAP_DAYS, None)),
-        ("A gap is between no day and a century", first_is(t.GAP_DAYS, -1)),
+        ("Every score names the gap before its horizon, even if 0", first_is(t.GAP_DAYS, None)),
+        ("A gap is between 0 days and a century", first_is(t.GAP_DAYS, -1)),
         ("Every score names the horizon in which a leaver does not order", first_is(t.HORIZON_DAYS, None)),
         ("A horizon is between a day and a century", first_is(t.HORIZON_DAYS, 0)),
     ],

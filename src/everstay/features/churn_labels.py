@@ -29,7 +29,7 @@ def churn_labels(events: pl.DataFrame, as_of: datetime, churn: Churn, known_at: 
     matured_at = as_of + label_delay(churn)
     if matured_at > known_at:
         raise NotReady(
-            f"churn labels of {as_of:%Y-%m-%d} are known at {matured_at}, later than {known_at}, where the log ends: "
+            f"churn labels of {as_of:%Y-%m-%d} are known at {matured_at}, but the log ends at {known_at}: "
             "set an earlier as_of, or shorten horizon_days in [churn]"
         )
     start = as_of + timedelta(days=churn.gap_days)

@@ -129,7 +129,7 @@ def next_basket(events: pl.DataFrame, as_of: datetime, horizon_days: int, known_
     end = as_of + timedelta(days=horizon_days)
     if end > known_at:
         raise NotReady(
-            f"next baskets of {as_of:%Y-%m-%d} are known at {end}, later than {known_at}, where the log ends: "
+            f"next baskets of {as_of:%Y-%m-%d} are known at {end}, but the log ends at {known_at}: "
             "set an earlier as_of, or shorten horizon_days in [recommender]"
         )
     lines = _order_lines(net_purchases(events.filter(known_before(known_at))))

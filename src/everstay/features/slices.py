@@ -125,7 +125,7 @@ def time_split(test_as_of: datetime, first_event_at: datetime, churn: Churn) -> 
         raise NotReady(
             f"the history begins at {first_event_at:%Y-%m-%d %H:%M} and is too short to train: judged at "
             f"{test_as_of:%Y-%m-%d}, the last training as-of is {last_validation:%Y-%m-%d %H:%M}, which does not have "
-            f"{churn.look_back_days} days of history behind it; shorten look_back_days or horizon_days in [churn], "
+            f"{churn.look_back_days} days of history before it; shorten look_back_days or horizon_days in [churn], "
             "or horizon_days in [recommender] where that is longer, or bring more history"
         )
     if last < earliest:

@@ -26,7 +26,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ArtifactRefused(f"{folder} is no artifact folder: it holds no {CARD}") from None
+        raise ArtifactRefused(f"{folder} is not an artifact folder: it holds no {CARD}") from None
     return card
 
 

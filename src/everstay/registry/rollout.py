@@ -76,7 +76,7 @@ def why_no_champion(registry: Registry, lake: Lake, model: ModelName) -> str:
         return f"there is no {model} champion yet: run `make train`"
     reasons = "; ".join(decisions[t.REASONS][-1])
     return (
-        f"there is no {model} champion, so nothing of it is published; the last decision: {reasons}; bring more "
+        f"there is no {model} champion, so nothing is published for it; the last decision: {reasons}; bring more "
         f"history, or change [promotion] or [{model}] in the settings, and run `make train`"
     )
 
@@ -130,7 +130,7 @@ def _refuse_when_changed(registry: Registry, decision: Decision, rolled_back: fr
 def _before(registry: Registry, versions: list[str], current: ModelRef) -> str:
     if current.version not in versions[1:]:
         raise NotReady(
-            f"the ledger knows no {current.model} champion before version {current.version}: nothing to roll back to"
+            f"the ledger has no {current.model} champion before version {current.version}: nothing to roll back to"
         )
     known = known_versions(registry, current.model)
     for version in reversed(versions[: versions.index(current.version)]):

@@ -32,9 +32,7 @@ class Registry:
         _be_quiet()
         self.tracking_uri = _checked(settings.tracking_uri)
         if settings.artifacts.startswith("s3://") and importlib.util.find_spec("boto3") is None:
-            raise SettingsError(
-                f"mlflow.artifacts '{settings.artifacts}' needs a package of its own: pip install boto3"
-            )
+            raise SettingsError(f"mlflow.artifacts '{settings.artifacts}' needs another package: pip install boto3")
         self._artifacts = (
             settings.artifacts if "://" in settings.artifacts else Path(settings.artifacts).absolute().as_uri()
         )

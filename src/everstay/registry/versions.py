@@ -109,12 +109,12 @@ def download(registry: Registry, ref: ModelRef | RunRef) -> Path:
             raise
         raise ArtifactRefused(
             f"the files of {ref.candidate} (run {ref.run_id}) are gone from MLflow's store: {error.message}; "
-            "`make train` makes them anew"
+            "`make train` retrains the model"
         ) from None
     if artifact_digest(artifact) != ref.artifact_digest:
         raise ArtifactRefused(
             f"{artifact} was changed after it was logged by run {ref.run_id} and was not loaded; "
-            "`make train` makes it anew"
+            "`make train` retrains the model"
         )
     return artifact
 
@@ -152,7 +152,7 @@ def _packed_name(folder: Path) -> str:
         raise
     except Exception as error:  # a damaged file may raise anything
         raise ArtifactRefused(
-            f"{folder / 'MLmodel'} was changed after it was logged: `make train` makes it anew"
+            f"{folder / 'MLmodel'} was changed after it was logged: `make train` retrains the model"
         ) from error
 
 

@@ -102,13 +102,13 @@ def advise_definition(
     if known_until <= first_event_at:
         raise NotReady(
             f"nothing was known at {known_until:%Y-%m-%d %H:%M}: the data begins at {first_event_at:%Y-%m-%d %H:%M}; "
-            "set a later as_of in the settings, or leave it out"
+            "set a later as_of in the settings, or remove it"
         )
     days = (known_until - first_event_at) // timedelta(days=1) + 2
     count = partial(_bucket_gaps, reader=reader, known_until=known_until, days=days)
     gaps = _together(map_parts(count, reader.buckets, scheduler))
     if gaps.repeaters == 0:
-        raise NotReady(f"nobody of {gaps.buyers:,} buyers ordered on two days yet: there is no gap to learn from")
+        raise NotReady(f"none of {gaps.buyers:,} buyers ordered on two days yet: there is no gap to learn from")
     suggested = max(1, gaps.quantile(DEFAULT_QUANTILE, by_user=True))
     horizons = sorted({*HORIZONS, suggested, churn.horizon_days})
     tried = [churn.model_copy(update={"horizon_days": horizon}) for horizon in horizons]

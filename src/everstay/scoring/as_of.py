@@ -24,7 +24,7 @@ def scoring_as_of(snapshot: Snapshot, settings: Settings) -> datetime:
     if not snapshot.first_event_at < as_of <= last + _QUIET_NIGHT:
         raise NotReady(
             f"score_as_of is {as_of:%Y-%m-%d}, but the data reaches from {snapshot.first_event_at:%Y-%m-%d} to "
-            f"{snapshot.recorded_until:%Y-%m-%d}: correct it in the settings, or leave it out for {last:%Y-%m-%d}"
+            f"{snapshot.recorded_until:%Y-%m-%d}: correct it in the settings, or remove it to use {last:%Y-%m-%d}"
         )
     return as_of
 

@@ -27,7 +27,7 @@ def items_of(items: pl.DataFrame, category: str) -> list[str]:
     """
     found = items.filter((pl.col(t.CATEGORY) == category) | (pl.col(t.SUBCATEGORY) == category))
     if found.is_empty():
-        raise NotReady(f"no item of the catalogue is of category or subcategory '{category}'")
+        raise NotReady(f"no item of the catalogue has category or subcategory '{category}'")
     return found[t.ITEM_ID].sort().to_list()
 
 
@@ -59,7 +59,7 @@ def find_campaign_users(
     if len(unknown) == len(items):
         raise NotReady(f"the champion knows none of the items {named}: too few users bought them, or the id is wrong")
     if unknown:
-        log.warning("nobody is found for %s: the champion does not know %d of the items", named, len(unknown))
+        log.warning("left out %s: the champion does not know %d of the items", named, len(unknown))
     bucket = partial(users_of_bucket, work=work, recommender=recommender, items=tuple(items), users=users)
     found = compute_parts(bucket, work.reader.buckets, folder, scheduler).read_all()
     return found.sort(t.SCORE, t.USER_ID, descending=[True, False]).head(users)

@@ -42,9 +42,7 @@ def require_declared(users: pl.DataFrame, attribute: str | None) -> None:
         SettingsError: no user declares the attribute.
     """
     if attribute is not None and users[attribute].null_count() == users.height:
-        raise SettingsError(
-            f"fairness.mitigate: the shop declares no {attribute} of any user; map it, or delete the setting"
-        )
+        raise SettingsError(f"fairness.mitigate: no user declares {attribute}; map it, or delete the setting")
 
 
 def assign_group_tiers(

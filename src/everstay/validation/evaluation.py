@@ -141,7 +141,7 @@ def _read_result(expectation: Expectation, result: dict[str, Any], file: str) ->
     found: dict[str, Any] = result["result"]
     if "unexpected_count" not in found:
         reason = _exception_message(result["exception_info"]) or (
-            "it counts no rows, so it cannot be merged over parts; expect something of the values of a column, "
+            "it counts no rows, so its parts cannot be merged; expect something of a column's values, "
             'or of an aggregate with "meta": {"level": "table"}'
         )
         raise SettingsError(f"{file}: {expectation.config['type']} ({expectation.words}): {reason}")

@@ -59,5 +59,5 @@ def _check(number: int, bad: Sequence[Place], kept: ClassCounts, found: Found, n
     if (rows, unexpected) != (found.rows, len(found.unexpected)):
         raise EverstayError(
             f"{name}: Great Expectations finds {len(found.unexpected)} of {found.rows} rows unexpected, their classes "
-            f"{unexpected} of {rows}; this version of it judges rows of a class differently: please report it"
+            f"{unexpected} of {rows}; this version of it judges rows of one class differently: please report it"
         )

@@ -86,7 +86,7 @@ def load_suite(table: t.Table, folder: Path) -> Suite:
     except ValueError as error:
         raise SettingsError(f"{file} is not JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
-        raise SettingsError(f"{file} is no suite: it must be an object with a list named 'expectations'")
+        raise SettingsError(f"{file} is not a suite: it must be an object with a list named 'expectations'")
     if content.get("name") != table.name:
         raise SettingsError(f"{file}: the suite's name is {content.get('name')!r}, but must be '{table.name}'")
     entries = enumerate(content["expectations"], start=1)
@@ -149,5 +149,5 @@ def _refuse_unknown(columns: Collection[str], known: Collection[str], table: t.T
     for column in columns:
         if column not in known:
             match = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{match[0]}'?" if match else f"there are {', '.join(known)}"
+            hint = f"did you mean '{match[0]}'?" if match else f"choose one of {', '.join(known)}"
             raise SettingsError(f"{place}: table {table.name} has no column or aggregate '{column}'; {hint}")
