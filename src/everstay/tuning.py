@@ -98,7 +98,7 @@ def search_settings(
         SettingsError: there are no trials.
     """
     if trials < 1:
-        raise SettingsError(f"{trials} trials find nothing: TRIALS=20 is usual")
+        raise SettingsError(f"TRIALS={trials} must be 1 or more, usually 20")
     done: list[Trial] = []
 
     def run(trial: optuna.Trial) -> float:

@@ -180,7 +180,7 @@ def test_curves_fall_and_pass_through_the_probability_of_churning(
     np.testing.assert_allclose(curve[:, 3], model.predict_probability(churn_rows.test), rtol=1e-6)
     days = model.next_order_days(churn_rows.test, 28)
     assert ((days > 28) == (curve[:, 3] > 0.5)).all()
-    with pytest.raises(NotReady, match="logistic tells no curve"):
+    with pytest.raises(NotReady, match="logistic has no survival curve"):
         load_artifact(trained / "logistic" / "artifact").silence(churn_rows.test, 28, [7])
 
 
@@ -266,7 +266,7 @@ def test_what_learns_beats_the_recency_rule_on_validation_and_curves_are_told(
 
 
 def test_the_blend_waits_for_its_members(rows_folder: Path, churn_settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(NotReady, match="boosting, network"):
+    with pytest.raises(NotReady, match="averages boosting, network"):
         train_candidate("blend", rows_folder, churn_settings, tmp_path, "v1")
 
 
@@ -275,7 +275,7 @@ def test_an_unexpected_type_in_a_skops_file_is_refused(trained: Path, tmp_path: 
     skops.io.dump(FunctionTransformer(timedelta), folder / "estimator_0.skops")
     with pytest.raises(EverstayError, match=r"estimator_0\.skops asks for types that are not trusted"):
         load_artifact(folder)
-    with pytest.raises(EverstayError, match="no churn artifact"):
+    with pytest.raises(EverstayError, match="is not a churn artifact"):
         load_artifact(tmp_path)
 
 

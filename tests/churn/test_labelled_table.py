@@ -83,20 +83,20 @@ def test_a_csv_file_reads_like_a_parquet_file(tmp_path: Path) -> None:
         ({"x": [1, 1], "left": [0, 2]}, "left", (), r"row 2: label 'left' is 2; every row needs 0 or 1"),
         ({"x": [1, 1], "left": [0, None]}, "left", (), r"row 2: label 'left' is None"),
         ({"x": [1, 1], "left": [1, 1]}, "left", (), r"the same in every row"),
-        ({"x": [1, 1], "left": [0, 1]}, "left", (), r"no column to learn from beside 'left' and x"),
+        ({"x": [1, 1], "left": [0, 1]}, "left", (), r"no column to learn from besides 'left' and x"),
         ({"x": ["a", "b"], "left": ["gone", "here"]}, "left", (), r"row 1: label 'left' is 'gone'; every row needs"),
-        ({"x": [1, 2], "left": [0, 1]}, "left", (), r"no column to learn from beside 'left' and x"),
+        ({"x": [1, 2], "left": [0, 1]}, "left", (), r"no column to learn from besides 'left' and x"),
         (
             {"x": [[1], [1], [2]], "left": [0, 1, 1]},
             "left",
             (),
-            r"column 'x' is List\(Int64\), neither number nor category",
+            r"column 'x' is List\(Int64\), neither a number nor a category",
         ),
         (
             {"x": [*map(str, range(150)), "a", "a"], "left": [0, 1] * 76},
             "left",
             (),
-            r"no column to learn from beside 'left' and x",
+            r"no column to learn from besides 'left' and x",
         ),
         ({"x": [], "left": []}, "left", (), r"table\.parquet has no rows"),
     ],
@@ -109,7 +109,7 @@ def test_columns_that_cannot_be_used_are_named(
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EverstayError, match=r"absent\.csv is no"):
+    with pytest.raises(EverstayError, match=r"absent\.csv does not exist, or is not one of \.parquet, \.csv, "):
         read_labelled_table(tmp_path / "absent.csv", "left")
 
 

@@ -55,12 +55,12 @@ def test_a_short_history_is_split_by_users(churn_rows: ChurnRows) -> None:
     assert_frame_equal(rows.refit.sort(t.USER_ID), known.filter(pl.col(t.AS_OF) == VALIDATION).sort(t.USER_ID))
     fewer = ChurnRows.split(known.filter(pl.col(t.USER_ID) < "u3"), split)
     assert set(fewer.validation[t.USER_ID]) < set(rows.validation[t.USER_ID])
-    with pytest.raises(ValueError, match="train and validation rows are not in the order of time"):
+    with pytest.raises(ValueError, match="train and validation rows are not in order of time"):
         replace(rows, train=rows.refit).check()
     alone = rows.validation.head(1).with_columns(pl.lit(BETWEEN[-1]).alias(t.AS_OF))
     replace(rows, validation=pl.concat([alone, rows.validation.tail(-1)])).check()  # as-ofs need not be the same
     later = rows.validation.with_columns(pl.lit(TEST).alias(t.AS_OF))
-    with pytest.raises(ValueError, match="validation and test rows are not in the order of time"):
+    with pytest.raises(ValueError, match="validation and test rows are not in order of time"):
         replace(rows, validation=later, test=churn_rows.test.join(later, on=t.USER_ID, how="anti")).check()
 
 

@@ -68,9 +68,9 @@ def test_one_number_is_a_choice_of_one():
 def test_what_cannot_be_searched_is_told(
     rows_folder: Path, churn_rows: ChurnRows, churn_settings: Settings, tmp_path: Path
 ):
-    with pytest.raises(SettingsError, match=r"'blend': one of logistic, .*lightgbm"):
+    with pytest.raises(SettingsError, match=r"'blend': choose one of logistic, .*lightgbm"):
         tune_candidate("blend", rows_folder, churn_settings, 3)
-    with pytest.raises(SettingsError, match="0 trials find nothing"):
+    with pytest.raises(SettingsError, match="TRIALS=0 must be 1 or more"):
         tune_candidate("logistic", rows_folder, churn_settings, 0)
     alike = churn_rows.validation.with_columns(pl.lit(value=True).alias(t.CHURNED))
     replace(churn_rows, validation=alike).write(tmp_path)

@@ -224,7 +224,7 @@ class TestHybrid(ModelContract):
         folder = save_artifact(model, tmp_path / "a", as_of=AS_OF, data_version="events-1", params={})
         trees = folder / "trees.txt"
         trees.write_text(trees.read_text().replace("log_tried_3d", "log_other_3d"))
-        with pytest.raises(EverstayError, match=r"trees\.txt was grown on other features .* train the hybrid anew"):
+        with pytest.raises(EverstayError, match=r"trees\.txt was trained on other features .* retrain the hybrid"):
             load_artifact(folder)
 
     def test_the_rest_follows_in_order_of_popularity(self, model: ListModel, few: pl.DataFrame) -> None:
@@ -464,7 +464,7 @@ class TestBlend(ModelContract):
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EverstayError, match="no recommender artifact"):
+    with pytest.raises(EverstayError, match="is not a recommender artifact"):
         load_artifact(tmp_path)
 
 

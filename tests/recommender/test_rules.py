@@ -183,8 +183,12 @@ def test_an_item_that_was_never_sold_is_new_only_where_the_catalogue_says_since_
 @pytest.mark.parametrize(
     ("blocked", "until", "words"),
     [
-        (("food",), None, "each that the model knows is of recommender.lists.blocked_categories, or not on sale by"),
-        ((), AS_OF, "each that the model knows is not on sale by available_from and available_until of the items"),
+        (
+            ("food",),
+            None,
+            "each one that the model knows is in recommender.lists.blocked_categories, or not on sale, by",
+        ),
+        ((), AS_OF, "each one that the model knows is not on sale, by its available_from and available_until"),
     ],
 )
 def test_rules_that_leave_no_item_are_told_by_name(
@@ -207,7 +211,7 @@ def test_a_category_that_does_not_exist_is_told_with_the_nearest(vocabulary: Voc
 def test_a_model_without_gaps_says_that_it_must_be_trained(weekly: pl.DataFrame):
     old = Vocabulary(Vocabulary.learn(weekly, 1).items.drop("usual_gap_days"))
     assert ListModel("random", RandomRanker(2), old, "keep").recommend(weekly, 2).height == 4
-    with pytest.raises(NotReady, match="train again"):
+    with pytest.raises(NotReady, match="trained before usual_gap_days was learned: retrain it"):
         ListModel("random", RandomRanker(2), old, "after_gap").recommend(weekly, 2)
 
 

@@ -171,7 +171,7 @@ def test_an_attribute_that_nobody_declares_is_refused(rows: pl.DataFrame, tmp_pa
             return t.USERS.conform(rows.select(t.USER_ID)) if table is t.USERS else table.empty()
 
     parts = compute_parts(lambda bucket: rows, range(1), Folder(str(tmp_path / "parts")), IN_PROCESS)
-    with pytest.raises(SettingsError, match="declares no income_band"):
+    with pytest.raises(SettingsError, match="no user declares income_band"):
         prepare_rows(Lake(), parts, parts, tmp_path / "rows", t.INCOME_BAND)
     assert not (tmp_path / "rows").exists()
 

@@ -47,7 +47,10 @@ def test_the_last_two_items_are_the_targets(tmp_path: Path) -> None:
         ("user items\n1 2 3 4\n2 3 4 5\n", "row 1: 'user items' is not whole numbers"),
         ("A1 B1,B2,B3\nA2 B1,B3\n", r"row 1: 'A1 B1,B2,B3' is not ids of letters.* \(2 such rows\)"),
         ("1 2.5 3 4\n2 3.5 4 5\n", "row 1: '1 2.5 3 4' is not whole numbers"),
-        ("1 2 3\n2 3 4\n1 5 6\n1 7 8\n", r"row 3: '1 5 6' is a second line of its user: join the two \(2 such rows\)"),
+        (
+            "1 2 3\n2 3 4\n1 5 6\n1 7 8\n",
+            r"row 3: '1 5 6' is a second line of this user: merge the two \(2 such rows\)",
+        ),
     ],
 )
 def test_a_bad_line_is_refused(text: str, message: str, tmp_path: Path) -> None:

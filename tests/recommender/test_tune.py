@@ -45,10 +45,10 @@ def test_the_first_trial_is_what_a_dense_set_is_trained_with(folder: Path, monke
 
 
 def test_no_trials_find_nothing(folder: Path):
-    with pytest.raises(SettingsError, match="0 trials find nothing"):
+    with pytest.raises(SettingsError, match="TRIALS=0 must be 1 or more"):
         tune_candidate("ease", folder, SETTINGS, 0)
 
 
 def test_what_has_no_space_says_what_has(folder: Path):
-    with pytest.raises(SettingsError, match=r"'blend': one of .*sequential"):
+    with pytest.raises(SettingsError, match=r"'blend': choose one of .*sequential"):
         tune_candidate("blend", folder, SETTINGS, 3)

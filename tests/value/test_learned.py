@@ -56,5 +56,5 @@ def test_planted_spend_is_found_with_its_interval() -> None:
 
 
 def test_too_few_users_are_refused() -> None:
-    with pytest.raises(NotReady, match="900 users with an order ahead are too few"):
+    with pytest.raises(NotReady, match="900 users with an order in the horizon are too few"):
         LearnedValue.fit(planted(900, 1), 7)

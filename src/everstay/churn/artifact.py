@@ -79,7 +79,7 @@ def load_artifact(folder: Path) -> CalibratedModel:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         load = _KINDS[card["kind"]][2]
     except (FileNotFoundError, KeyError):
-        raise EverstayError(f"{folder} is no churn artifact: {CARD} is missing or names no known kind") from None
+        raise EverstayError(f"{folder} is not a churn artifact: {CARD} is missing or names an unknown kind") from None
     curve = dict(card["calibrator"])
     calibrator = CALIBRATORS[curve.pop("kind", "platt")](**curve)
     return CalibratedModel(card["name"], load(folder, card["scorer"]), calibrator, card["usual"])

@@ -125,5 +125,5 @@ def _members(folder: Path, settings: Settings) -> dict[str, Fitted]:
     names = [name for name in BLENDED if name in settings.churn.candidates]
     absent = [name for name in names if not (folder / name / _DONE).exists()]
     if absent or not names:
-        raise NotReady(f"the blend comes after {', '.join(absent or BLENDED)}, none of which is trained yet")
+        raise NotReady(f"blend averages {', '.join(absent or BLENDED)}, not trained yet: train them first")
     return {name: _read(folder / name) for name in names}

@@ -61,7 +61,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     for column in (label, *group):
         if column not in table.columns:
             near = get_close_matches(column, table.columns, n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(table.columns)}"
+            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(table.columns)}"
             raise EverstayError(f"{file} has no column '{column}'; {hint}")
     churned = _read_label(file, table[label])
     others = [column for column in table.get_columns() if column.name != label and column.name not in group]
@@ -74,7 +74,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     features = pl.DataFrame([column for column in read if column.name not in names.union(texts)])
     if features.width == 0:
         known = ", ".join((*group, *ids, *constants, *texts))
-        raise EverstayError(f"{file} has no column to learn from beside '{label}' and {known}")
+        raise EverstayError(f"{file} has no column to learn from besides '{label}' and {known}")
     key = table.select(group) if group else features.with_columns(pl.Series("label", churned))
     groups = key.select(pl.struct(pl.all()).rank("dense").cast(pl.Int64)).to_series().to_numpy()
     return LabelledTable(features, churned, groups, ids, constants, texts)
@@ -83,7 +83,7 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
 def _read_table(file: Path) -> pl.DataFrame:
     """Read a table; a text file's separator is the most frequent candidate in its header, and its dates are parsed."""
     if not file.name.lower().endswith(_SUFFIXES) or not file.is_file():
-        raise EverstayError(f"{file} is no file that can be read; {', '.join(_SUFFIXES)} are")
+        raise EverstayError(f"{file} does not exist, or is not one of {', '.join(_SUFFIXES)}")
     try:
         if file.suffix.lower() == _PARQUET:
             table = pl.read_parquet(file)
@@ -129,7 +129,7 @@ def _read_feature(file: Path, column: pl.Series) -> pl.Series:
         return _finite(column.cast(pl.Float64))
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         raise EverstayError(
-            f"{file}: column '{column.name}' is {column.dtype}, neither number nor category: make one of it, or drop it"
+            f"{file}: column '{column.name}' is {column.dtype}, neither a number nor a category: convert or drop it"
         )
     words = column.cast(pl.String).str.strip_chars().replace("", None)
     known = words.set(words.str.to_lowercase().is_in(_MISSING), None)

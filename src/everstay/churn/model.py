@@ -92,7 +92,7 @@ class CalibratedModel:
 
     def _curve(self, rows: pl.DataFrame) -> tuple[FloatArray, FloatArray]:
         if not isinstance(self.scorer, CurveScorer) or not self.scorer.is_curve:
-            raise NotReady(f"the churn candidate {self.name} tells no curve; hazard and transformer do")
+            raise NotReady(f"the churn candidate {self.name} has no survival curve; hazard and transformer do")
         return self.scorer.silences(rows), self.predict_probability(rows)
 
     def log_odds(self, rows: pl.DataFrame) -> FloatArray:

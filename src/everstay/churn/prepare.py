@@ -53,7 +53,7 @@ def prepare_rows(tables: TableReader, tokens: Parts, split: TimeSplit, folder: P
 def _stored(tables: TableReader, table: t.Table, where: pl.Expr | None = None) -> pl.DataFrame:
     found = tables.read(table, where=where)
     if found is None:
-        raise NotReady("there are no features or labels yet: run the build_features flow")
+        raise NotReady("there are no features or labels yet: run `make features`")
     return found
 
 

@@ -151,13 +151,13 @@ class ChurnRows:
                 raise ValueError(f"{name} rows lack {', '.join(absent)}")
             if part[t.CHURNED].n_unique() < 2:
                 raise NotReady(
-                    f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both who left and who stayed "
+                    f"{part.height} {name} users, {part[t.CHURNED].sum()} of them left: both leavers and stayers "
                     "are needed; change look_back_days or horizon_days in [churn], or bring more history"
                 )
         for (one, earlier), (other, later) in combinations(zip(parts, frames, strict=True), 2):
             may_share = (one, other) == ("train", "validation")
             if not (_is_before(earlier, later) or (may_share and _are_others(earlier, later))):
-                raise ValueError(f"{one} and {other} rows are not in the order of time")
+                raise ValueError(f"{one} and {other} rows are not in order of time")
 
 
 def write_attributes(users: pl.DataFrame | None, folder: Path) -> None:

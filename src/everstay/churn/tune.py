@@ -35,7 +35,7 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         NotReady: nothing can be learned from the rows.
     """
     if name not in tunable():
-        raise SettingsError(f"nothing to search for '{name}': one of {', '.join(tunable())}")
+        raise SettingsError(f"no settings to search for '{name}': choose one of {', '.join(tunable())}")
     rows, space = ChurnRows.read_early(rows_folder), CONFIGS[name].SEARCH
     metric = next(metric for metric in METRICS if metric.__name__ == settings.promotion.churn_metric)
 

@@ -98,7 +98,9 @@ def load_artifact(folder: Path) -> ListModel:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         load, policy = _KINDS[card["kind"]][2], card["already_bought"]
     except (FileNotFoundError, KeyError):
-        raise EverstayError(f"{folder} is no recommender artifact: {CARD} is missing or names no known kind") from None
+        raise EverstayError(
+            f"{folder} is not a recommender artifact: {CARD} is missing or names an unknown kind"
+        ) from None
     if policy not in get_args(AlreadyBought):
         raise EverstayError(
             f"{folder / CARD}: already_bought is '{policy}', not one of {', '.join(get_args(AlreadyBought))}"

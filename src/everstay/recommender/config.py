@@ -18,7 +18,7 @@ class PopularityConfig(Configuration):
     @model_validator(mode="after")
     def _window_is_counted(self) -> Self:
         if self.window_days not in WINDOWS:
-            raise ValueError(f"window_days is one of {', '.join(map(str, WINDOWS))}")
+            raise ValueError(f"window_days must be one of {', '.join(map(str, WINDOWS))}")
         return self
 
 

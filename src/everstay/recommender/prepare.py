@@ -46,9 +46,7 @@ def prepare_rows(
     if segment_by:
         users = tables.read(t.USERS)
         if users[segment_by].null_count() == users.height:
-            raise SettingsError(
-                f"recommender.segment_by: the shop declares no {segment_by} of any user; map it, or delete the setting"
-            )
+            raise SettingsError(f"recommender.segment_by: no user declares {segment_by}; map it, or delete the setting")
         rows = replace(
             rows,
             validation=with_attribute(rows.validation, users, segment_by),

@@ -74,7 +74,7 @@ def _require_categories(items: pl.DataFrame, named: Sequence[str]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise SettingsError(f"recommender.lists: no item is of category or subcategory '{name}'{hint}")
+            raise SettingsError(f"recommender.lists: no item has category or subcategory '{name}'{hint}")
 
 
 def _policy(settings: Recommender) -> pl.Expr:
@@ -126,10 +126,10 @@ class ItemRules:
         known = vocabulary.items.select(t.ITEM_ID).join(rules.items, on=t.ITEM_ID, how="left", maintain_order="left")
         is_offered = known[_IS_OFFERED].fill_null(True)
         if not is_offered.any():
-            blocked = "of recommender.lists.blocked_categories, or " if settings.lists.blocked_categories else ""
+            blocked = "in recommender.lists.blocked_categories, or " if settings.lists.blocked_categories else ""
             raise SettingsError(
-                "no item is left for a list: each that the model knows is "
-                f"{blocked}not on sale by available_from and available_until of the items"
+                "no item is left for the lists: each one that the model knows is "
+                f"{blocked}not on sale, by its available_from and available_until"
             )
         on_sale = known[_DAYS_ON_SALE].fill_null(pl.Series(vocabulary.first_sold_days)).to_numpy()
         return cls(

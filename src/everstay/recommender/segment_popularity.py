@@ -55,7 +55,7 @@ class SegmentPopularityRanker:
         """
         histories, share = read_histories(rows, vocabulary), popularity(vocabulary, config.window_days)
         if histories.segment is None:
-            raise NotReady("popularity by segment needs a declared attribute of users: set recommender.segment_by")
+            raise NotReady("segment_popularity needs an attribute that users declare: set recommender.segment_by")
         bought = _in_window(histories, vocabulary.size, config.window_days)
         names = _names(histories.segment, np.diff(bought.indptr) > 0, config.min_users)
         segment = _place(histories.segment, names)

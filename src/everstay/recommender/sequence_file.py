@@ -45,7 +45,7 @@ def read_sequence_rows(file: Path) -> BasketRows:
     """
     sequences = _read_lines(file)
     if not (sequences["items"].list.len() >= _JUDGED_FROM).any():
-        raise SourceError(f"{file}: no user has {_JUDGED_FROM} items, so there is nobody to judge by the last two")
+        raise SourceError(f"{file}: no user has {_JUDGED_FROM} items, so nobody can be judged by the last two")
     return BasketRows(_rows(sequences, VALIDATION), _rows(sequences, TEST))
 
 
@@ -55,13 +55,16 @@ def _read_lines(file: Path) -> pl.DataFrame:
     words = pl.col("line").str.strip_chars_end().str.replace_all("\t", " ", literal=True).str.split(" ")
     sequences = lines.select(words.list.first().alias(t.USER_ID), words.list.slice(1).alias("items"), "line")
     _refuse(
-        file, sequences, pl.col("items").list.len() == 0, "has no item: write a user, then items, one blank between"
+        file,
+        sequences,
+        pl.col("items").list.len() == 0,
+        "has no item: write a user, then items, separated by single spaces",
     )
     are_words = sequences["line"].str.contains("[A-Za-z]").to_numpy().mean() > 0.5
     pattern, known = (_WORD, "ids of letters, digits, _ and -") if are_words else (_NUMBER, "whole numbers")
     fit = pl.concat_list(t.USER_ID, "items").list.eval(pl.element().str.contains(pattern)).list.all()
-    _refuse(file, sequences, ~fit, f"is not {known} with one blank between: correct or delete the line")
-    _refuse(file, sequences, ~pl.col(t.USER_ID).is_first_distinct(), "is a second line of its user: join the two")
+    _refuse(file, sequences, ~fit, f"is not {known} separated by single spaces: correct or delete the line")
+    _refuse(file, sequences, ~pl.col(t.USER_ID).is_first_distinct(), "is a second line of this user: merge the two")
     return sequences.drop("line")
 
 

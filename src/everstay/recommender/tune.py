@@ -45,7 +45,7 @@ def tune_candidate(name: str, rows_folder: Path, settings: Settings, trials: int
         NotReady: nothing can be learned from the rows.
     """
     if name not in tunable():
-        raise SettingsError(f"nothing to search for '{name}': one of {', '.join(tunable())}")
+        raise SettingsError(f"no settings to search for '{name}': choose one of {', '.join(tunable())}")
     rows = BasketRows.read(rows_folder)
     rows.check()
     knows_unsold = name in FAMILIES and FAMILIES[name].knows_unsold

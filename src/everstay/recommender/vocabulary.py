@@ -117,7 +117,10 @@ class Vocabulary:
 
     def _learned(self, column: str) -> pl.Series:
         if column not in self.items.columns:
-            raise NotReady(f"this model was trained before {column} was learned: train again, or keep already_bought")
+            raise NotReady(
+                f"this model was trained before {column} was learned: retrain it, or, for {_USUAL_GAP}, "
+                "set already_bought = 'keep'"
+            )
         return self.items[column]
 
 

@@ -50,7 +50,7 @@ class LearnedValue:
         """
         stayed = rows.filter(pl.col(SPEND_AHEAD) > 0)
         if stayed.height < _LEAST_ROWS:
-            raise NotReady(f"{stayed.height} users with an order ahead are too few: {_LEAST_ROWS} are needed")
+            raise NotReady(f"{stayed.height} users with an order in the horizon are too few: {_LEAST_ROWS} are needed")
         counts = stayed.select(pl.col(FEATURE_COLUMNS).drop_nulls().n_unique()).row(0)
         columns = tuple(name for name, count in zip(FEATURE_COLUMNS, counts, strict=True) if count > 1)
         matrix, spend = _matrix(stayed, columns), stayed[SPEND_AHEAD].to_numpy()

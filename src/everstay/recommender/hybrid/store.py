@@ -37,5 +37,5 @@ def load_hybrid(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) ->
     near = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
     booster = lightgbm.Booster(model_str=(folder / _TREES).read_text(encoding="utf-8"))
     if booster.feature_name() != feature_names(len(known_groupings(vocabulary))):
-        raise EverstayError(f"{folder / _TREES} was grown on other features by another version: train the hybrid anew")
+        raise EverstayError(f"{folder / _TREES} was trained on other features by another version: retrain the hybrid")
     return HybridRanker(HybridConfig(**config), booster, ItemFacts(arrays["columns"], near), vocabulary)
