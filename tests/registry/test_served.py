@@ -109,3 +109,10 @@ def test_files_of_another_release_are_told_with_what_to_do(make_report: Make, ch
 def test_a_folder_without_card_is_refused(tmp_path):
     with pytest.raises(ArtifactRefused, match=r"artifact\.json"):
         load_artifact(tmp_path)
+
+
+def test_what_the_models_own_loader_refuses_is_refused_too(make_report: Make):
+    """Else `make train` stops at a champion that it ought to replace."""
+    folder = make_report(loader="everstay.churn.artifact:load_artifact", kind="of yesterday").artifact
+    with pytest.raises(ArtifactRefused, match="names an unknown kind"):
+        load_artifact(folder)

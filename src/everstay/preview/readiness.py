@@ -46,7 +46,7 @@ def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
         as_of = datetime.combine(settings.as_of, time(), UTC)
     if as_of > last:
         words = f"as_of is {as_of:%Y-%m-%d}, but who left and what was bought next is only known up to "
-        words += f"{last:%Y-%m-%d}: set an earlier as_of, or leave it out for that one"
+        words += f"{last:%Y-%m-%d}: set an earlier as_of, or remove it to use that one"
         return [*checks, Check("Are the outcomes known?", "stop", words)]
     checks.append(_check_history(survey.first_at, ends_at, as_of, settings.churn))
     return [*checks, *_check_labels(survey, as_of, ends_at, settings.churn)]

@@ -60,8 +60,8 @@ def load_artifact(folder: Path) -> Any:
         raise ArtifactRefused(f"{folder / CARD}: loader '{loader}' was not written in everstay; it was not called")
     try:
         return function(folder)
-    except EverstayError:
-        raise
+    except EverstayError as error:  # the model's own loader refuses it
+        raise ArtifactRefused(str(error)) from error
     except Exception as error:  # files of another layout may raise anything
         raise ArtifactRefused(_of_another_release(folder, error)) from error
 
