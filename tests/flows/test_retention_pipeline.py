@@ -247,7 +247,7 @@ def test_a_model_that_the_gate_refuses_keeps_the_other_from_nothing(
 ):
     monkeypatch.setenv("EVERSTAY_PROMOTION__MAX_CALIBRATION_ERROR", "0.0001")
     refused = (
-        r"no churn champion, so nothing of it is published; .*: calibration error .* 0\.0001; perfectly calibrated"
+        r"no churn champion, so nothing is published for it; .*: calibration error .* 0\.0001; perfectly calibrated"
     )
     with pytest.raises(PartlyPublished, match=refused) as told:
         retention_pipeline()

@@ -1,8 +1,6 @@
 """Runs as versions of the registered models `churn` and `recommender`, and what their aliases point to."""
 
-import atexit
 import json
-import shutil
 import tempfile
 from datetime import UTC, datetime
 from functools import cache
@@ -123,16 +121,15 @@ def _place_of_copy(location: str, ref: ModelRef | RunRef) -> str | None:
     """Where files of a remote store are copied to; None: they are on this machine."""
     if urlsplit(location).scheme in ("", "file"):
         return None
-    place = Path(_copies(), ref.model_id)
+    place = Path(_copies().name, ref.model_id)
     place.mkdir(exist_ok=True)
     return str(place)
 
 
 @cache
-def _copies() -> str:
-    folder = tempfile.mkdtemp(prefix="everstay-models-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="everstay-models-", ignore_cleanup_errors=True)
 
 
 def why_lost(registry: Registry, ref: ModelRef | RunRef) -> str:
