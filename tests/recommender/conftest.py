@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from everstay import tables as t
+from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.vocabulary import Vocabulary
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -96,6 +97,18 @@ def catalogue(rows: pl.DataFrame) -> pl.DataFrame:
     columns = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
     values = dict(zip(columns, (ids, kinds, blank, blank, titles, blank), strict=True))
     return pl.DataFrame(values, schema=dict.fromkeys(columns, pl.String))
+
+
+@pytest.fixture(scope="session")
+def known(rows: pl.DataFrame, catalogue: pl.DataFrame) -> Vocabulary:
+    """All that two users bought, with its categories."""
+    return Vocabulary.learn(rows, 2, catalogue)
+
+
+@pytest.fixture(scope="session")
+def histories(rows: pl.DataFrame, known: Vocabulary) -> Histories:
+    """Of the sixty users, in items of `known`."""
+    return read_histories(rows, known)
 
 
 @pytest.fixture

@@ -23,16 +23,6 @@ LISTS = ["history_item", "history_days_ago", "history_order", "history_price", "
 MOMENT = 21.0
 
 
-@pytest.fixture(scope="module")
-def known(rows: pl.DataFrame, catalogue: pl.DataFrame) -> Vocabulary:
-    return Vocabulary.learn(rows, 2, catalogue)
-
-
-@pytest.fixture(scope="module")
-def histories(rows: pl.DataFrame, known: Vocabulary) -> Histories:
-    return read_histories(rows, known)
-
-
 def make(histories: Histories, vocabulary: Vocabulary, breadth: Breadth, days_ago: float) -> Pairs:
     tracked = track_repeats(histories)
     users = np.arange(histories.user_count)

@@ -19,16 +19,6 @@ MOMENT = 7
 NAMES = feature_names(2)
 
 
-@pytest.fixture(scope="module")
-def known(rows: pl.DataFrame, catalogue: pl.DataFrame) -> Vocabulary:
-    return Vocabulary.learn(rows, 2, catalogue)
-
-
-@pytest.fixture(scope="module")
-def histories(rows: pl.DataFrame, known: Vocabulary) -> Histories:
-    return read_histories(rows, known)
-
-
 def facts_at(histories: Histories, vocabulary: Vocabulary, days_ago: int) -> ItemFacts:
     return PastFacts(histories, track_repeats(histories), vocabulary.size).at(days_ago)
 

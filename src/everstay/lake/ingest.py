@@ -116,15 +116,10 @@ def stage_events(
             again because they are read differently now; nothing is kept.
         SourceError: a file cannot be read as a whole.
     """
-    current = lake.open(t.EVENTS)
-    if current is not None:
-        check_bucket_count(current, lake.bucket_count)
-        check_shop(current, lake.shop)
+    stored = _stored(lake)
     _remove_leftovers(lake)
     token = uuid.uuid4().hex
     folder = _staging(lake) / token
-    stored = None if current is None else TableVersion.of(current, t.EVENTS, lake.table_uri(t.EVENTS))
-    base_version = -1 if stored is None else stored.number
     with folder.writing(STARTED):
         pass
     try:
@@ -150,7 +145,7 @@ def stage_events(
     return Staged(
         lake=lake,
         token=token,
-        base_version=base_version,
+        base_version=-1 if stored is None else stored.number,
         files=tuple(bucket.file for bucket in resolved if bucket.file is not None),
         rows_read=rows_read,
         rows_duplicate=sum(bucket.rows_duplicate for bucket in resolved),
@@ -159,6 +154,20 @@ def stage_events(
         example=next(_in_words(quarantined), ""),
         unsettled=frozenset(quarantined.filter(pl.col(t.PROBLEM).str.contains(NOT_YET, literal=True))[t.SOURCE_FILE]),
     )
+
+
+def _stored(lake: Lake) -> TableVersion | None:
+    """The events that the lake holds, if any.
+
+    Raises:
+        SettingsError: the lake was created with other buckets or another shop's events.
+    """
+    current = lake.open(t.EVENTS)
+    if current is None:
+        return None
+    check_bucket_count(current, lake.bucket_count)
+    check_shop(current, lake.shop)
+    return TableVersion.of(current, t.EVENTS, lake.table_uri(t.EVENTS))
 
 
 def commit_staged(staged: Staged) -> IngestResult:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from everstay.recommender.histories import FloatArray, Histories, IntArray, spread
 from everstay.recommender.hybrid.aged import Aged
 
-FloatMatrix = NDArray[np.float32]
-
 DISCOUNT_COLUMNS = ("discount_7d", "discount_28d", "discount_112d", "discount_change", "price_change")
 LEVEL_COLUMNS = ("log_price",)
 ITEM_COLUMNS = (*DISCOUNT_COLUMNS, *LEVEL_COLUMNS)
