@@ -515,15 +515,19 @@ def test_quotations_that_are_right(write: Write, value: str, read: str | None) -
     assert staged[t.PROBLEM].null_count() == staged.height
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours", "value"),
+    [("total", "amount", "0"), ("pieces", "quantity", "1, or 0 for events without pieces,")],
+)
 def test_a_file_without_a_column_of_numbers_that_another_has_is_told(
-    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture, theirs: str, ours: str, value: str
 ) -> None:
-    (tmp_path / "later.csv").write_text((HEADER + ROWS).replace("total", "sum", 1))
-    native = {ours: theirs for ours, theirs in COLUMNS.items() if ours != t.AMOUNT}
-    write((HEADER + ROWS).replace("total", "amount", 1))
+    (tmp_path / "later.csv").write_text((HEADER + ROWS).replace(theirs, "other", 1))
+    native = {name: column for name, column in COLUMNS.items() if name != ours}
+    write((HEADER + ROWS).replace(theirs, ours, 1))
     read_files(files_settings(tmp_path / "*.csv", columns=native))
-    assert "later.csv has no column 'amount', unlike" in caplog.text
-    assert "events.csv: amount is 0 in its rows" in caplog.text
+    assert f"later.csv has no column '{ours}', unlike" in caplog.text
+    assert f"events.csv: {ours} is {value} in its rows" in caplog.text
 
 
 def test_a_column_called_as_one_of_ours_but_for_capitals_is_told(

@@ -70,9 +70,10 @@ def warn_of_gaps(columns: Mapping[str, Mapping[str, str]]) -> None:
         having = next((file for file, matched in columns.items() if ours in matched), None)
         if having is None:
             continue
-        theirs, usual = columns[having][ours], 1 if ours == t.QUANTITY else 0
+        theirs = columns[having][ours]
+        usual = "1, or 0 for events without pieces," if ours == t.QUANTITY else "0"
         for lacking in (file for file, matched in columns.items() if ours not in matched):
-            log.warning("%s has no column '%s', unlike %s: %s is %d in its rows", lacking, theirs, having, ours, usual)
+            log.warning("%s has no column '%s', unlike %s: %s is %s in its rows", lacking, theirs, having, ours, usual)
 
 
 def warn_of_namesakes(table: t.Table, header: Header, matched: Mapping[str, str], origin: str) -> None:
