@@ -18,7 +18,7 @@ from benchmarks.result import Row, estimated, measured, show, tell_progress
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.candidates import load_candidate, train_candidate
 from everstay.recommender.evaluate import bootstrap, judge_lists
-from everstay.recommender.fit import Fitted
+from everstay.recommender.fitted import Fitted
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.sequence_file import read_sequence_rows

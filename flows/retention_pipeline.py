@@ -11,7 +11,6 @@ from everstay.registry.refs import ModelName
 from everstay.scoring import scoring_as_of
 from everstay.scoring.even_tiers import require_declared
 from everstay.settings import Settings, load_settings
-from everstay.training import check_trainer
 from everstay.validation import load_suite
 from flows import leftovers, runtime, summary, tasks
 from flows.build_features import build_features
@@ -81,7 +80,11 @@ def check_settings(settings: Settings) -> None:
         require_baseline(model, settings)
     for table in VALIDATED:
         load_suite(table, Path(settings.expectations_folder))
-    check_trainer(settings.training)
+    training, automatic = settings.training, ("auto", 1, "auto")  # what Lightning chooses works everywhere
+    if (training.accelerator, training.devices, training.strategy) != automatic:
+        from everstay.training import check_trainer  # takes seconds
+
+        check_trainer(training)
 
 
 def check_data(snapshot: Snapshot, settings: Settings) -> None:

@@ -1,17 +1,16 @@
-"""Every task: one line around a library function. Between tasks go paths, versions and small frozen objects.
+"""Every task, one line around a library function each; only a search's are in `flows.tune_model`.
 
-Tasks that touch storage are retried, as an object store or a database may fail briefly; all can safely run twice.
+Between tasks go paths, versions and small frozen objects. Tasks that touch storage are retried, as an object store or a
+database may fail briefly; all can safely run twice.
 """
 
 from prefect import task
 
 from everstay import churn, lake, recommender, report, retention, scoring
-from everstay.churn import tune as churn_tune
 from everstay.features import buckets
 from everstay.lake import Lake
 from everstay.lake import futures as lake_futures
-from everstay.recommender import tune as recommender_tune
-from everstay.registry import reports, rollout, searches, tracking, versions, views
+from everstay.registry import reports, rollout, tracking, versions, views
 from everstay.scoring import back_test, campaigns, proof
 from everstay.validation import validate
 
@@ -37,8 +36,6 @@ prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.pre
 check_recommender_rows = task(name="check-recommender-rows")(recommender.check_rows)
 train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)
 train_recommender_candidate = task(name="train-recommender", task_run_name="train-{name}")(recommender.train_candidate)
-tune_churn_candidate = task(name="tune-churn", task_run_name="tune-{name}")(churn_tune.tune_candidate)
-tune_recommender_candidate = task(name="tune-recommender", task_run_name="tune-{name}")(recommender_tune.tune_candidate)
 judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
 judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
 compare_churn = task(name="compare-churn")(churn.compare_models)
@@ -47,7 +44,6 @@ write_futures = task(name="write-futures")(lake_futures.write_futures)
 judge_publications = task(name="judge-publications")(back_test.judge_publications)
 prove_tables = task(name="prove-tables")(proof.prove_as_of)
 find_run = task(name="find-run", retries=2)(tracking.find_run)
-log_search = task(name="log-search")(searches.log_search)
 describe_experiment = task(name="describe-experiment", retries=2)(views.describe_experiment)
 log_candidate = task(name="log-candidate")(tracking.log_candidate)
 why_lost = task(name="check-artifact", retries=2)(versions.why_lost)

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, task
 
 from everstay.churn import tune as churn_tune
 from everstay.errors import SettingsError
 from everstay.recommender import tune as recommender_tune
+from everstay.registry import searches
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
 from everstay.tuning import Search
-from flows import runtime, tasks
+from flows import runtime
 from flows.build_features import build_features, choose_split
 from flows.train_churn import churn_rows
 from flows.train_recommender import basket_rows
 
 _DEFAULT = "sequential"
+# Not in `flows.tasks`: what searches and trains takes seconds to import, which scoring need not pay.
+_tune_churn = task(name="tune-churn", task_run_name="tune-{name}")(churn_tune.tune_candidate)
+_tune_recommender = task(name="tune-recommender", task_run_name="tune-{name}")(recommender_tune.tune_candidate)
+_log_search = task(name="log-search")(searches.log_search)
 _TUNABLE = {"churn": churn_tune.tunable, "recommender": recommender_tune.tunable}
 
 
@@ -60,10 +65,10 @@ def tune_model(model: str = _DEFAULT, trials: int = 20, scheduler: str | None = 
     settings = load_settings()
     with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
         judged = _churn_rows(settings, address) if room == "churn" else _recommender_rows(settings, address)
-    tune = tasks.tune_churn_candidate if room == "churn" else tasks.tune_recommender_candidate
+    tune = _tune_churn if room == "churn" else _tune_recommender
     search = tune(candidate, judged.rows, settings, trials)
     words = describe(search, f"{room}.{candidate}", judged)
-    run = tasks.log_search(Registry(settings.mlflow), room, candidate, search, words)
+    run = _log_search(Registry(settings.mlflow), room, candidate, search, words)
     file = Path(settings.report_folder, f"tuned-{room}-{candidate}.toml")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(proposal(search, room, candidate, words), encoding="utf-8")

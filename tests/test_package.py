@@ -1,22 +1,40 @@
-"""What importing the package decides for the libraries that are imported after it."""
+"""What importing the package decides for the libraries that are imported after it, and which ones scoring needs."""
 
 import os
 import subprocess
 import sys
 
-LOADED = "import everstay, os, lightgbm, sklearn.ensemble, torch; print(os.environ['OMP_WAIT_POLICY'])"
+import pytest
+
+from tests.conftest import REPOSITORY
+
+POLICY = "print(os.environ['OMP_WAIT_POLICY'])"
+LOADED = f"import everstay, os, sys, sklearn.ensemble, flows.score_users; {POLICY}; print(*sys.modules)"
 
 
-def told(**environment: str) -> subprocess.CompletedProcess[str]:
+def told(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter in which each OpenMP library says at its start what it goes by."""
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     every = {**inherited, "OMP_DISPLAY_ENV": "true", **environment}
-    return subprocess.run([sys.executable, "-c", LOADED], env=every, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=every, cwd=REPOSITORY, capture_output=True, text=True, check=True)
 
 
-def test_threads_of_the_trainers_sleep_while_they_wait() -> None:
-    said = told().stderr
+@pytest.fixture(scope="module")
+def scoring() -> subprocess.CompletedProcess[str]:
+    """What a process told that imported what `make score` runs, and nothing else."""
+    return told(LOADED)
+
+
+def test_threads_of_the_trainers_sleep_while_they_wait(scoring) -> None:
+    assert {"lightgbm", "sklearn.ensemble", "torch"} <= set(scoring.stdout.split())
+    said = scoring.stderr
     assert said.count("OMP_WAIT_POLICY = 'PASSIVE'") == said.count("OPENMP DISPLAY ENVIRONMENT BEGIN") > 0
+
+
+def test_scoring_waits_for_no_library_that_only_training_needs(scoring) -> None:
+    seconds_each = {"great_expectations", "matplotlib.pyplot", "optuna", "pytorch_lightning", "shap", "skops"}
+    assert seconds_each.isdisjoint(scoring.stdout.split())
 
 
 def test_nothing_is_reported_home() -> None:
@@ -33,4 +51,4 @@ def test_nothing_is_reported_home() -> None:
 
 
 def test_what_the_environment_says_goes_before() -> None:
-    assert told(OMP_WAIT_POLICY="active").stdout == "active\n"
+    assert told(f"import everstay, os; {POLICY}", OMP_WAIT_POLICY="active").stdout == "active\n"

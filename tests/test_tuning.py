@@ -3,8 +3,9 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from everstay.configuration import Range, Space
 from everstay.training import _WATCH
-from everstay.tuning import Range, Space, search_settings
+from everstay.tuning import search_settings
 
 
 class Config(BaseModel):

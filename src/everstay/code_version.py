@@ -16,8 +16,8 @@ ROOMS = {
 """Kind of result to the rooms (modules and packages) whose code decides it."""
 
 UNDECIDING = frozenset(
-    {"code_version", "errors", "interrupts", "partitions", "recommender_settings", "settings", "settings_mistakes",
-     "source_settings", "storage", "tuning", "value_settings"}
+    {"code_version", "configuration", "errors", "interrupts", "partitions", "recommender_settings", "settings",
+     "settings_mistakes", "source_settings", "storage", "tuning", "value_settings"}
 )  # fmt: skip
 """Rooms that those import but that decide no result: the values of settings are part of every key already."""
 

@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import optuna
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from everstay.configuration import Range, Space, Value
 from everstay.errors import SettingsError
 from everstay.training import watch_epochs
 
@@ -21,28 +22,6 @@ log = logging.getLogger(__name__)
 
 _COMPLETE_FIRST = 4  # trials that are never pruned: what others are compared with
 _EPOCHS_FIRST = 1  # epochs at which no trial is pruned: a small learning rate starts slowly
-
-Value = int | float | str | bool
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, both included; integers if both are; `log`: on a log scale."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-Space = Mapping[str, Range | Sequence[Value]]
-"""Field of a configuration to the range or the choices that are searched."""
-
-
-class Configuration(BaseModel):
-    """What a candidate computes: fields that cannot be changed, and what `make tune` may vary of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    SEARCH: ClassVar[Space] = {}
 
 
 @dataclass(frozen=True)

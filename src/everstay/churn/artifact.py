@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm
-import skops.io
 import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
@@ -106,7 +105,7 @@ def _load_logistic(folder: Path, card: dict[str, Any]) -> LogisticScorer:
 
 def _save_boosting(scorer: BoostingScorer, folder: Path) -> dict[str, Any]:
     for number, member in enumerate(scorer.members):
-        skops.io.dump(member, folder / f"estimator_{number}.skops")
+        _save_estimator(member, folder / f"estimator_{number}.skops")
     return {"columns": scorer.columns, "members": len(scorer.members), "rounds": scorer.rounds}
 
 
@@ -115,7 +114,15 @@ def _load_boosting(folder: Path, card: dict[str, Any]) -> BoostingScorer:
     return BoostingScorer(tuple(card["columns"]), tuple(map(_load_estimator, files)), card["rounds"])
 
 
+def _save_estimator(estimator: Any, file: Path) -> None:
+    import skops.io  # here, because it takes seconds and only trees need it
+
+    skops.io.dump(estimator, file)
+
+
 def _load_estimator(file: Path) -> Any:
+    import skops.io
+
     unknown = sorted(set(skops.io.get_untrusted_types(file=file)).difference(_TRUSTED))
     if unknown:
         raise EverstayError(f"{file} asks for types that are not trusted: {', '.join(unknown)}; it was not loaded")
@@ -123,7 +130,7 @@ def _load_estimator(file: Path) -> Any:
 
 
 def _save_tree(scorer: TreeScorer, folder: Path) -> dict[str, Any]:
-    skops.io.dump(scorer.tree, folder / "tree.skops")
+    _save_estimator(scorer.tree, folder / "tree.skops")
     return {"columns": scorer.columns}
 
 

@@ -15,7 +15,7 @@ from everstay.churn.artifact import load_artifact, save_artifact
 from everstay.churn.config import CONFIGS, MAX_TOKENS
 from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.evaluate import report_candidate
-from everstay.churn.fit import Fitted, fit_blend, fit_candidate
+from everstay.churn.fitted import Fitted
 from everstay.churn.rows import ChurnRows, read_attributes
 from everstay.code_version import code_version
 from everstay.errors import NotReady
@@ -67,6 +67,8 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
     home, key = folder / name, candidate_key(name, settings, data_version)
     if (home / _DONE).exists() and _read_training(home)["key"] == key:
         return home
+    from everstay.churn.fit import fit_blend, fit_candidate  # what trains takes seconds to import
+
     rows = ChurnRows.read(rows_folder)
     rows.check()
     if name == BLEND:

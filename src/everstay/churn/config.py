@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from everstay.tuning import Configuration, Range, Space
+from everstay.configuration import Configuration, Range, Space
 
 
 def _several(value: object) -> object:

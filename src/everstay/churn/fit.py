@@ -10,7 +10,7 @@ two models differ by a few weeks or a third of the users. Nothing here reads a t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from everstay.churn import config as c
 from everstay.churn.baselines import BoostingScorer, LogisticScorer, RecencyScorer
 from everstay.churn.blend import BlendScorer, choose_blend
 from everstay.churn.calibration import Calibration, calibrator_kind, choose_calibrator
-from everstay.churn.choice import Choice, Curves, calibrated_losses, choose_setting, losses
+from everstay.churn.choice import Choice, calibrated_losses, choose_setting, losses
+from everstay.churn.fitted import Fitted
 from everstay.churn.model import CalibratedModel, Scorer
 from everstay.churn.network_fit import choose_network
 from everstay.churn.purchase_process import PurchaseProcessScorer
@@ -36,23 +37,6 @@ from everstay.churn.trees import LightGbmScorer, TreeScorer
 from everstay.settings import Training
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fitted candidate.
-
-    Attributes:
-        model: learned from all rows known at the test as-of; the one that serves.
-        early: learned from `train` only; the one whose validation figures are unbiased.
-        params: fixed and chosen settings.
-        curves: per epoch, round or penalty of step 1.
-    """
-
-    model: CalibratedModel
-    early: CalibratedModel
-    params: Mapping[str, Any]
-    curves: Curves = field(default_factory=dict)
 
 
 def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) -> Fitted:

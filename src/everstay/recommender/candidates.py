@@ -18,11 +18,10 @@ from everstay.code_version import code_version
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.choose import GRIDS
-from everstay.recommender.cold_users_fit import answer_cold_users
-from everstay.recommender.config import HybridConfig
+from everstay.recommender.config import BLENDED, HybridConfig
 from everstay.recommender.evaluate import report_candidate
-from everstay.recommender.fit import BLENDED, SEQUENTIAL, Fitted, fit_blend, fit_candidate
-from everstay.recommender.network_config import NetworkConfig
+from everstay.recommender.fitted import Fitted
+from everstay.recommender.network_config import SEQUENTIAL, NetworkConfig
 from everstay.recommender.rows import BasketRows
 from everstay.settings import Settings
 
@@ -72,6 +71,9 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
     home, key = folder / name, candidate_key(name, settings, data_version)
     if (home / _DONE).exists() and _read_training(home)["key"] == key:
         return home
+    from everstay.recommender.cold_users_fit import answer_cold_users  # what trains takes seconds to import
+    from everstay.recommender.fit import fit_blend, fit_candidate
+
     rows = BasketRows.read(rows_folder)
     rows.check()
     work = folder / f".{name}-{key[:16]}"

@@ -7,7 +7,7 @@ import polars as pl
 
 from everstay.recommender.choose import GRIDS, choose_config
 from everstay.recommender.cold_users import with_segments
-from everstay.recommender.fit import Fitted
+from everstay.recommender.fitted import Fitted
 from everstay.recommender.model import ListModel
 from everstay.recommender.rows import BasketRows
 from everstay.recommender.segment_popularity import SegmentPopularityRanker

@@ -4,9 +4,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from everstay.configuration import Configuration, Range, Space
 from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.vocabulary import WINDOWS
-from everstay.tuning import Configuration, Range, Space
 
 
 class PopularityConfig(Configuration):
@@ -211,3 +211,7 @@ class BlendConfig(Configuration):
     """Of EASE."""
     factors_weight: float = Field(default=0.0, ge=0)
     """Of iALS."""
+
+
+BLENDED = ("sequential", "transitions", "item_item", "ease", "ials")
+"""Candidates that the blend is made of."""

@@ -1,7 +1,6 @@
 """Fit a candidate twice: as of the validation, where its settings are chosen, then with these as of the test."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,16 @@ from everstay.recommender.baselines import (
 from everstay.recommender.blend import BlendRanker
 from everstay.recommender.choose import GRIDS, choose_config, choose_weights
 from everstay.recommender.cold_users import without_segments
-from everstay.recommender.config import BlendConfig, HybridConfig, IalsConfig, LinearConfig
+from everstay.recommender.config import BLENDED, BlendConfig, HybridConfig, IalsConfig, LinearConfig
 from everstay.recommender.families import FAMILIES
+from everstay.recommender.fitted import Fitted
 from everstay.recommender.histories import Histories, read_histories
 from everstay.recommender.hybrid.fit import fit_hybrid_ranker
 from everstay.recommender.ials import IalsRanker, fit_ials
 from everstay.recommender.linear import LinearRanker
 from everstay.recommender.linear_fit import fit_linear
 from everstay.recommender.model import ListModel, Ranker, Scores
-from everstay.recommender.network_config import NetworkConfig, SequentialConfig
+from everstay.recommender.network_config import SEQUENTIAL, NetworkConfig
 from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows
 from everstay.recommender.sequences import Sequences
@@ -39,27 +39,6 @@ from everstay.settings import Settings
 from everstay.training import count_parameters
 
 Make = Callable[[Any], Ranker]
-
-SEQUENTIAL = {"sequential": SequentialConfig(), "gru": SequentialConfig(encoder="gru")}
-"""The sequential networks, by the candidate's name."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A candidate.
-
-    Attributes:
-        model: fitted as of the test; serves.
-        early: fitted as of the validation with the same settings; saw the validation's baskets only through the
-            choice of settings.
-        params: chosen and fixed settings.
-        curves: of the fit as of the validation, per epoch; empty where nothing is trained.
-    """
-
-    model: ListModel
-    early: ListModel
-    params: Mapping[str, str | int | float | bool]
-    curves: Mapping[str, list[float]]
 
 
 def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
@@ -94,8 +73,6 @@ def fit_candidate(name: str, rows: BasketRows, settings: Settings, folder: Path)
     return Fitted(model, make(early_ranker(chosen), early_vocabulary), _params(chosen, vocabulary, settings), {})
 
 
-BLENDED = ("sequential", "transitions", "item_item", "ease", "ials")
-"""Candidates that the blend is made of."""
 _WEIGHTS = ("follows_weight", "alike_weight", "together_weight", "factors_weight")
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from everstay.tuning import Configuration, Range, Space
+from everstay.configuration import Configuration, Range, Space
 
 _DENSE = 100.0  # transitions per item; chosen on validations (decision 18)
 _DENSE_DROPOUT = 0.2
@@ -119,3 +119,7 @@ class SequentialConfig(Configuration):
         if density < _DENSE:
             return self
         return self.model_copy(update={"dropout": _DENSE_DROPOUT, "input_dropout": _DENSE_DROPOUT})
+
+
+SEQUENTIAL = {"sequential": SequentialConfig(), "gru": SequentialConfig(encoder="gru")}
+"""The sequential networks, by the candidate's name."""
