@@ -17,7 +17,7 @@ from everstay import tables as t
 from everstay.errors import EverstayError, SettingsError
 from everstay.lake import Lake
 from everstay.partitions import open_cluster
-from everstay.settings import Settings
+from everstay.settings import Settings, load_settings
 from everstay.storage import Folder
 from everstay.validation import ValidationReport, to_markdown, write_report
 
@@ -131,6 +131,7 @@ def run(flow: Callable[..., Any], **parameters: Any) -> Any:
     """Run a flow from the command line: a mistake ends in its message and exit status 1, not in a traceback."""
     set_logs()
     try:
+        load_settings()  # a mistake in them is told before a Prefect server starts for the flow
         return flow(**parameters)
     except EverstayError as error:
         print(f"\neverstay: {error}", file=sys.stderr)

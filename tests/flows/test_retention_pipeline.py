@@ -308,6 +308,7 @@ def test_a_person_s_mistake_ends_in_one_message(tmp_path: Path):
     assert done.returncode == 1
     assert "did you mean 'churn.horizon_days'?" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert not list((tmp_path / "prefect").glob("*.db"))  # no server was started to tell that
 
 
 def test_a_changed_rule_publishes_new_lists_without_training(

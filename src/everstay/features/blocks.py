@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import polars as pl
@@ -63,6 +63,7 @@ class Block:
     compute: Callable[[Inputs, Collection[str]], Columns]
 
 
+@cache
 def split_name(name: str) -> tuple[str, int]:
     """`views_28d` -> views, 28; a name without a window has window 0."""
     match = _WINDOW.fullmatch(name)
