@@ -47,11 +47,18 @@ def build(folder: Path, monkeypatch: pytest.MonkeyPatch, lake: str, scheduler: s
     return [table.sort(t.USER_ID, t.AS_OF) for table in tables if table is not None]
 
 
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, prefect_api: None) -> list[pl.DataFrame]:
+    """The tables as this process builds them, in a folder."""
+    folder = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        return build(folder / "settings", patch, str(folder / "lake"))
+
+
 @pytest.mark.slow
 def test_a_cluster_and_an_object_store_give_the_same_table_though_a_worker_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+    here: list[pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    here = build(tmp_path / "here", monkeypatch, str(tmp_path / "lake"))
     with object_store() as variables, dask_cluster(variables) as scheduler:
         set_all(monkeypatch, variables)
         killer = Killer(scheduler)
@@ -67,9 +74,8 @@ def test_a_cluster_and_an_object_store_give_the_same_table_though_a_worker_is_ki
 @pytest.mark.slow
 @pytest.mark.skipif(not can_make_namespaces(), reason="network namespaces need root and iproute2")
 def test_workers_on_machines_of_their_own_give_the_same_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+    here: list[pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    here = build(tmp_path / "here", monkeypatch, str(tmp_path / "lake"))
     with (
         network_namespaces(2) as names,
         object_store(NETWORK[0]) as variables,

@@ -1,12 +1,10 @@
 """A small shop with known habits, made by hand: staples that users buy again and again, novelties nobody buys twice."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from everstay import tables as t
 from everstay.recommender.histories import Histories, read_histories
@@ -125,12 +123,3 @@ def few() -> pl.DataFrame:
     rows = basket_rows(orders)
     is_none = pl.col(t.USER_ID) == "none"
     return rows.with_columns(pl.when(~is_none).then(pl.col(name)).alias(name) for name in LISTS)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Tensors this small are computed faster by one thread, and the other cores are left to other tests."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
