@@ -16,7 +16,7 @@ class Fitted:
         model: learned from all rows known at the test as-of; the one that serves.
         early: learned from `train` only; the one whose validation figures are unbiased.
         params: fixed and chosen settings.
-        curves: per epoch, round or penalty of step 1.
+        curves: what the setting was chosen by, per epoch, round or penalty.
     """
 
     model: CalibratedModel
