@@ -61,7 +61,7 @@ rollback: $(READY)  ## restore the previous champion of MODEL=churn or MODEL=rec
 	$(BIN)/python -m everstay.registry rollback $(MODEL)
 
 test: $(READY)  ## all tests
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder  # files with few tests are the longest: not at the end
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
