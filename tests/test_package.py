@@ -1,4 +1,4 @@
-"""What importing the package decides for the libraries that are imported after it, and which ones scoring needs."""
+"""What importing the package decides for the libraries that are imported after it, and which ones scoring begins with."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_threads_of_the_trainers_sleep_while_they_wait(scoring) -> None:
     assert said.count("OMP_WAIT_POLICY = 'PASSIVE'") == said.count("OPENMP DISPLAY ENVIRONMENT BEGIN") > 0
 
 
-def test_scoring_waits_for_no_library_that_only_training_needs(scoring) -> None:
+def test_scoring_begins_without_libraries_that_not_every_run_needs(scoring) -> None:
     seconds_each = {"great_expectations", "matplotlib.pyplot", "optuna", "pytorch_lightning", "shap", "skops"}
     assert seconds_each.isdisjoint(scoring.stdout.split())
 

@@ -1,4 +1,4 @@
-"""What a candidate computes, as a configuration: fields that cannot be changed, and what a search may vary of them."""
+"""The base of every candidate's configuration, and how it declares what a search may vary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
