@@ -1,4 +1,4 @@
-"""What importing the package decides for the libraries that are imported after it, and which ones scoring begins with."""
+"""What importing the package decides for libraries imported after it, and which ones scoring begins with."""
 
 import os
 import subprocess
