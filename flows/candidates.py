@@ -1,20 +1,29 @@
 """What both training flows share: train what is new, log a run per candidate, register the best as challenger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from prefect import get_run_logger
+import pyarrow.parquet as pq
+from prefect import Task, get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+from psutil import virtual_memory
 
+from everstay import churn
 from everstay.metrics.comparison import standard_error
 from everstay.metrics.report import CandidateReport
+from everstay.partitions import IN_PROCESS
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
 from everstay.settings import Settings
 from flows import tasks
+
+BLEND = churn.BLEND  # the candidate, of either model, that averages others
+_MEMORY = 2.5e9  # that a candidate takes at most, beside
+_MEMORY_PER_BYTE = 4.5  # of its rows (decision 29 has the measurements)
 
 
 @dataclass(frozen=True)
@@ -53,11 +62,14 @@ class Work:
         metric: as in `Training`.
         names: candidates, in the order in which they are trained.
         key: candidate to its run key.
-        train: candidate to its folder; does nothing when it is there.
+        train: the task that trains a candidate and returns its folder; does nothing when it is there.
+        arguments: of that task, apart from the candidate's name and the scheduler's address.
+        scheduler: of the workers that train side by side; `IN_PROCESS`: one after another, here.
+        members: the candidates that `BLEND` averages.
         judge: folder to report.
         example: a few rows for the logged model.
         rows: folder of the rows.
-        ensemble: the candidate that averages others; it is chosen when it is within one standard error of the best.
+        ensemble: the candidate that is chosen when it is within one standard error of the best.
         sample: as in `Training`.
     """
 
@@ -65,7 +77,10 @@ class Work:
     metric: str
     names: Sequence[str]
     key: Callable[[str], str]
-    train: Callable[[str], Path]
+    train: Task[..., Path]
+    arguments: Mapping[str, Any]
+    scheduler: str
+    members: Sequence[str]
     judge: Callable[[Path], CandidateReport]
     example: Callable[[], pl.DataFrame]
     rows: Path
@@ -73,36 +88,93 @@ class Work:
     sample: str | None = None
 
 
-def train_candidates(work: Work, registry: Registry, settings: Settings) -> Training:
-    """Train and log the candidates whose run is not there yet; point the alias challenger to the chosen one."""
+Found = Mapping[str, RunRef]
+Trained = Callable[[Work, str], Path]
+
+
+def train_candidates(works: Sequence[Work], settings: Settings) -> list[Training]:
+    """Train and log the candidates whose run is not there yet; point each alias challenger to the chosen one."""
+    registry = Registry(settings.mlflow)
+    known = {work.model: _find_runs(work, registry, settings) for work in works}
+    with in_workers(works, known, how_many_at_once(works, settings.dask.workers)) as trained:
+        return [_log_new(work, known[work.model], trained, registry, settings) for work in works]
+
+
+def _find_runs(work: Work, registry: Registry, settings: Settings) -> dict[str, RunRef]:
+    """The runs that are complete and have their files."""
     logger = get_run_logger()
     tasks.describe_experiment(registry, work.model, settings.promotion)
-    runs: dict[str, RunRef] = {}
-    trained = []
+    found = {}
     for name in work.names:
-        known = tasks.find_run(registry, work.model, work.key(name))
-        if known is not None and (lost := tasks.why_lost(registry, known)):
+        run = tasks.find_run(registry, work.model, work.key(name))
+        if run is not None and (lost := tasks.why_lost(registry, run)):
             logger.warning("%s %s: retraining: %s", work.model, name, lost)
-            tasks.discard_run(registry, known)
-            known = None
-        if known is not None:
-            logger.info("%s %s: nothing new; run %s", work.model, name, known.run_id)
-            runs[name] = known
-            continue
-        logger.info("%s %s: training", work.model, name)
-        started_at = datetime.now(UTC)
-        report, told = work.judge(work.train(name)), settings.model_dump(mode="json")
+            tasks.discard_run(registry, run)
+        elif run is not None:
+            logger.info("%s %s: nothing new; run %s", work.model, name, run.run_id)
+            found[name] = run
+    return found
+
+
+def how_many_at_once(works: Sequence[Work], workers: int) -> int:
+    """How many candidates are trained at once: one a worker, as far as they fit into the memory that is free."""
+    largest = max(sum(map(_uncompressed, work.rows.glob("*.parquet"))) for work in works)
+    return max(1, min(workers, int(virtual_memory().available / (_MEMORY + _MEMORY_PER_BYTE * largest))))
+
+
+def _uncompressed(file: Path) -> int:
+    about = pq.read_metadata(file)
+    return sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+
+
+@contextmanager
+def in_workers(works: Sequence[Work], known: Mapping[ModelName, Found], at_once: int) -> Iterator[Trained]:
+    """Start to train all new candidates, each in one worker; yield the function that gives a candidate's folder.
+
+    It waits for a candidate that a worker trains, and trains others itself: the blend, once its members are there, and
+    all of them where training is `IN_PROCESS`. The last named begin first, because they take longest.
+    """
+
+    def trained(work: Work, name: str) -> Path:
+        if name == BLEND:
+            for member in work.members:
+                trained(work, member)
+        if (work.model, name) in futures:
+            return futures[work.model, name].result()
+        return work.train(name=name, **work.arguments, scheduler=IN_PROCESS)
+
+    with ThreadPoolTaskRunner[Path](max_workers=at_once) as runner:
+        futures = {
+            (work.model, name): runner.submit(work.train, {"name": name, **work.arguments, "scheduler": work.scheduler})
+            for work in works
+            if work.scheduler != IN_PROCESS
+            for name in reversed(_wanted(work, known[work.model]))
+        }
+        yield trained
+
+
+def _wanted(work: Work, known: Found) -> list[str]:
+    """What the workers train: new candidates but the blend, and all members of a new blend, as a folder may be gone."""
+    new = [name for name in work.names if name not in known]
+    return [name for name in dict.fromkeys((*new, *work.members) if BLEND in new else new) if name != BLEND]
+
+
+def _log_new(work: Work, known: Found, trained: Trained, registry: Registry, settings: Settings) -> Training:
+    """Judge and log the new candidates in the order in which they are named; register the chosen one."""
+    logger, runs = get_run_logger(), dict(known)
+    new = tuple(name for name in work.names if name not in known)
+    for name in new:
+        report, told = work.judge(trained(work, name)), settings.model_dump(mode="json")
         runs[name] = tasks.log_candidate(
-            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=told,
-            started_at=started_at,
-        )  # fmt: skip
-        trained.append(name)
+            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=told
+        )
         figure = runs[name].metrics[f"validation_{work.metric}"]
         logger.info("%s %s: validation %s %.4f", work.model, name, work.metric, figure.value)
-    best = choose_on_validation(tuple(runs.values()), work.metric, work.ensemble, settings.promotion.confidence)
+    in_order = tuple(runs[name] for name in work.names)
+    best = choose_on_validation(in_order, work.metric, work.ensemble, settings.promotion.confidence)
     logger.info("%s: %s is chosen on validation", work.model, best.candidate)
     challenger = tasks.register_challenger(registry, work.model, best, metric=f"test_{work.metric}")
-    return Training(work.model, tuple(runs.values()), challenger, work.rows, work.metric, tuple(trained), work.sample)
+    return Training(work.model, in_order, challenger, work.rows, work.metric, new, work.sample)
 
 
 def judged_by(model: ModelName, settings: Settings) -> dict[str, Any]:

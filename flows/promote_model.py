@@ -35,9 +35,6 @@ _COVERAGE = "test_coverage"
 def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     """Judge the challenger of `model`; runs that do not exist yet are trained.
 
-    Without a champion, or with one whose files are lost or whose `segment_by` differs from the settings, a challenger
-    that is not promoted is set aside, and the best baseline put forward.
-
     Args:
         model: "churn" or "recommender".
         scheduler: Dask scheduler of a calling flow.
@@ -48,13 +45,24 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
     """
     settings = load_settings()
     require_baseline(model, settings)
-    training = _TRAIN[model](scheduler=scheduler)
+    return promote(_TRAIN[model](scheduler=scheduler), settings)
+
+
+def promote(training: Training, settings: Settings) -> Decision:
+    """Judge the challenger of a training.
+
+    Without a champion, or with one whose files are lost or whose `segment_by` differs from the settings, a challenger
+    that is not promoted is set aside, and the best baseline put forward.
+
+    Raises:
+        ChampionChanged: somebody moved the champion alias meanwhile.
+    """
     registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
-    current = champion(registry, model)
+    current = champion(registry, training.model)
     lost = "" if current is None else _why_none(current, registry, settings)
     rival = None if lost else current
     decision = _judge(training, training.challenger, rival, registry, settings)
-    if rival is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[model]:
+    if rival is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[training.model]:
         tasks.apply_decision(registry, lake, _told_of(current, lost, decision))
         decision = _put_baseline_forward(training, decision, registry, settings)
     decision = _told_of(current, lost, decision)

@@ -14,12 +14,13 @@ from everstay.settings import Settings, load_settings
 from everstay.validation import load_suite
 from flows import leftovers, runtime, summary, tasks
 from flows.build_features import build_features
+from flows.candidates import train_candidates
 from flows.ingest_events import ingest_events
-from flows.promote_model import promote_model, require_baseline
+from flows.promote_model import promote, require_baseline
 from flows.run_report import PipelineRun, report_run
 from flows.score_users import PartlyPublished, Publication, score_users
-from flows.train_churn import churn_rows, train_churn
-from flows.train_recommender import basket_rows, train_recommender
+from flows.train_churn import churn_work
+from flows.train_recommender import recommender_work
 
 MODELS: tuple[ModelName, ...] = ("churn", "recommender")
 VALIDATED = (*ENTITY_TABLES, t.EVENTS, t.USER_FEATURES, t.CHURN_LABELS, t.CHURN_SCORES, t.RECOMMENDATIONS)
@@ -41,11 +42,11 @@ def retention_pipeline() -> None:
         ingestion = ingest_events(scheduler=scheduler)
         check_data(runtime.open_lake(settings).snapshot(), settings)
         features = build_features(scheduler=scheduler)
-        churn_rows(features, settings, scheduler)
-        baskets = basket_rows(features.snapshot, features.split.test, settings, scheduler)
-        tasks.check_recommender_rows(baskets, settings)
-        trainings = [train_churn(scheduler=scheduler), train_recommender(scheduler=scheduler)]
-        decisions = [promote_model(model, scheduler=scheduler) for model in MODELS]
+        churn = churn_work(features, settings, scheduler)
+        lists = recommender_work(features.snapshot, settings, scheduler)
+        tasks.check_recommender_rows(lists.rows, settings)
+        trainings = train_candidates([churn, lists], settings)  # no worker waits for one model's longest candidate
+        decisions = [promote(training, settings) for training in trainings]
         summary.print_data(ingestion, features, settings)
         for training, decision in zip(trainings, decisions, strict=True):
             summary.print_training(training)

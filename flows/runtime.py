@@ -16,7 +16,7 @@ from prefect.artifacts import create_markdown_artifact
 from everstay import tables as t
 from everstay.errors import EverstayError, SettingsError
 from everstay.lake import Lake
-from everstay.partitions import open_cluster
+from everstay.partitions import IN_PROCESS, open_cluster
 from everstay.settings import Settings, load_settings
 from everstay.storage import Folder
 from everstay.validation import ValidationReport, to_markdown, write_report
@@ -85,6 +85,19 @@ def dask_scheduler(settings: Settings, scheduler: str | None) -> Iterator[str]:
     else:
         with open_cluster(settings.dask) as address:
             yield address
+
+
+def training_scheduler(settings: Settings, scheduler: str) -> str:
+    """Where candidates are trained: side by side in this machine's workers, or one after another in this process.
+
+    In this process where the workers may be other machines, which see neither the rows nor this machine's devices, and
+    where one candidate occupies the devices: a GPU, or several of anything.
+    """
+    import torch  # not before everstay, which says how its threads wait
+
+    training = settings.training
+    is_plain = training.devices == 1 and (training.accelerator == "cpu" or not torch.accelerator.is_available())
+    return scheduler if is_plain and not settings.dask.scheduler else IN_PROCESS
 
 
 @contextmanager

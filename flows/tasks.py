@@ -34,8 +34,10 @@ find_campaign_users = task(name="find-campaign-users")(campaigns.find_campaign_u
 prepare_churn_rows = task(name="prepare-churn-rows")(churn.prepare_rows)
 prepare_recommender_rows = task(name="prepare-recommender-rows")(recommender.prepare_rows)
 check_recommender_rows = task(name="check-recommender-rows")(recommender.check_rows)
-train_churn_candidate = task(name="train-churn", task_run_name="train-{name}")(churn.train_candidate)
-train_recommender_candidate = task(name="train-recommender", task_run_name="train-{name}")(recommender.train_candidate)
+train_churn_candidate = task(name="train-churn", task_run_name="train-churn-{name}")(churn.train_candidate)
+train_recommender_candidate = task(name="train-recommender", task_run_name="train-recommender-{name}")(
+    recommender.train_candidate
+)
 judge_churn_candidate = task(name="judge-churn")(churn.evaluate_candidate)
 judge_recommender_candidate = task(name="judge-recommender")(recommender.evaluate_candidate)
 compare_churn = task(name="compare-churn")(churn.compare_models)

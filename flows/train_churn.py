@@ -9,8 +9,7 @@ from prefect import flow, get_run_logger
 from everstay import churn
 from everstay.code_version import code_version
 from everstay.registry.identity import run_key
-from everstay.registry.store import Registry
-from everstay.settings import Settings, load_settings
+from everstay.settings import BLENDED, Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import FeatureSet, build_features
 from flows.candidates import Training, Work, judged_by, train_candidates
@@ -29,42 +28,41 @@ def train_churn(scheduler: str | None = None) -> Training:
         NotReady: too little history, or nobody left, or nobody stayed.
     """
     settings = load_settings()
-    with runtime.working_alone(settings):
-        return _train(settings, scheduler)
-
-
-def _train(settings: Settings, scheduler: str | None) -> Training:
-    with runtime.dask_scheduler(settings, scheduler) as address:
+    with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
         features = build_features(scheduler=address)
-        rows = churn_rows(features, settings, address)
+        return train_candidates([churn_work(features, settings, address)], settings)[0]
+
+
+def churn_work(features: FeatureSet, settings: Settings, scheduler: str) -> Work:
+    """What training churn means; the rows are prepared if absent."""
+    rows = churn_rows(features, settings, scheduler)
     data_version = features.snapshot.data_version
-    folder = rows.parent / "candidates"
 
     def key(name: str) -> str:
         candidate = churn.candidate_key(name, settings, data_version)
         config = {"candidate": candidate, "features": features.key, "judged": judged_by("churn", settings)}
         return run_key("churn", name, config, data_version, features.split.test)
 
-    def train(name: str) -> Path:
-        if name == churn.BLEND:  # its members may have been found as runs while their folders are gone
-            for member in settings.churn.candidates:
-                if member != churn.BLEND:
-                    tasks.train_churn_candidate(member, rows, settings, folder, data_version)
-        return tasks.train_churn_candidate(name, rows, settings, folder, data_version)
-
-    work = Work(
+    return Work(
         model="churn",
         metric=settings.promotion.churn_metric,
         names=settings.churn.candidates,
         key=key,
-        train=train,
+        train=tasks.train_churn_candidate,
+        arguments={
+            "rows_folder": rows,
+            "settings": settings,
+            "folder": rows.parent / "candidates",
+            "data_version": data_version,
+        },
+        scheduler=runtime.training_scheduler(settings, scheduler),
+        members=[name for name in BLENDED if name in settings.churn.candidates],
         judge=lambda home: tasks.judge_churn_candidate(home, rows, settings),
         example=partial(_example, rows),
         rows=rows,
         ensemble=churn.BLEND,
         sample=_told(features),
     )
-    return train_candidates(work, Registry(settings.mlflow), settings)
 
 
 def churn_rows(features: FeatureSet, settings: Settings, scheduler: str) -> Path:

@@ -12,7 +12,6 @@ from everstay.code_version import code_version
 from everstay.features.sequences import TARGET_ITEM
 from everstay.lake import Snapshot
 from everstay.registry.identity import run_key
-from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import choose_split
@@ -32,33 +31,39 @@ def train_recommender(scheduler: str | None = None) -> Training:
         NotReady: too little history, or no basket to judge by.
     """
     settings = load_settings()
-    with runtime.working_alone(settings):
-        return _train(settings, scheduler)
+    with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
+        snapshot = runtime.open_lake(settings).snapshot()
+        return train_candidates([recommender_work(snapshot, settings, address)], settings)[0]
 
 
-def _train(settings: Settings, scheduler: str | None) -> Training:
-    snapshot = runtime.open_lake(settings).snapshot()
-    as_of = choose_split(snapshot, settings).test
-    with runtime.dask_scheduler(settings, scheduler) as address:
-        rows = basket_rows(snapshot, as_of, settings, address)
-    folder = rows.parent / "candidates"
+def recommender_work(snapshot: Snapshot, settings: Settings, scheduler: str) -> Work:
+    """What training the recommender means; the rows are prepared if absent."""
+    data_version, as_of = snapshot.data_version, choose_split(snapshot, settings).test
+    rows = basket_rows(snapshot, as_of, settings, scheduler)
 
     def key(name: str) -> str:
-        candidate = recommender.candidate_key(name, settings, snapshot.data_version)
+        candidate = recommender.candidate_key(name, settings, data_version)
         config = {"candidate": candidate, "judged": judged_by("recommender", settings)}
-        return run_key("recommender", name, config, snapshot.data_version, as_of)
+        return run_key("recommender", name, config, data_version, as_of)
 
-    work = Work(
+    return Work(
         model="recommender",
         metric=settings.promotion.recommender_metric,
         names=settings.recommender.candidates,
         key=key,
-        train=lambda name: tasks.train_recommender_candidate(name, rows, settings, folder, snapshot.data_version),
+        train=tasks.train_recommender_candidate,
+        arguments={
+            "rows_folder": rows,
+            "settings": settings,
+            "folder": rows.parent / "candidates",
+            "data_version": data_version,
+        },
+        scheduler=runtime.training_scheduler(settings, scheduler),
+        members=recommender.BLENDED,
         judge=lambda home: tasks.judge_recommender_candidate(home, rows, settings),
         example=partial(_example, rows),
         rows=rows,
     )
-    return train_candidates(work, Registry(settings.mlflow), settings)
 
 
 def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, scheduler: str) -> Path:

@@ -1,9 +1,11 @@
 """Partitions: the same result in this process and in worker processes, also when a worker dies."""
 
+import logging
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import dask
 import polars as pl
 import psutil
 import pytest
-from distributed import LocalCluster
+from dask.system import CPU_COUNT
+from distributed import LocalCluster, get_worker
+from distributed.system import MEMORY_LIMIT
 from polars.testing import assert_frame_equal
 
 from everstay.errors import EverstayError, NotReady, SettingsError, SourceError
@@ -123,6 +127,50 @@ def test_parts_are_written_by_the_workers_and_read_in_order(scheduler: str, tmp_
     assert len(parts.folder.files()) == 4
     parts.remove()
     assert not (tmp_path / "parts").exists()
+
+
+SAID: ContextVar[str] = ContextVar("SAID", default="nowhere")
+
+
+def say(number: int) -> int:
+    logging.getLogger("everstay.churn").info("part %d", number)
+    logging.getLogger("everstay.churn").debug("unheard")
+    return number
+
+
+def test_what_workers_log_is_logged_here_once_in_the_context_of_the_caller(
+    scheduler: str, caplog: pytest.LogCaptureFixture
+):
+    heard = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        if record.name == "everstay.churn":
+            heard.append((record.getMessage(), SAID.get()))
+        return True
+
+    caplog.handler.addFilter(hear)
+    caplog.set_level(logging.INFO, "everstay")
+
+    def call(number: int) -> list[int]:
+        SAID.set(f"call {number}")
+        return map_parts(say, [number, number + 1], scheduler)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(call, [10, 20]))
+    assert sorted(heard) == [(f"part {n}", f"call {n // 10 * 10}") for n in (10, 11, 20, 21)]
+    caplog.set_level(logging.WARNING, "everstay")
+    map_parts(say, [30], scheduler)
+    assert len(heard) == 4
+
+
+def share(_: int) -> tuple[str, int]:
+    return os.environ["OMP_NUM_THREADS"], get_worker().memory_manager.memory_limit
+
+
+def test_the_workers_share_the_machine(scheduler: str):
+    threads, memory = map_parts(share, [0], scheduler)[0]
+    assert int(threads) == max(1, CPU_COUNT // 2)
+    assert memory == MEMORY_LIMIT
 
 
 def refuse_at_three(number: int) -> int:

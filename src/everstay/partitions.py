@@ -1,16 +1,20 @@
 """Apply a function to every user bucket, in this process or on a Dask cluster. The only module that imports Dask."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import dask
 import polars as pl
-from distributed import Client, LocalCluster
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster, get_worker
+from distributed.diagnostics.plugin import ForwardLoggingPlugin
 from distributed.scheduler import KilledWorker
+from distributed.system import MEMORY_LIMIT
 
 from everstay.errors import EverstayError, NotReady, SettingsError
 from everstay.interrupts import deaf_children
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 IN_PROCESS = ""
 """The scheduler address that means: no scheduler, compute here."""
 
+_LOGGER = "everstay"
 _WORKER = {
     "POLARS_MAX_THREADS": "1",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 28),  # Dask's 64 KiB frees every array's pages, to be faulted in again
@@ -45,7 +50,10 @@ def open_cluster(settings: Dask) -> Iterator[str]:
     elif settings.workers == 0:
         yield IN_PROCESS
     else:
-        environment = {f"distributed.nanny.pre-spawn-environ.{name}": text for name, text in _WORKER.items()}
+        threads = {"OMP_NUM_THREADS": str(max(1, CPU_COUNT // settings.workers))}
+        environment = {
+            f"distributed.nanny.pre-spawn-environ.{name}": text for name, text in (_WORKER | threads).items()
+        }
         with dask.config.set(environment), _local_cluster(settings.workers) as cluster:
             yield cluster.scheduler_address
 
@@ -57,7 +65,7 @@ def _local_cluster(workers: int) -> LocalCluster:
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
-            memory_limit="auto",
+            memory_limit=MEMORY_LIMIT,  # a part that needs more than its share of it is not killed for that
             silence_logs=logging.ERROR,
         )
 
@@ -67,7 +75,8 @@ def map_parts(
 ) -> list[Result]:
     """Apply a pure, picklable `function` to every part and return the results in the order of `parts`.
 
-    A part whose worker died is retried at most three times, Dask's default.
+    A part whose worker died is retried at most three times, Dask's default. What everstay's loggers say in a worker is
+    logged here, in the context of the caller.
 
     Args:
         function: must give the same result when it is run twice.
@@ -97,7 +106,8 @@ def map_parts(
         with client:
             if not client.nthreads():  # not an error: some clusters start their workers when there is work
                 log.warning("the Dask scheduler at %s has no worker yet: waiting until one joins", scheduler)
-            outcomes = client.gather(client.map(partial(_told, function=function), parts, pure=False))
+            client.subscribe_topic(topic := f"everstay-{client.id}", _log_here)
+            outcomes = client.gather(client.map(partial(_told, function=function, topic=topic), parts, pure=False))
     except KilledWorker as error:
         raise EverstayError(
             f"{error.allowed_failures + 1} workers died on the same part of the work, most likely out of memory: "
@@ -124,12 +134,35 @@ class _Client(Client):
             raise
 
 
-def _told(part: Work, *, function: Callable[[Work], Result]) -> Result | EverstayError:
+def _told(part: Work, *, function: Callable[[Work], Result], topic: str) -> Result | EverstayError:
     """Return a user's mistake as a value: Dask would log it as a failure of the worker, with a traceback."""
     try:
-        return function(part)
+        with _log_to(topic):
+            return function(part)
     except EverstayError as error:
         return error
+
+
+@contextmanager
+def _log_to(topic: str) -> Iterator[None]:
+    """Send what this thread logs within the block to the client that subscribes to the topic."""
+    logger = logging.getLogger(_LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.handlers, logger.propagate = [], False  # Prefect, where a worker imports it, would write the line too
+    forwarding, thread = ForwardLoggingPlugin(_LOGGER, logging.INFO, topic), threading.get_ident()
+    forwarding.setup(worker := get_worker())
+    cast(logging.Handler, forwarding.handler).addFilter(lambda record: record.thread == thread)
+    try:
+        yield
+    finally:
+        forwarding.teardown(worker)
+
+
+def _log_here(event: tuple[float, dict[str, Any]]) -> None:
+    record = logging.makeLogRecord(event[1])
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
 
 
 @dataclass(frozen=True)

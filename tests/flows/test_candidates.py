@@ -1,11 +1,20 @@
-"""Which candidate becomes challenger: the best on validation, or the ensemble when the two are hard to tell apart."""
+"""Where and in which order candidates are trained; which of them becomes challenger."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import polars as pl
 import pytest
+from prefect import flow, task
 
 from everstay.metrics.comparison import Interval
+from everstay.partitions import IN_PROCESS
 from everstay.registry.refs import RunRef
-from everstay.settings import Promotion, Settings, Value
-from flows.candidates import choose_on_validation, judged_by
+from everstay.settings import Dask, Promotion, Settings, Training, Value
+from flows import candidates
+from flows.candidates import Work, choose_on_validation, how_many_at_once, in_workers, judged_by
+from flows.runtime import training_scheduler
 
 BOUND = 1.959964  # standard errors on either side of a figure at 95% confidence
 
@@ -31,3 +40,86 @@ def test_other_costs_and_other_intervals_are_judged_anew() -> None:
     narrow = Settings(promotion=Promotion(confidence=0.6))
     assert judged_by("churn", costly) != judged_by("churn", usual) != judged_by("churn", narrow)
     assert judged_by("recommender", narrow) != judged_by("recommender", usual) == judged_by("recommender", costly)
+
+
+@task
+def train(name: str, log: Path, scheduler: str) -> Path:
+    with log.open("a") as file:
+        file.write(f"{name} {scheduler}\n")
+    return log.parent / name
+
+
+def work_of(folder: Path, names: Sequence[str] = (), scheduler: str = IN_PROCESS) -> Work:
+    return Work(
+        model="churn",
+        metric="average_precision",
+        names=names,
+        key=str,
+        train=train,
+        arguments={"log": folder / "log"},
+        scheduler=scheduler,
+        members=["boosting", "network"],
+        judge=None,  # type: ignore[arg-type]
+        example=pl.DataFrame,
+        rows=folder,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "order"),
+    [
+        (IN_PROCESS, ["recency", "network", "boosting", "network", "blend"]),  # a second time nothing is trained
+        ("tcp://workers", ["boosting tcp://workers", "network tcp://workers", "recency tcp://workers", "blend"]),
+    ],
+)
+def test_a_blend_follows_its_members_and_brings_back_the_one_whose_folder_may_be_gone(
+    tmp_path: Path, prefect_api: None, scheduler: str, order: list[str]
+):
+    work, new = (
+        work_of(tmp_path, ["recency", "boosting", "network", "blend"], scheduler),
+        ["recency", "network", "blend"],
+    )
+
+    @flow
+    def go() -> list[Path]:
+        with in_workers([work], {"churn": {"boosting": run("boosting", 0.5, 0.1)}}, 1) as trained:
+            return [trained(work, name) for name in new]
+
+    assert go() == [tmp_path / name for name in new]
+    assert [line.strip() for line in (tmp_path / "log").read_text().splitlines()] == order
+
+
+def test_as_many_candidates_are_trained_at_once_as_fit_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder, rows in ((small, 1), (large, 250_000)):
+        folder.mkdir()
+        for part in ("train", "test"):
+            numbers = pl.DataFrame({"x": range(rows)})
+            numbers.write_parquet(
+                folder / f"{part}.parquet", use_pyarrow=True, pyarrow_options={"use_dictionary": False}
+            )
+    both = [work_of(small), work_of(large)]
+    monkeypatch.setattr(candidates, "_MEMORY", 2e6)
+    monkeypatch.setattr(candidates, "_MEMORY_PER_BYTE", 2.0)  # of twice 2 MB of rows: 10 MB a candidate
+    for free, works, at_once in ((25e6, both, 2), (25e6, both[:1], 4), (15e6, both, 1), (1e6, both, 1), (1e9, both, 4)):
+        monkeypatch.setattr(candidates, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        assert how_many_at_once(works, workers=4) == at_once
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        (Settings(), "tcp://127.0.0.1:1"),
+        (Settings(dask=Dask(scheduler="tcp://10.0.0.1:8786")), IN_PROCESS),  # another machine's workers see no folder
+        (Settings(training=Training(devices=2)), IN_PROCESS),
+        (Settings(training=Training(accelerator="cpu")), "tcp://127.0.0.1:1"),
+    ],
+)
+def test_candidates_are_trained_in_this_machine_s_workers_unless_they_share_a_device(settings: Settings, where: str):
+    assert training_scheduler(settings, "tcp://127.0.0.1:1") == where
+
+
+def test_with_a_gpu_candidates_are_trained_one_after_another(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    assert training_scheduler(Settings(), "tcp://127.0.0.1:1") == IN_PROCESS
+    assert training_scheduler(Settings(training=Training(accelerator="cpu")), "tcp://127.0.0.1:1") != IN_PROCESS

@@ -3,6 +3,8 @@
 The other flow tests use the baselines, which take no time.
 """
 
+import logging
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from prefect import flow
+from prefect.context import TaskRunContext
 
+from everstay import churn, recommender
 from everstay import tables as t
+from everstay.churn.config import NetworkConfig
 from everstay.churn.rows import PARTS, ChurnRows
 from everstay.features import is_sampled
 from everstay.lake import Lake
@@ -53,12 +58,52 @@ def write_shop(folder: Path, **replaced: str) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, prefect_api: None) -> Path:
-    """A shop whose main job ran once with the learned candidates; its lists are published as of `AS_OF`."""
+    """A shop whose main job ran once with the learned candidates; its lists are published as of `AS_OF`.
+
+    The candidates were trained in two workers; `EPOCHS` has each log line of an epoch beside the task it was told in.
+    """
     folder = tmp_path_factory.mktemp("learned")
+    ear = logging.Handler()
+    ear.emit = hear  # type: ignore[method-assign]
+    logging.getLogger("everstay.training").addHandler(ear)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVERSTAY_SETTINGS", str(write_shop(folder)))
+        patch.setenv("EVERSTAY_DASK__WORKERS", "2")
         retention_pipeline()
+    logging.getLogger("everstay.training").removeHandler(ear)
     return folder
+
+
+EPOCHS: list[tuple[str, str]] = []
+
+
+def hear(record: logging.LogRecord) -> None:
+    task = TaskRunContext.get()
+    EPOCHS.append((task.task_run.name if task else "none", record.getMessage().partition(":")[0]))
+
+
+def test_epochs_in_workers_are_told_once_in_the_log_of_their_task(trained: Path):
+    told = Counter(EPOCHS)
+    assert {task for task, _ in told} == {"train-churn-network", "train-recommender-network"}
+    fits = {"Churn": 2 * NetworkConfig().members, "Recommender": 2}  # on a part, then on all rows
+    for model, times in fits.items():
+        assert told[f"train-{model.lower()}-network", f"{model}Module epoch 1"] == times
+
+
+@pytest.mark.parametrize(("model", "name"), [("churn", "boosting"), ("churn", "network"), ("recommender", "network")])
+def test_a_worker_trains_what_this_process_trains(
+    registry: Registry, settings: Settings, trained: Path, tmp_path: Path, model: ModelName, name: str
+):
+    snapshot, run = lake_of(trained).snapshot(), runs_of(registry, model)[name]
+    [rows] = trained.glob(f"lake/_work/{model}/*/rows_and_*")
+    train = churn.train_candidate if model == "churn" else recommender.train_candidate
+    home = train(name, rows, settings, tmp_path / "here", snapshot.data_version)
+    theirs, ours = (
+        scored(Work(snapshot, artifact, "0", AS_OF), model, settings, tmp_path / "scores")
+        for artifact in (versions.download(registry, run), home / "artifact")
+    )
+    assert theirs.height > 200
+    assert_frame_equal(ours, theirs, check_exact=True)
 
 
 @pytest.fixture

@@ -6,7 +6,11 @@ A candidate's folder holds `artifact` (the model that serves), `early` (the one 
 
 import hashlib
 import json
+import logging
 import shutil
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,10 @@ from everstay.churn.rows import ChurnRows, read_attributes
 from everstay.code_version import code_version
 from everstay.errors import NotReady
 from everstay.metrics.report import CandidateReport
+from everstay.partitions import IN_PROCESS, map_parts
 from everstay.settings import BLENDED, Settings
+
+log = logging.getLogger(__name__)
 
 BLEND = "blend"
 
@@ -46,7 +53,14 @@ def candidate_key(name: str, settings: Settings, data_version: str) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Path, data_version: str) -> Path:
+def train_candidate(
+    name: str,
+    rows_folder: Path,
+    settings: Settings,
+    folder: Path,
+    data_version: str,
+    scheduler: str = IN_PROCESS,
+) -> Path:
     """Fit one candidate and store it; does nothing if it is already stored under the same key.
 
     The next call resumes a killed one: a network continues from its last epoch.
@@ -57,6 +71,7 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
         settings: seed and training.
         folder: of all candidates; each has a subfolder.
         data_version: of the lake the rows come from.
+        scheduler: address of a Dask scheduler whose workers share this machine's folders and train the candidate.
 
     Returns:
         The candidate's folder.
@@ -65,19 +80,26 @@ def train_candidate(name: str, rows_folder: Path, settings: Settings, folder: Pa
         NotReady: nothing can be learned from the rows; or the blend is requested before its members.
     """
     home, key = folder / name, candidate_key(name, settings, data_version)
-    if (home / _DONE).exists() and _read_training(home)["key"] == key:
-        return home
+    if not (home / _DONE).exists() or _read_training(home)["key"] != key:
+        train = partial(_train, rows_folder=rows_folder, settings=settings, folder=folder, data_version=data_version)
+        map_parts(train, [name], scheduler)
+    return home
+
+
+def _train(name: str, *, rows_folder: Path, settings: Settings, folder: Path, data_version: str) -> None:
+    log.info("churn %s: training", name)
     from everstay.churn.fit import fit_blend, fit_candidate  # what trains takes seconds to import
 
+    started = time.monotonic()
+    key = candidate_key(name, settings, data_version)
     rows = ChurnRows.read(rows_folder)
     rows.check()
     if name == BLEND:
         fitted = fit_blend(_members(folder, settings), rows)
     else:
         fitted = fit_candidate(name, rows, settings.training, folder / f".{name}-{key[:16]}")
-    _store(fitted, home, key, rows, data_version)
+    _store(fitted, folder / name, key, rows, data_version, time.monotonic() - started)
     shutil.rmtree(folder / f".{name}-{key[:16]}", ignore_errors=True)
-    return home
 
 
 def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> CandidateReport:
@@ -89,7 +111,7 @@ def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> Can
         settings: of the intervals.
     """
     fitted = _read(home)
-    return report_candidate(
+    report = report_candidate(
         fitted.model,
         fitted.early,
         ChurnRows.read(rows_folder),
@@ -99,16 +121,17 @@ def evaluate_candidate(home: Path, rows_folder: Path, settings: Settings) -> Can
         params=fitted.params,
         curves=fitted.curves,
     )
+    return replace(report, seconds=_read_training(home)["seconds"])
 
 
-def _store(fitted: Fitted, home: Path, key: str, rows: ChurnRows, data_version: str) -> None:
+def _store(fitted: Fitted, home: Path, key: str, rows: ChurnRows, data_version: str, seconds: float) -> None:
     shutil.rmtree(home, ignore_errors=True)
     as_of = rows.test[t.AS_OF][0]
     params = dict(fitted.params)
     save_artifact(fitted.model, home / "artifact", as_of=as_of, data_version=data_version, params=params)
     known = as_of if rows.is_by_user else rows.validation[t.AS_OF].min()
     save_artifact(fitted.early, home / "early", as_of=known, data_version=data_version, params=params)  # type: ignore[arg-type]
-    done = {"key": key, "params": params, "curves": dict(fitted.curves)}
+    done = {"key": key, "params": params, "curves": dict(fitted.curves), "seconds": seconds}
     (home / _DONE).write_text(json.dumps(done, indent=1), encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ class CandidateReport:
         figures: file name to plot: "calibration.png", ...
         artifact: the artifact folder.
         pages: file name to text or HTML: "rules.txt", "fairness.html", ...
+        seconds: that its training took.
     """
 
     name: str
@@ -30,3 +31,4 @@ class CandidateReport:
     figures: Mapping[str, Figure]
     artifact: Path
     pages: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0

@@ -6,6 +6,7 @@ The input is `BasketRows` from `features.buckets.compute_baskets`; a flow calls 
 
 from everstay.recommender.artifact import load_artifact, save_artifact
 from everstay.recommender.candidates import candidate_key, evaluate_candidate, train_candidate
+from everstay.recommender.config import BLENDED
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
 from everstay.recommender.prepare import check_rows, compare_models, prepare_rows
@@ -13,6 +14,7 @@ from everstay.recommender.rows import BasketRows, with_attribute
 from everstay.recommender.rules import ListRules
 
 __all__ = [
+    "BLENDED",
     "BasketRows",
     "ListModel",
     "ListRules",

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,7 +47,6 @@ def log_candidate(
     run_key: str,
     example: pl.DataFrame,
     settings: Mapping[str, Any],
-    started_at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> RunRef:
     """Write one candidate: parameters, figures, curves, pictures, settings and the artifact as a `pyfunc` model.
@@ -63,7 +61,6 @@ def log_candidate(
         run_key: from `identity.run_key`.
         example: a few of the model's rows; become the signature and the input example.
         settings: the resolved settings, kept as `everstay.json`.
-        started_at: when the work on the candidate began, so that the run's duration is that of training and judging.
         tags: further ones.
 
     Raises:
@@ -78,7 +75,7 @@ def log_candidate(
     note = describe_run(report, experiment, origin[AS_OF], origin[DATA_VERSION])
     run = client.create_run(
         registry.experiment_id(experiment),
-        start_time=int((started_at or datetime.now(UTC)).timestamp() * 1_000),
+        start_time=int((time.time() - report.seconds) * 1_000),  # so that its duration is that of training
         run_name=f"{report.name} {origin[AS_OF][:10]}",
         tags={**origin, MLFLOW_RUN_NOTE: note, **(tags or {})},
     )
