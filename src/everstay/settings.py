@@ -192,7 +192,7 @@ class Dask(Section):
     scheduler: str = ""
     """`tcp://host:port` of a running scheduler; empty starts local worker processes."""
     workers: int = Field(default=2, ge=0)
-    """Local worker processes; 0 computes in this process."""
+    """Local worker processes, which also train the candidates, one each at a time; 0 computes in this process."""
 
 
 class Mlflow(Section):

@@ -196,6 +196,7 @@ def test_an_interrupted_and_killed_and_rerun_pipeline_ends_in_the_same_tables(
     settings = write_settings(tmp_path)
     environment = {**os.environ, "EVERSTAY_SETTINGS": str(settings), "PYTHONPATH": PYTHONPATH}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    environment["EVERSTAY_DASK__WORKERS"] = "2"  # they train; the third run trains in its own process
     in_training = "_work/churn/*/candidates/recency/training.json"
     status, said = end_when_there_is(tmp_path, in_training, signal.SIGINT, environment)
     assert status == interrupts.STATUS
