@@ -1,29 +1,30 @@
 """What both training flows share: train what is new, log a run per candidate, register the best as challenger."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 from prefect import Task, get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
-from psutil import virtual_memory
 
 from everstay import churn
 from everstay.metrics.comparison import standard_error
 from everstay.metrics.report import CandidateReport
-from everstay.partitions import IN_PROCESS
+from everstay.partitions import IN_PROCESS, free_memory, stop_parts
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
 from everstay.settings import Settings
 from flows import tasks
 
 BLEND = churn.BLEND  # the candidate, of either model, that averages others
-_MEMORY = 2.5e9  # that a candidate takes at most, beside
-_MEMORY_PER_BYTE = 6.0  # of its rows (decision 29 has the measurements)
+_MEMORY = 2.5e9  # bytes that training a candidate takes, beside
+_MEMORY_PER_BYTE = 6.0  # of its rows (decision 29 has what was measured)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Work:
     Attributes:
         model: "churn" or "recommender".
         metric: as in `Training`.
-        names: candidates, in the order in which they are trained.
+        names: candidates, in the order in which they are judged and logged.
         key: candidate to its run key.
         train: the task that trains a candidate and returns its folder; does nothing when it is there.
         arguments: of that task, apart from the candidate's name and the scheduler's address.
@@ -117,9 +118,13 @@ def _find_runs(work: Work, registry: Registry, settings: Settings) -> dict[str, 
 
 
 def how_many_at_once(works: Sequence[Work], workers: int) -> int:
-    """How many candidates are trained at once: one a worker, as far as they fit into the memory that is free."""
-    largest = max(sum(map(_uncompressed, work.rows.glob("*.parquet"))) for work in works)
-    return max(1, min(workers, int(virtual_memory().available / (_MEMORY + _MEMORY_PER_BYTE * largest))))
+    """How many candidates are trained at once: one a worker, as far as they fit into the memory beside the flow.
+
+    The flow is reckoned as another one: it judges one candidate while others are trained.
+    """
+    rows = max(sum(map(_uncompressed, work.rows.glob("*.parquet"))) for work in works)
+    fit = int(free_memory() / (_MEMORY + _MEMORY_PER_BYTE * rows)) - 1
+    return max(1, min(workers, fit))
 
 
 def _uncompressed(file: Path) -> int:
@@ -132,7 +137,8 @@ def in_workers(works: Sequence[Work], known: Mapping[ModelName, Found], at_once:
     """Start to train all new candidates, each in one worker; yield the function that gives a candidate's folder.
 
     It waits for a candidate that a worker trains, and trains others itself: the blend, once its members are there, and
-    all of them where training is `IN_PROCESS`. The last named begin first, because they take longest.
+    all of them where training is `IN_PROCESS`. The last named begin first, because they take longest. After an error in
+    the block the workers stop.
     """
 
     def trained(work: Work, name: str) -> Path:
@@ -143,14 +149,22 @@ def in_workers(works: Sequence[Work], known: Mapping[ModelName, Found], at_once:
             return futures[work.model, name].result()
         return work.train(name=name, **work.arguments, scheduler=IN_PROCESS)
 
-    with ThreadPoolTaskRunner[Path](max_workers=at_once) as runner:
+    with ThreadPoolExecutor(at_once) as pool:  # Prefect's own runner cannot be left before its work is done
         futures = {
-            (work.model, name): runner.submit(work.train, {"name": name, **work.arguments, "scheduler": work.scheduler})
+            (work.model, name): pool.submit(
+                copy_context().run, partial(work.train, name=name, **work.arguments, scheduler=work.scheduler)
+            )
             for work in works
             if work.scheduler != IN_PROCESS
             for name in reversed(_wanted(work, known[work.model]))
         }
-        yield trained
+        try:
+            yield trained
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for scheduler in {work.scheduler for work in works} - {IN_PROCESS}:
+                stop_parts(scheduler)
+            raise
 
 
 def _wanted(work: Work, known: Found) -> list[str]:

@@ -19,7 +19,7 @@ from distributed.system import MEMORY_LIMIT
 from polars.testing import assert_frame_equal
 
 from everstay.errors import EverstayError, NotReady, SettingsError, SourceError
-from everstay.partitions import IN_PROCESS, compute_parts, map_parts, open_cluster
+from everstay.partitions import IN_PROCESS, compute_parts, free_memory, map_parts, open_cluster, stop_parts
 from everstay.settings import Dask
 from everstay.storage import Folder
 
@@ -163,14 +163,39 @@ def test_what_workers_log_is_logged_here_once_in_the_context_of_the_caller(
     assert len(heard) == 4
 
 
-def share(_: int) -> tuple[str, int]:
-    return os.environ["OMP_NUM_THREADS"], get_worker().memory_manager.memory_limit
+def share(_: int) -> tuple[int, int]:
+    import torch
+
+    return torch.get_num_threads(), get_worker().memory_manager.memory_limit
 
 
-def test_the_workers_share_the_machine(scheduler: str):
-    threads, memory = map_parts(share, [0], scheduler)[0]
-    assert int(threads) == max(1, CPU_COUNT // 2)
-    assert memory == MEMORY_LIMIT
+def test_a_single_worker_has_the_whole_machine(monkeypatch: pytest.MonkeyPatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)  # what the environment says would go before
+    with open_cluster(Dask(workers=1)) as address:
+        assert map_parts(share, [0], address) == [(CPU_COUNT, MEMORY_LIMIT)]
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_workers_that_are_stopped_leave_their_part_and_take_another():
+    with open_cluster(Dask(workers=1)) as address, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(map_parts, sleep, [120], address)
+        time.sleep(3)
+        stop_parts(address)
+        with pytest.raises(EverstayError, match="stopped before they had done their part"):
+            waiting.result(30)
+        assert map_parts(square, [3], address) == [9]
+
+
+def test_free_memory_is_what_the_limit_leaves(monkeypatch: pytest.MonkeyPatch):
+    used = psutil.Process().memory_info().rss
+    monkeypatch.setattr("everstay.partitions.MEMORY_LIMIT", 10 * used)
+    assert free_memory() < 9.5 * used
+    monkeypatch.setattr("everstay.partitions.MEMORY_LIMIT", 1 << 60)
+    assert free_memory() <= psutil.virtual_memory().total
 
 
 def refuse_at_three(number: int) -> int:

@@ -1,15 +1,20 @@
-"""Apply a function to every user bucket, in this process or on a Dask cluster. The only module that imports Dask."""
+"""Apply a function to every part of some work, in this process or on a Dask cluster. The only module that imports Dask.
+
+Parts are user buckets, files to read, or candidates to train.
+"""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import dask
 import polars as pl
+import psutil
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, get_worker
 from distributed.diagnostics.plugin import ForwardLoggingPlugin
@@ -30,6 +35,7 @@ IN_PROCESS = ""
 """The scheduler address that means: no scheduler, compute here."""
 
 _LOGGER = "everstay"
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # PyTorch uses the least of the first two
 _WORKER = {
     "POLARS_MAX_THREADS": "1",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 28),  # Dask's 64 KiB frees every array's pages, to be faulted in again
@@ -50,7 +56,7 @@ def open_cluster(settings: Dask) -> Iterator[str]:
     elif settings.workers == 0:
         yield IN_PROCESS
     else:
-        threads = {"OMP_NUM_THREADS": str(max(1, CPU_COUNT // settings.workers))}
+        threads = dict.fromkeys(_THREADS, str(max(1, CPU_COUNT // settings.workers)))
         environment = {
             f"distributed.nanny.pre-spawn-environ.{name}": text for name, text in (_WORKER | threads).items()
         }
@@ -75,19 +81,19 @@ def map_parts(
 ) -> list[Result]:
     """Apply a pure, picklable `function` to every part and return the results in the order of `parts`.
 
-    A part whose worker died is retried at most three times, Dask's default. What everstay's loggers say in a worker is
-    logged here, in the context of the caller.
+    A part whose worker died is retried at most three times, Dask's default. What a part tells everstay's loggers, from
+    INFO on, is logged here, in the context of the caller, and no longer by the worker.
 
     Args:
         function: must give the same result when it is run twice.
-        parts: user buckets, or files to read.
+        parts: user buckets, files to read, or candidates to train.
         scheduler: address from `open_cluster`.
         connect_seconds: how long to wait for the scheduler.
 
     Raises:
         NotReady: no scheduler answers at that address.
         SettingsError: the address is invalid.
-        EverstayError: a part killed every worker that tried it.
+        EverstayError: a part killed every worker that tried it, or `stop_parts` stopped it.
         Exception: whatever `function` raised, unchanged.
     """
     if scheduler == IN_PROCESS:
@@ -108,6 +114,8 @@ def map_parts(
                 log.warning("the Dask scheduler at %s has no worker yet: waiting until one joins", scheduler)
             client.subscribe_topic(topic := f"everstay-{client.id}", _log_here)
             outcomes = client.gather(client.map(partial(_told, function=function, topic=topic), parts, pure=False))
+    except CancelledError:
+        raise EverstayError("the workers were stopped before they had done their part") from None
     except KilledWorker as error:
         raise EverstayError(
             f"{error.allowed_failures + 1} workers died on the same part of the work, most likely out of memory: "
@@ -117,6 +125,21 @@ def map_parts(
         if isinstance(outcome, EverstayError):
             raise outcome
     return cast(list[Result], outcomes)
+
+
+def stop_parts(scheduler: str) -> None:
+    """Stop what the workers of `open_cluster` are doing and start them anew; who waits for a result gets an error."""
+    with _Client(scheduler, set_as_default=False) as client:
+        client.restart(wait_for_workers=False)
+
+
+def free_memory() -> int:
+    """Bytes that this process and those it started may still take, within a container's limit too."""
+    here, used = psutil.Process(), 0
+    for process in (here, *here.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            used += process.memory_info().rss
+    return min(psutil.virtual_memory().available, MEMORY_LIMIT - used)
 
 
 class _Client(Client):
@@ -146,12 +169,16 @@ def _told(part: Work, *, function: Callable[[Work], Result], topic: str) -> Resu
 @contextmanager
 def _log_to(topic: str) -> Iterator[None]:
     """Send what this thread logs within the block to the client that subscribes to the topic."""
-    logger = logging.getLogger(_LOGGER)
-    logger.setLevel(logging.INFO)
-    logger.handlers, logger.propagate = [], False  # Prefect, where a worker imports it, would write the line too
     forwarding, thread = ForwardLoggingPlugin(_LOGGER, logging.INFO, topic), threading.get_ident()
     forwarding.setup(worker := get_worker())
-    cast(logging.Handler, forwarding.handler).addFilter(lambda record: record.thread == thread)
+    ours = cast(logging.Handler, forwarding.handler)
+    ours.addFilter(lambda record: record.thread == thread)
+    logger = logging.getLogger(_LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # Prefect, where a worker has imported it, would write the line too
+    for other in logger.handlers[:]:
+        if not isinstance(other, type(ours)):  # which another thread's part may have
+            logger.removeHandler(other)
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ class Recommender(Section):
     candidates: Names[RecommenderCandidate] = (
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
-    """In the order in which they are fitted."""
+    """In the order in which they are judged."""
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
     already_bought: AlreadyBought = "keep"

@@ -105,7 +105,7 @@ class Churn(Section):
             "boosting", "lightgbm", "network", "hazard", "transformer", "blend",
         ]
     ] = ("recency", "logistic", "boosting", "network", "blend")  # fmt: skip
-    """In the order in which they are fitted. The blend comes after its members: boosting, network and purchase_process,
+    """In the order in which they are judged. The blend comes after its members: boosting, network and purchase_process,
     those of them that are named; the last pays off where users visit much more often than they order."""
     tiers_by: Literal["value_at_risk", "probability"] = "value_at_risk"
     """What the warning list is ordered by; where no value is known it is the probability."""
@@ -187,7 +187,7 @@ class Training(Section):
 
 
 class Dask(Section):
-    """Where per-bucket work runs."""
+    """Where per-bucket work runs, and training."""
 
     scheduler: str = ""
     """`tcp://host:port` of a running scheduler; empty starts local worker processes."""

@@ -258,6 +258,7 @@ def test_what_learns_beats_the_recency_rule_on_validation_and_curves_are_told(
 ) -> None:
     names = ("recency", "logistic", "lightgbm", "network")
     reports = [evaluate_candidate(trained / name, rows_folder, churn_settings) for name in names]
+    assert all(report.seconds > 0 for report in reports)
     best = max(reports, key=lambda report: report.metrics["validation_average_precision"].value)
     assert best.name != "recency"
     network = reports[names.index("network")]

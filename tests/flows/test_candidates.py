@@ -1,15 +1,17 @@
 """Where and in which order candidates are trained; which of them becomes challenger."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from prefect import flow, task
 
+from everstay.errors import NotReady
 from everstay.metrics.comparison import Interval
-from everstay.partitions import IN_PROCESS
+from everstay.partitions import IN_PROCESS, map_parts, open_cluster
 from everstay.registry.refs import RunRef
 from everstay.settings import Dask, Promotion, Settings, Training, Value
 from flows import candidates
@@ -89,6 +91,27 @@ def test_a_blend_follows_its_members_and_brings_back_the_one_whose_folder_may_be
     assert [line.strip() for line in (tmp_path / "log").read_text().splitlines()] == order
 
 
+@task
+def take_minutes(name: str, log: Path, scheduler: str) -> Path:
+    map_parts(time.sleep, [120.0], scheduler)
+    return log.parent / name
+
+
+def test_an_error_is_told_before_the_workers_have_trained_the_rest(tmp_path: Path, prefect_api: None):
+    @flow
+    def go(address: str) -> None:
+        work = replace(work_of(tmp_path, ["recency", "boosting", "network"], address), train=take_minutes)
+        with in_workers([work], {"churn": {}}, 1):
+            time.sleep(3)  # the first is on its way
+            raise NotReady("nothing can be learned")
+
+    with open_cluster(Dask(workers=1)) as address:
+        began = time.monotonic()
+        with pytest.raises(NotReady, match="nothing can be learned"):
+            go(address)
+        assert time.monotonic() - began < 60
+
+
 def test_as_many_candidates_are_trained_at_once_as_fit_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     small, large = tmp_path / "small", tmp_path / "large"
     for folder, rows in ((small, 1), (large, 250_000)):
@@ -100,9 +123,9 @@ def test_as_many_candidates_are_trained_at_once_as_fit_into_the_memory(tmp_path:
             )
     both = [work_of(small), work_of(large)]
     monkeypatch.setattr(candidates, "_MEMORY", 2e6)
-    monkeypatch.setattr(candidates, "_MEMORY_PER_BYTE", 2.0)  # of twice 2 MB of rows: 10 MB a candidate
-    for free, works, at_once in ((25e6, both, 2), (25e6, both[:1], 4), (15e6, both, 1), (1e6, both, 1), (1e9, both, 4)):
-        monkeypatch.setattr(candidates, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+    monkeypatch.setattr(candidates, "_MEMORY_PER_BYTE", 2.0)  # of twice 2 MB of rows: 10 MB a candidate, and the flow
+    for free, works, at_once in ((35e6, both, 2), (35e6, both[:1], 4), (25e6, both, 1), (1e6, both, 1), (1e9, both, 4)):
+        monkeypatch.setattr(candidates, "free_memory", lambda free=free: free)
         assert how_many_at_once(works, workers=4) == at_once
 
 

@@ -62,6 +62,7 @@ def test_reports_are_complete(name: str, homes: dict[str, Path], rows_folder: Pa
     report = evaluate_candidate(homes[name], rows_folder, SETTINGS)
     assert report.name == name
     assert report.artifact == homes[name] / "artifact"
+    assert report.seconds > 0
     for part in ("validation", "test"):
         for metric in ("ndcg", "recall", "mrr", "hit_rate"):
             for suffix in ("", "_repeat", "_explore", "_orders_5_19"):

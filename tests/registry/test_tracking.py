@@ -2,6 +2,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -35,10 +36,11 @@ def runs_of(registry: Registry) -> list:
 
 
 def test_a_candidate_is_written_whole(registry: Registry, make_report: Make, churn_rows: pl.DataFrame):
-    report = make_report()
+    report = replace(make_report(), seconds=500.0)
     run = log(registry, report, churn_rows)
     stored = registry.client.get_run(run.run_id)
     assert stored.info.status == "FINISHED"
+    assert 500 <= (stored.info.end_time - stored.info.start_time) / 1_000 < 560  # as long as the training
     assert stored.data.params == {"layers": "2", "rate": "0.1"}
     assert stored.data.metrics["uncertainty_low/test_metric"] == 0.7
     assert [point.value for point in registry.client.get_metric_history(run.run_id, "train_loss")] == [3.0, 2.0, 1.5]

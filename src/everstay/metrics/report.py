@@ -21,7 +21,7 @@ class CandidateReport:
         figures: file name to plot: "calibration.png", ...
         artifact: the artifact folder.
         pages: file name to text or HTML: "rules.txt", "fairness.html", ...
-        seconds: that its training took.
+        seconds: that its training took, beside others; of a resumed one, since it was resumed.
     """
 
     name: str
