@@ -89,6 +89,12 @@ class Work:
     sample: str | None = None
 
 
+def training_arguments(rows: Path, settings: Settings, data_version: str) -> dict[str, Any]:
+    """What `train_candidate` of either model is given; the candidates' folder lies beside their rows."""
+    folder = rows.parent / "candidates"
+    return {"rows_folder": rows, "settings": settings, "folder": folder, "data_version": data_version}
+
+
 Found = Mapping[str, RunRef]
 Trained = Callable[[Work, str], Path]
 

@@ -12,7 +12,7 @@ from everstay.registry.identity import run_key
 from everstay.settings import BLENDED, Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import FeatureSet, build_features
-from flows.candidates import Training, Work, judged_by, train_candidates
+from flows.candidates import Training, Work, judged_by, train_candidates, training_arguments
 
 _EXAMPLE_ROWS = 5
 
@@ -49,12 +49,7 @@ def churn_work(features: FeatureSet, settings: Settings, scheduler: str) -> Work
         names=settings.churn.candidates,
         key=key,
         train=tasks.train_churn_candidate,
-        arguments={
-            "rows_folder": rows,
-            "settings": settings,
-            "folder": rows.parent / "candidates",
-            "data_version": data_version,
-        },
+        arguments=training_arguments(rows, settings, data_version),
         scheduler=runtime.training_scheduler(settings, scheduler),
         members=[name for name in BLENDED if name in settings.churn.candidates],
         judge=lambda home: tasks.judge_churn_candidate(home, rows, settings),

@@ -15,7 +15,7 @@ from everstay.registry.identity import run_key
 from everstay.settings import Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import choose_split
-from flows.candidates import Training, Work, judged_by, train_candidates
+from flows.candidates import Training, Work, judged_by, train_candidates, training_arguments
 
 _EXAMPLE_ROWS = 5
 
@@ -52,12 +52,7 @@ def recommender_work(snapshot: Snapshot, settings: Settings, scheduler: str) -> 
         names=settings.recommender.candidates,
         key=key,
         train=tasks.train_recommender_candidate,
-        arguments={
-            "rows_folder": rows,
-            "settings": settings,
-            "folder": rows.parent / "candidates",
-            "data_version": data_version,
-        },
+        arguments=training_arguments(rows, settings, data_version),
         scheduler=runtime.training_scheduler(settings, scheduler),
         members=recommender.BLENDED,
         judge=lambda home: tasks.judge_recommender_candidate(home, rows, settings),

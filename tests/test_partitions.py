@@ -176,13 +176,9 @@ def test_a_single_worker_has_the_whole_machine(monkeypatch: pytest.MonkeyPatch):
         assert map_parts(share, [0], address) == [(CPU_COUNT, MEMORY_LIMIT)]
 
 
-def sleep(seconds: float) -> None:
-    time.sleep(seconds)
-
-
 def test_workers_that_are_stopped_leave_their_part_and_take_another():
     with open_cluster(Dask(workers=1)) as address, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(map_parts, sleep, [120], address)
+        waiting = pool.submit(map_parts, time.sleep, [120.0], address)
         time.sleep(3)
         stop_parts(address)
         with pytest.raises(EverstayError, match="stopped before they had done their part"):

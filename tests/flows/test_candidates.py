@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from prefect import flow, task
 
@@ -77,10 +79,8 @@ def work_of(folder: Path, names: Sequence[str] = (), scheduler: str = IN_PROCESS
 def test_a_blend_follows_its_members_and_brings_back_the_one_whose_folder_may_be_gone(
     tmp_path: Path, prefect_api: None, scheduler: str, order: list[str]
 ):
-    work, new = (
-        work_of(tmp_path, ["recency", "boosting", "network", "blend"], scheduler),
-        ["recency", "network", "blend"],
-    )
+    work = work_of(tmp_path, ["recency", "boosting", "network", "blend"], scheduler)
+    new = ["recency", "network", "blend"]
 
     @flow
     def go() -> list[Path]:
@@ -117,10 +117,7 @@ def test_as_many_candidates_are_trained_at_once_as_fit_into_the_memory(tmp_path:
     for folder, rows in ((small, 1), (large, 250_000)):
         folder.mkdir()
         for part in ("train", "test"):
-            numbers = pl.DataFrame({"x": range(rows)})
-            numbers.write_parquet(
-                folder / f"{part}.parquet", use_pyarrow=True, pyarrow_options={"use_dictionary": False}
-            )
+            pq.write_table(pa.table({"x": range(rows)}), folder / f"{part}.parquet", use_dictionary=False)
     both = [work_of(small), work_of(large)]
     monkeypatch.setattr(candidates, "_MEMORY", 2e6)
     monkeypatch.setattr(candidates, "_MEMORY_PER_BYTE", 2.0)  # of twice 2 MB of rows: 10 MB a candidate, and the flow
