@@ -13,6 +13,7 @@ from everstay.recommender.network_config import SequentialConfig
 from everstay.recommender.sequence_file import read_sequence_rows
 from everstay.recommender.sequences import Sequences
 from everstay.recommender.sequential_fit import fit_sequential, next_items
+from everstay.recommender.sequential_module import NextItems
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Training
 from everstay.training import watch_epochs
@@ -58,14 +59,15 @@ def train_file(file: Path, config: SequentialConfig) -> dict[str, object]:
 
 
 def train_made(items: int, config: SequentialConfig) -> dict[str, object]:
-    """One epoch over random sequences of 20 items, one for every 50 items of the catalogue."""
+    """One epoch over random sequences of 20 items, one for every 50 items; a thousand are judged after it."""
     users = max(1_000, items // 50)
     item = np.random.default_rng(5).integers(0, items, users * 20)
     sequences = Sequences(item, np.arange(users + 1) * 20)
+    asked = NextItems(sequences, np.arange(1_000), item[:1_000], seen_is_hidden=False)
     training = Training(accelerator="cpu", max_epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        fit_sequential(sequences, items, config, training, Path(folder), epochs=1)
+        fit_sequential(sequences, items, config, training, Path(folder), validation=asked)
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "sequences": users, "items": items, "ndcg": [], "ends": [seconds]}
 

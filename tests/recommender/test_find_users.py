@@ -1,11 +1,15 @@
 """Users for an item: against going through all of them."""
 
+from dataclasses import dataclass, field
+
+import numpy as np
 import polars as pl
 import pytest
 
 from everstay import tables as t
-from everstay.recommender.histories import read_histories
-from everstay.recommender.model import ListModel
+from everstay.recommender import model as model_module
+from everstay.recommender.histories import Histories, read_histories
+from everstay.recommender.model import ListModel, Scores
 from everstay.recommender.rules import ListRules
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Recommender
@@ -44,3 +48,32 @@ def test_items_nobody_knows_are_for_nobody(rows: pl.DataFrame, vocabulary: Vocab
         assert set(found.columns) == {t.USER_ID, t.ITEM_ID, t.SCORE, t.PLACE, t.REASON}
     everything = model.find_users(rows, vocabulary.items[t.ITEM_ID].to_list(), 5, rules)
     assert everything[t.PLACE].to_list() == [1] * 5
+
+
+@dataclass(frozen=True)
+class Factors(RandomRanker):
+    """Notes how many users are scored at once; its lists need no matrix of scores."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def user_vectors(self, histories: Histories) -> Scores:
+        return np.ones((histories.user_count, 1), np.float32)
+
+    def item_vectors(self) -> Scores:
+        return np.ones((self.items, 1), np.float32)
+
+    def scores(self, histories: Histories) -> Scores:
+        self.asked.append(histories.user_count)
+        return super().scores(histories)
+
+
+def test_of_a_large_catalogue_few_users_are_scored_at_once(
+    rows: pl.DataFrame, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model_module, "_CELLS", 3 * vocabulary.size)
+    ranker = Factors(vocabulary.size)
+    ListModel("factors", ranker, vocabulary, "keep").find_users(
+        rows, vocabulary.items[t.ITEM_ID].to_list(), 5, ListRules.read(t.ITEMS.empty(), AS_OF, Recommender())
+    )
+    assert sum(ranker.asked) == len(rows)
+    assert max(ranker.asked) == 3

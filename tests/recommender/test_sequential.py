@@ -168,8 +168,16 @@ def test_ndcg_of_targets_is_arithmetic(network: SequentialNetwork) -> None:
     order = (network.last(lay_out(sequences_of([1, 2, 3]))) @ network.unit_items().T)[0].argsort(descending=True)
     unseen = [item for item in order.tolist() if item not in (1, 2, 3)]
     asked = NextItems(sequences, np.array([0, 0, 1, 0, 2]), np.array([unseen[2], 1, 5, unseen[10], 4]), True)
-    (question,) = question_batches(asked, 12)
+    (question,) = question_batches(asked, ITEMS, 12)
     assert target_ndcg(network, question).tolist() == pytest.approx([0.5, 0.0, 0.0, 0.0])
+
+
+def test_of_a_large_catalogue_few_questions_are_answered_at_once() -> None:
+    sequences = sequences_of([1], [2, 3], [4], [5, 6, 7])
+    asked = NextItems(sequences, np.arange(4), np.array([3, 1, 2, 0]), False)
+    batches = question_batches(asked, 32_000_000, 12)
+    assert [len(question.target) for question in batches] == [2, 2]
+    assert sorted(torch.cat([question.target for question in batches]).tolist()) == [0, 1, 2, 3]
 
 
 def test_it_learns_and_stops_at_the_best_epoch(tmp_path: Path) -> None:

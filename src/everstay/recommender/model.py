@@ -150,7 +150,8 @@ class ListModel:
         """
         on_items, known = self._rules(rules), self.vocabulary.with_index(pl.DataFrame({t.ITEM_ID: items}), t.ITEM_ID)
         asked = known[ITEM_INDEX].drop_nulls().unique().sort().to_numpy().astype(np.int64)
-        parts = [self._wanted(part, asked, users, on_items) for part in self._parts(rows)] if len(asked) else []
+        slices = self._dense_parts(rows) if len(asked) else ()
+        parts = [self._wanted(part, asked, users, on_items) for part in slices]
         found = pl.concat(parts) if parts else _EMPTY.drop(t.RANK).with_columns(pl.lit(0, pl.Int32).alias(t.PLACE))
         return found.sort(t.SCORE, t.USER_ID, descending=[True, False]).head(users)
 
@@ -180,6 +181,10 @@ class ListModel:
     def _parts(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         if isinstance(self.ranker, FactorRanker):
             return rows.iter_slices(_MOST_FACTOR_USERS)
+        return self._dense_parts(rows)
+
+    def _dense_parts(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Slices of so few users that their scores of all items can be held at once."""
         return rows.iter_slices(max(1, min(_MOST_USERS, _CELLS // self.vocabulary.size)))
 
     @cached_property

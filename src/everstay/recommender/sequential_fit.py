@@ -57,7 +57,7 @@ def fit_sequential(
     batches = SequenceBatches(sequences, items, config, training.seed)
     if not len(batches.windows.lengths):
         raise NotReady("no user has a second purchase: the sequential network has nothing to learn from")
-    questions = question_batches(validation, config.max_items) if validation else []
+    questions = question_batches(validation, items, config.max_items) if validation else []
     trainer = make_trainer(
         training,
         folder=folder,

@@ -16,6 +16,7 @@ from everstay.recommender.sequential_network import SequentialNetwork
 
 _LIST_LENGTH = 10
 _QUESTIONS_AT_ONCE = 1_024
+_CELLS = 64_000_000  # scores of a batch of questions: 256 MB
 _MOST_JUDGED = 25_000
 
 
@@ -83,24 +84,27 @@ def target_ndcg(network: SequentialNetwork, question: Question) -> Tensor:
     scores = network.last(question.batch) @ network.unit_items().T
     scores[question.hidden_row, question.hidden_item] = -torch.inf
     own = scores[question.row, question.target, None]
-    rank = 1 + (scores[question.row] > own).sum(dim=1)
+    best = scores.topk(min(_LIST_LENGTH, scores.shape[1])).values  # so that no target needs a row of all items
+    rank = 1 + (best[question.row] > own).sum(dim=1)
     is_hit = (rank <= _LIST_LENGTH) & own[:, 0].isfinite()
     return torch.where(is_hit, 1.0 / torch.log2(1.0 + rank), 0.0)
 
 
-def question_batches(asked: NextItems, most_items: int) -> list[Question]:
+def question_batches(asked: NextItems, items: int, most_items: int) -> list[Question]:
     """Batches of questions, of sequences of similar length; at most `_MOST_JUDGED`, evenly spaced.
 
     Args:
         asked: questions; a sequence without an item, or without a target, is left out.
+        items: size of the vocabulary; of a large one fewer questions are in a batch.
         most_items: latest items of a sequence that the network reads.
     """
+    at_once = max(1, min(_QUESTIONS_AT_ONCE, _CELLS // items))
     lengths = asked.sequences.lengths
     known = np.unique(asked.sequence[lengths[asked.sequence] > 0])
     chosen = known[:: -(-len(known) // _MOST_JUDGED) or 1]
     ordered = chosen[np.argsort(lengths[chosen], kind="stable")]
-    parts = range(0, len(ordered), _QUESTIONS_AT_ONCE)
-    return [_question(asked, ordered[start : start + _QUESTIONS_AT_ONCE], most_items) for start in parts]
+    parts = range(0, len(ordered), at_once)
+    return [_question(asked, ordered[start : start + at_once], most_items) for start in parts]
 
 
 def _question(asked: NextItems, chosen: IntArray, most_items: int) -> Question:
