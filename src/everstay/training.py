@@ -25,6 +25,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
+from everstay.device_batches import DeviceBatches
 from everstay.errors import SettingsError
 from everstay.settings import Training
 
@@ -221,7 +222,7 @@ def fit_network(
     Args:
         trainer: from `make_trainer`; has a monitor exactly when `validation` is given.
         module: logs the monitored quantity in its validation step.
-        train: batches; their `set_epoch(int)`, if they have one, is called before each epoch.
+        train: batches, which several devices divide; their `set_epoch(int)`, if any, is called before each epoch.
         validation: batches.
 
     Returns:
@@ -235,21 +236,22 @@ def fit_network(
     with _quiet():
         trainer.fit(
             module,
-            train_dataloaders=train,
+            train_dataloaders=DeviceBatches(train),
             val_dataloaders=validation,
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
     if not trainer.interrupted:
-        _restore_best(module, folder)
+        _restore_best(trainer, module, folder)
     return curves
 
 
-def _restore_best(module: lightning.LightningModule, folder: Path) -> None:
+def _restore_best(trainer: lightning.Trainer, module: lightning.LightningModule, folder: Path) -> None:
     """Load the best epoch's weights, if there are any, and remove the checkpoints."""
     best = folder / BEST
     if best.exists():
         module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    trainer.strategy.barrier()  # every device has read it
     for checkpoint in (folder / LAST, best):
         checkpoint.unlink(missing_ok=True)
     module.eval()

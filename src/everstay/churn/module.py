@@ -23,13 +23,13 @@ class ChurnModule(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch, a scalar."""
         loss = outlook_loss(self.network.outlook(batch), batch.returns)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.rows))
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:  # noqa: ARG002
         """Log the loss of a batch."""
         loss = churn_loss(self.network(batch), batch.returns[:, 0])
-        self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows))
+        self.log("validation_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.rows))
 
     def configure_optimizers(self) -> Any:
         """AdamW with a constant rate: the number of epochs is tuned, and must mean the same in a refit."""

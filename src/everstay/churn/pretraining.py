@@ -56,7 +56,7 @@ class NextTokenModule(lightning.LightningModule):
         """Loss of a batch, a scalar."""
         states = self.network.states(batch.kinds, batch.numbers)
         loss = next_token_loss(self.kinds(states), self.numbers(states), batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.rows))
         return loss
 
     def configure_optimizers(self) -> Any:

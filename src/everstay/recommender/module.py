@@ -54,7 +54,7 @@ class RecommenderModule(lightning.LightningModule):
         questions = len(batch.questions.user)
         log_probability = target_log_probability(self.network, batch)
         loss = basket_loss(log_probability, batch.target_question, questions, self.config.list_length)
-        self.log(name, loss, on_step=False, on_epoch=True, batch_size=questions)
+        self.log(name, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=questions)
         return loss
 
 

@@ -56,13 +56,15 @@ class SequentialModule(lightning.LightningModule):
     def training_step(self, batch: Transitions, index: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch, a scalar."""
         loss = next_item_loss(self.network, batch, self.config.temperature)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.target))
+        self.log(
+            "train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.target)
+        )
         return loss
 
     def validation_step(self, batch: Question, index: int) -> None:  # noqa: ARG002
         """Log the mean NDCG of a batch's targets."""
         values = target_ndcg(self.network, batch)
-        self.log("validation_ndcg", values.mean(), on_step=False, on_epoch=True, batch_size=len(values))
+        self.log("validation_ndcg", values.mean(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(values))
 
     def configure_optimizers(self) -> Any:
         """AdamW at a constant rate."""
