@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from everstay.recommender import linear_fit
 from everstay.recommender.config import IalsConfig, LinearConfig
 from everstay.recommender.histories import read_histories
 from everstay.recommender.ials import IalsRanker, fit_ials
@@ -48,7 +49,11 @@ def test_faded_counts_are_arithmetic(recency: float) -> None:
     np.testing.assert_allclose(faded_counts(histories, 3, recency).toarray(), expected, rtol=1e-5)
 
 
-def test_transitions_equal_their_closed_form(rows: pl.DataFrame, vocabulary: Vocabulary) -> None:
+@pytest.mark.parametrize("elements_at_once", [50, 1_000_000])
+def test_transitions_equal_their_closed_form(
+    elements_at_once: int, rows: pl.DataFrame, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_fit, "_ELEMENTS_AT_ONCE", elements_at_once)
     histories = read_histories(rows, vocabulary)
     config = LinearConfig(learns="next", regularization=7.0, learned_recency=0.6, future_recency=0.3)
     sequences = Sequences.of(histories)

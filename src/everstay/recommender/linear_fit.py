@@ -16,6 +16,7 @@ from everstay.recommender.sequences import Sequences
 
 _KEPT = 200  # largest weights of each item
 _ITEMS_AT_ONCE = 2_048
+_ELEMENTS_AT_ONCE = 1_000_000  # of sequences; each gives up to 23 cells
 _COSINE_POWER = 0.4
 _ITEMS_BEFORE, _ITEMS_AFTER = 20, 3  # SLIT's window around a position
 
@@ -32,8 +33,7 @@ def fit_linear(histories: Histories, items: int, config: LinearConfig) -> sparse
     if config.learns == "together":
         weights = _together(part, regularization)
     else:
-        before, after = places(Sequences.of(histories), items, config)
-        weights = _next(before[:, modelled], after[:, modelled], regularization)
+        weights = _next(Sequences.of(histories), items, modelled, config, regularization)
     rows = largest_cells(sparse.csr_array(_without_the_small(weights)), 0, _KEPT).tocoo()
     return sparse.csr_array((rows.data, (modelled[rows.row], modelled[rows.col])), shape=(items, items))
 
@@ -56,23 +56,31 @@ def _together(bought: sparse.csr_array, regularization: float) -> NDArray[np.flo
     With P = inverse(G + regularization), G the items' Gram matrix over users, the weight i -> j is -P[i, j] / P[j, j],
     and 0 from an item to itself.
     """
-    inverse = _inverse(bought, regularization)
+    inverse = _inverse((bought.T @ bought).tocsr(), regularization)
     weights: NDArray[np.float32] = inverse.div_(-inverse.diagonal().clone()).fill_diagonal_(0.0).numpy()
     return weights
 
 
-def _next(before: sparse.csr_array, after: sparse.csr_array, regularization: float) -> NDArray[np.float32]:
+def _next(
+    sequences: Sequences, items: int, modelled: IntArray, config: LinearConfig, regularization: float
+) -> NDArray[np.float32]:
     """Weights that best predict the items after a position from those before: inverse(B'B + regularization) B'A."""
-    inverse = _inverse(before, regularization).numpy()
-    weights: NDArray[np.float32] = ((after.T @ before).tocsr() @ inverse).T
+    gram, following = (sparse.csr_array((len(modelled), len(modelled)), dtype=np.float32) for _ in range(2))
+    part = sequences.start[:-1] // _ELEMENTS_AT_ONCE
+    for number in np.unique(part):
+        found = places(sequences.select(np.flatnonzero(part == number)), items, config)
+        before, after = (side[:, modelled] for side in found)
+        gram += before.T @ before
+        following += after.T @ before
+    weights: NDArray[np.float32] = (following @ _inverse(gram, regularization).numpy()).T
     np.fill_diagonal(weights, 0.0)
     return weights
 
 
-def _inverse(rows: sparse.csr_array, regularization: float) -> torch.Tensor:
-    gram = torch.from_numpy((rows.T @ rows).toarray())
-    gram.diagonal().add_(regularization)
-    return torch.cholesky_inverse(torch.linalg.cholesky(gram))
+def _inverse(gram: sparse.csr_array, regularization: float) -> torch.Tensor:
+    dense = torch.from_numpy(gram.toarray())
+    dense.diagonal().add_(regularization)
+    return torch.cholesky_inverse(torch.linalg.cholesky(dense))
 
 
 def places(sequences: Sequences, items: int, config: LinearConfig) -> tuple[sparse.csr_array, sparse.csr_array]:
