@@ -1,5 +1,6 @@
 """What every recommender keeps: one contract, a subclass per candidate."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -21,6 +22,7 @@ from everstay.recommender.baselines import (
     find_neighbours,
 )
 from everstay.recommender.blend import BlendRanker
+from everstay.recommender.category_popularity import CategoryPopularityRanker
 from everstay.recommender.config import (
     BlendConfig,
     HybridConfig,
@@ -47,6 +49,7 @@ from everstay.recommender.segment_popularity import SegmentPopularityRanker
 from everstay.recommender.sequences import Sequences
 from everstay.recommender.sequential import SequentialRanker
 from everstay.recommender.sequential_fit import fit_sequential
+from everstay.recommender.user_neighbours import UserNeighboursRanker
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Training
 
@@ -256,7 +259,14 @@ class TestCategoryPopularity(FamilyContract):
     def test_the_users_categories_come_first(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
         assert lists[t.ITEM_ID][:6].str.starts_with("staple-0-").all()
-        assert set(lists[t.REASON][:6]) == {"popular in staple-0", "bought 3 times, last 5 days ago"}
+        assert set(lists[t.REASON][:6]) == {"popular in staple-0"}
+
+    def test_what_everybody_is_credited_with_is_no_taste_of_the_user(self, model: ListModel, few: pl.DataFrame) -> None:
+        assert isinstance(model.ranker, CategoryPopularityRanker)
+        config = model.ranker.config.model_copy(update={"prior_orders": 1e6})
+        alike = dataclasses.replace(model, ranker=dataclasses.replace(model.ranker, config=config))
+        lists = alike.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
+        assert set(lists[t.REASON]) == {"popular now"}
 
     def test_without_purchases_it_is_popularity(self, model: ListModel, few: pl.DataFrame) -> None:
         popular = ListModel("p", PopularityRanker.fit(model.vocabulary, PopularityConfig()), model.vocabulary, "keep")
@@ -324,6 +334,16 @@ class TestUserNeighbours(FamilyContract):
     def test_reasons(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "once"), K)
         assert "bought by users like you" in set(lists[t.REASON])
+
+    def test_own_purchases_are_a_reason_where_they_are_in_the_score(self, model: ListModel, rows: pl.DataFrame) -> None:
+        assert isinstance(model.ranker, UserNeighboursRanker)
+        config = model.ranker.config.model_copy(update={"locality": 50})
+        some = slice(0, len(rows) // 2)
+        half = UserNeighboursRanker.fit(read_histories(rows[some], model.vocabulary), model.vocabulary, config)
+        lists = dataclasses.replace(model, ranker=half).recommend(rows, 1)
+        is_own = lists[t.REASON].str.starts_with("bought") & (lists[t.REASON] != "bought by users like you")
+        assert is_own[some].all()
+        assert not is_own[len(rows) // 2 :].any()
 
 
 class TestAssociationRules(FamilyContract):

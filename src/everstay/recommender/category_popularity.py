@@ -10,9 +10,9 @@ from scipy import sparse
 from everstay import tables as t
 from everstay.recommender.baselines import decayed_counts, popularity
 from everstay.recommender.config import CategoryPopularityConfig
-from everstay.recommender.histories import Histories, IntArray
+from everstay.recommender.histories import FloatArray, Histories, IntArray
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.reasons import POPULAR, heaviest
 from everstay.recommender.vocabulary import Vocabulary
 
 
@@ -42,18 +42,25 @@ class CategoryPopularityRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Probabilities, (n, V)."""
-        own = self._bought(histories)
-        total = np.bincount(self.group, weights=self.share)
-        taste = own + self.config.prior_orders * total / total.sum()
+        total = self._total()
+        taste = self._bought(histories) + self._prior(total)
         taste /= taste.sum(axis=1, keepdims=True)
         return (taste / np.maximum(total, 1e-12))[:, self.group].astype(np.float32) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or its category when the user buys from it, or that it is popular."""
-        is_own = self._bought(histories)[user, self.group[item]] > 0
-        named = pl.DataFrame({"name": self.names.gather(item.astype(np.uint32)), "is_own": is_own})
-        reason = pl.when("is_own").then("popular in " + pl.col("name").cast(pl.String)).alias("reason")
-        return first_known(bought_before(histories, user, item), named.select(reason)["reason"], otherwise=POPULAR)
+        """The category if the user's own purchases in it weigh more than everybody's, else that the item is popular."""
+        category = self.group[item]
+        in_category = "popular in " + self.names.gather(item.astype(np.uint32)).cast(pl.String)
+        own, everybody = self._bought(histories)[user, category], self._prior(self._total())[category]
+        return heaviest([(own, in_category), (everybody, POPULAR)])
+
+    def _total(self) -> FloatArray:
+        """Popularity of each category, (categories,)."""
+        return np.bincount(self.group, weights=self.share).astype(np.float64)
+
+    def _prior(self, total: FloatArray) -> FloatArray:
+        """Purchases in each category that everybody is credited with, (categories,)."""
+        return np.asarray(self.config.prior_orders * total / total.sum())
 
     def _bought(self, histories: Histories) -> Scores:
         """Decayed purchases of each user in each category, (n, categories)."""

@@ -10,13 +10,14 @@ from everstay.recommender.baselines import popularity
 from everstay.recommender.config import UserNeighboursConfig
 from everstay.recommender.histories import Histories, IntArray
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR, bought_before, first_known
+from everstay.recommender.reasons import POPULAR, bought_before, heaviest
 from everstay.recommender.vocabulary import Vocabulary
 
 LIKE_YOU = "bought by users like you"
 
 _ASYMMETRY = 0.25
 _FILL = 1e-6  # popularity only ranks items that no neighbour bought
+_THE_SAME = 1.0 - 1e-4  # similarity of the same purchases, but for rounding
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,28 @@ class UserNeighboursRanker:
 
     def scores(self, histories: Histories) -> Scores:
         """Similarity-weighted shares of last orders, (n, V)."""
-        similar = self._similarity(ever_bought(histories, len(self.share)))
-        scores: Scores = (self.lately.T @ similar.T).T
-        return scores + np.float32(_FILL) * self.share
+        return self._weighted(self._similarity(histories)) + np.float32(_FILL) * self.share
 
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
-        """The user's own purchases of it, or that similar users bought it lately, or that it is popular."""
-        near = (self.scores(histories) - np.float32(_FILL) * self.share)[user, item] > 0
-        return first_known(bought_before(histories, user, item), (near, LIKE_YOU), otherwise=POPULAR)
+        """The part of the score that weighs most: the user's own last orders, other users' or popularity.
 
-    def _similarity(self, own: sparse.csr_array) -> Scores:
+        A user whose purchases are exactly those of a stored one is taken for that user.
+        """
+        similar = self._similarity(histories)
+        is_stored = similar.max(axis=1, initial=0.0) > _THE_SAME
+        own = last_orders(histories, len(self.share), self.config.recency_orders)[user, item] * is_stored[user]
+        others = self._weighted(similar)[user, item] - own
+        fill = np.float32(_FILL) * self.share[item]
+        return heaviest([(own, bought_before(histories, user, item)), (others, LIKE_YOU), (fill, POPULAR)])
+
+    def _weighted(self, similar: Scores) -> Scores:
+        """Sum over stored users of similarity (n, U) times share of last orders, (n, V)."""
+        scores: Scores = (self.lately.T @ similar.T).T
+        return scores
+
+    def _similarity(self, histories: Histories) -> Scores:
         """Asymmetric cosine to the power of the locality, (n, U)."""
+        own = ever_bought(histories, len(self.share))
         sizes = [np.maximum(np.asarray(part.sum(axis=1)).ravel(), 1.0) for part in (own, self.bought)]
         norm = np.outer(sizes[0] ** _ASYMMETRY, sizes[1] ** (1.0 - _ASYMMETRY))
         similar: Scores = ((own @ self.bought.T).toarray() / norm).astype(np.float32)
