@@ -7,12 +7,18 @@ memory.
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import polars as pl
 
 from benchmarks.peers import peer_command
 from benchmarks.process_tree import Watched, watch
 from benchmarks.result import Row, count, measured, parse_arguments, show
+from everstay.errors import EverstayError
+from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
+from everstay.recommender.sequence_file import read_sequence_rows
 
 _SIZES = ("dimensions", "blocks", "heads", "max_items")
 
@@ -33,7 +39,10 @@ def main() -> None:
         rows = list(_large(arguments.items, sizes))
         title = f"An epoch over a catalogue of {arguments.items:,} items"
     else:
-        rows = list(_compared(arguments.sequences, arguments.epochs, sizes))
+        try:
+            rows = list(_compared(arguments.sequences, arguments.epochs, sizes))
+        except EverstayError as error:
+            sys.exit(str(error))
         title = f"{arguments.epochs} epochs over {arguments.sequences.name}: width, blocks, heads, length = {sizes}"
     show(title, rows, arguments.json)
 
@@ -51,9 +60,11 @@ def _large(items: int, sizes: Sequence[int]) -> Iterator[Row]:
 
 
 def _compared(file: Path, epochs: int, sizes: Sequence[int]) -> Iterator[Row]:
-    ours = _everstay(sizes, "--sequences", str(file), "--epochs", str(epochs))
-    words = [str(file), *map(str, (epochs, *sizes))]
-    theirs = watch(peer_command("train_sasrec.py", *words, environment="recommender_peers"))
+    with tempfile.TemporaryDirectory() as folder:
+        numbered = _numbered(file, Path(folder) / "sequences.txt")
+        ours = _everstay(sizes, "--sequences", numbered, "--epochs", str(epochs))
+        words = [numbered, *map(str, (epochs, *sizes))]
+        theirs = watch(peer_command("train_sasrec.py", *words, environment="recommender_peers"))
     for case, done in (("Everstay", ours), ("RecTools SASRec", theirs)):
         curve, ends = _list(done, "ndcg"), _list(done, "ends")
         yield measured(case, "seconds per epoch", ends[-1] / len(ends), "s")
@@ -68,6 +79,16 @@ def _compared(file: Path, epochs: int, sizes: Sequence[int]) -> Iterator[Row]:
     case = "Everstay, to RecTools' last NDCG"
     yield measured(case, "seconds", reached[0] if reached else float("nan"), "s")
     yield measured(case, "RecTools' seconds", _list(theirs, "ends")[-1], "s")
+
+
+def _numbered(file: Path, copy: Path) -> str:
+    """Write the sequences with numbers as ids, which both read whatever the file's own are; gives the copy's name."""
+    items = pl.concat_list(HISTORY_ITEM, pl.col(TARGET_ITEM).fill_null([]))
+    lines = read_sequence_rows(file).test.with_row_index("user").select("user", items.alias("item")).explode("item")
+    numbers = lines.with_columns(pl.col("item").rank("dense")).group_by("user", maintain_order=True).agg("item")
+    words = pl.concat_str("user", pl.col("item").cast(pl.List(pl.String)).list.join(" "), separator=" ")
+    copy.write_text("\n".join(numbers.select(words).to_series()) + "\n")
+    return str(copy)
 
 
 def _list(done: Watched, name: str) -> list[float]:

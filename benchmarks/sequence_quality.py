@@ -15,6 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.result import Row, estimated, measured, show, tell_progress
+from everstay.errors import NotReady, SourceError
+from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
 from everstay.metrics.comparison import mean_interval, paired_mean_difference
 from everstay.recommender.candidates import load_candidate, train_candidate
 from everstay.recommender.evaluate import bootstrap, judge_lists
@@ -39,8 +41,12 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
         file: of `user item item ...` lines.
         folder: keeps what is fitted, so that a killed run is continued; none: nothing is kept.
         json_file: also gets the rows.
+
+    Raises:
+        SourceError: every last item is a repeat, which no list without seen items holds.
     """
     settings, rows = sequence_settings(), read_sequence_rows(file)
+    title = _title(file, rows)
     told: list[Row] = []
     judged: dict[str, pl.DataFrame] = {}
     chosen_by: dict[str, float] = {}
@@ -55,8 +61,7 @@ def judge_sequences(file: Path, folder: Path | None, json_file: Path | None) -> 
         told += _means(f"{name}, on validation", validated, settings)
         chosen_by[name] = float(validated["ndcg"].to_numpy().mean())
         best = max(chosen_by, key=lambda name: chosen_by[name])
-        title = f"{_title(file, rows)}; best on validation: {best}"
-        show(title, [*told, *_differences(judged, settings)], json_file)
+        show(f"{title}; best on validation: {best}", [*told, *_differences(judged, settings)], json_file)
 
 
 def sequence_settings() -> Settings:
@@ -68,6 +73,8 @@ def sequence_settings() -> Settings:
 
 def fit_candidates(file: Path, rows: BasketRows, folder: Path | None) -> Iterator[tuple[str, Fitted, float]]:
     """Fit one candidate after the other; yield its name, the fitted candidate, and the seconds it took.
+
+    A candidate that so little data cannot teach is left out, with a note in the log.
 
     Args:
         file: what the rows were read from.
@@ -82,7 +89,11 @@ def fit_candidates(file: Path, rows: BasketRows, folder: Path | None) -> Iterato
         rows_folder = rows.write(home / "rows")
         for name in CANDIDATES:
             started = time.monotonic()
-            fitted = load_candidate(train_candidate(name, rows_folder, sequence_settings(), home, version))
+            try:
+                fitted = load_candidate(train_candidate(name, rows_folder, sequence_settings(), home, version))
+            except NotReady as reason:
+                log.warning("%s is left out: %s", name, reason)
+                continue
             yield name, fitted, time.monotonic() - started
 
 
@@ -108,4 +119,9 @@ def _differences(judged: Mapping[str, pl.DataFrame], settings: Settings) -> Iter
 
 
 def _title(file: Path, rows: BasketRows) -> str:
-    return f"{file.name}: {with_targets(rows.test).height:,} users judged by their last item"
+    judged = with_targets(rows.test)
+    is_repeat = judged.select(pl.col(HISTORY_ITEM).list.contains(pl.col(TARGET_ITEM).list.first())).to_series()
+    if is_repeat.all():
+        raise SourceError(f"{file}: every user's last item is a repeat, and lists leave out what a user has")
+    title = f"{file.name}: {judged.height:,} users judged by their last item"
+    return f"{title}, for {is_repeat.to_numpy().mean():.1%} a repeat that no list holds" if is_repeat.any() else title

@@ -112,6 +112,22 @@ def test_white_space_at_ends_tabs_a_byte_order_mark_and_gzip_change_nothing(cont
     ]
 
 
+def test_ids_may_have_any_signs_but_separators_and_quotation_marks(tmp_path: Path) -> None:
+    file = tmp_path / "shop.txt"
+    file.write_text("user.0 sku:24 sku:7 é/1\nuser.1 sku:7 é/1 sku:24\n")
+    assert read_sequence_rows(file).test["target_item"].to_list() == [["é/1"], ["sku:24"]]
+
+
+def test_numbers_of_which_some_end_in_a_letter_are_words(tmp_path: Path) -> None:
+    isbn = [f"{user} {user}57530211 {user}5 {user}0571197{'X' if user % 3 == 0 else '1'}\n" for user in range(1, 61)]
+    file = tmp_path / "books.txt"
+    file.write_text("".join(isbn))
+    assert read_sequence_rows(file).test["target_item"].to_list()[2] == ["30571197X"]
+    file.write_text("".join(isbn[:30]))  # ten lines with a letter may be mistakes
+    with pytest.raises(SourceError, match=r"row 3: .* is not whole numbers .*\(10 such rows\)"):
+        read_sequence_rows(file)
+
+
 def test_ids_may_be_words(tmp_path: Path) -> None:
     file = tmp_path / "shop.txt"
     file.write_text("A1-x B_07 0101 B9\nA2 B_07 B9 0101\n")

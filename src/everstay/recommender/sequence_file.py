@@ -29,7 +29,8 @@ VALIDATION, TEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo
 _LEFT_OUT = {VALIDATION: 2, TEST: 1}
 _JUDGED_FROM = 3  # items: one to learn from, and two targets
 _GZIP = b"\x1f\x8b"  # magic number
-_NUMBER, _WORD = r"^[0-9]+$", r"^[A-Za-z0-9_-]+$"
+_NUMBER, _WORD = r"^[0-9]+$", r"""^[^\s,;"'\p{Cc}\x{FFFD}]+$"""
+_STRAYS = 10  # lines with a letter, or one in a hundred, that are mistakes in a file of whole numbers
 
 
 def read_sequence_rows(file: Path) -> BasketRows:
@@ -37,7 +38,8 @@ def read_sequence_rows(file: Path) -> BasketRows:
 
     Args:
         file: `user item item ...` per line, separated by single blanks or tabs; every user once. May be gzipped. Ids
-            are whole numbers or, where most lines have letters, words of ASCII letters, digits, `_` and `-`.
+            are whole numbers or, where enough lines have letters (most of them, or more than ten and one in a hundred),
+            words without blanks, commas, semicolons and quotation marks.
 
     Raises:
         SourceError: the file is missing or empty, a line is malformed (the message names file and row), or no user can
@@ -60,12 +62,19 @@ def _read_lines(file: Path) -> pl.DataFrame:
         pl.col("items").list.len() == 0,
         "has no item: write a user, then items, separated by single spaces",
     )
-    are_words = sequences["line"].str.contains("[A-Za-z]").to_numpy().mean() > 0.5
-    pattern, known = (_WORD, "ids of letters, digits, _ and -") if are_words else (_NUMBER, "whole numbers")
+    pattern, known = _NUMBER, "whole numbers"
+    if _are_words(sequences["line"]):
+        pattern, known = _WORD, "ids of letters, digits and signs (no comma, semicolon or quotation mark)"
     fit = pl.concat_list(t.USER_ID, "items").list.eval(pl.element().str.contains(pattern)).list.all()
     _refuse(file, sequences, ~fit, f"is not {known} separated by single spaces: correct or delete the line")
     _refuse(file, sequences, ~pl.col(t.USER_ID).is_first_distinct(), "is a second line of this user: merge the two")
     return sequences.drop("line")
+
+
+def _are_words(lines: pl.Series) -> bool:
+    """Whether ids are words: most lines have a letter, or too many to be mistakes."""
+    count = int(lines.str.contains(r"\p{L}").sum())
+    return count > min(len(lines) / 2, max(_STRAYS, len(lines) / 100))
 
 
 def _read_text(file: Path) -> str:
