@@ -45,10 +45,13 @@ class FrameChunk:
 
 
 def sample_events(snapshot: Snapshot, most_events: int) -> pl.DataFrame:
-    """All stored events of a sample of users, about `most_events`: the first buckets, thinned by user if more."""
+    """All stored events of a sample of users, about `most_events`: the first buckets, thinned by user if more.
+
+    Anonymous events are in it, thinned in the same way: items are counted from them too.
+    """
     frames, count = [], 0
     for bucket in snapshot.buckets:
-        frames.append(snapshot.read_events(bucket, END_OF_TIME))
+        frames.append(snapshot.read_events(bucket, END_OF_TIME, with_anonymous=True))
         count += len(frames[-1])
         if count >= most_events:
             break
