@@ -29,10 +29,11 @@ __all__ = ["prefect_api"]
 
 BUILT = (t.USER_FEATURES, t.CHURN_LABELS)
 BUCKETS = 8
+LAKE = f"s3://{BUCKET}/lake"
 
 
-def build(folder: Path, monkeypatch: pytest.MonkeyPatch, lake: str, scheduler: str = "") -> list[pl.DataFrame]:
-    """Ingest and build features with the small shop's settings, changed in nothing but where; give the tables."""
+def ingest(folder: Path, monkeypatch: pytest.MonkeyPatch, lake: str, scheduler: str = "") -> None:
+    """Ingest with the small shop's settings, changed in nothing but where; they stay those of this process."""
     folder.mkdir()
     settings = {
         "EVERSTAY_SETTINGS": str(write_settings(folder)),
@@ -42,6 +43,10 @@ def build(folder: Path, monkeypatch: pytest.MonkeyPatch, lake: str, scheduler: s
     }
     set_all(monkeypatch, settings)
     ingest_events()
+
+
+def build(lake: str) -> list[pl.DataFrame]:
+    """Build features by the settings of this process; give the tables."""
     build_features()
     tables = [Lake(lake, BUCKETS).read(table) for table in BUILT]
     return [table.sort(t.USER_ID, t.AS_OF) for table in tables if table is not None]
@@ -52,7 +57,8 @@ def here(tmp_path_factory: pytest.TempPathFactory, prefect_api: None) -> list[pl
     """The tables as this process builds them, in a folder."""
     folder = tmp_path_factory.mktemp("here")
     with pytest.MonkeyPatch.context() as patch:
-        return build(folder / "settings", patch, str(folder / "lake"))
+        ingest(folder / "settings", patch, str(folder / "lake"))
+        return build(str(folder / "lake"))
 
 
 @pytest.mark.slow
@@ -61,9 +67,11 @@ def test_a_cluster_and_an_object_store_give_the_same_table_though_a_worker_is_ki
 ):
     with object_store() as variables, dask_cluster(variables) as scheduler:
         set_all(monkeypatch, variables)
+        ingest(tmp_path / "there", monkeypatch, LAKE, scheduler)
         killer = Killer(scheduler)
         killer.start()
-        there = build(tmp_path / "there", monkeypatch, f"s3://{BUCKET}/lake", scheduler)
+        assert killer.is_watching.wait(60)
+        there = build(LAKE)
         killer.join()
         assert killer.killed_while_working
     for mine, theirs in zip(here, there, strict=True):
@@ -86,23 +94,26 @@ def test_workers_on_machines_of_their_own_give_the_same_table(
             client.wait_for_workers(2, timeout=60)
             addresses = {worker.split("//")[1].split(":")[0] for worker in client.scheduler_info()["workers"]}
         assert addresses == set(NETWORK[1:3])
-        there = build(tmp_path / "there", monkeypatch, f"s3://{BUCKET}/lake", scheduler)
+        ingest(tmp_path / "there", monkeypatch, LAKE, scheduler)
+        there = build(LAKE)
     for mine, theirs in zip(here, there, strict=True):
         assert_frame_equal(theirs, mine, check_exact=True)
 
 
 class Killer(threading.Thread):
-    """Kills the first worker that is seen at work on features."""
+    """Kills the first worker that is seen at work once it watches."""
 
     def __init__(self, scheduler: str) -> None:
         super().__init__(daemon=True)
         self.scheduler = scheduler
+        self.is_watching = threading.Event()
         self.killed_while_working = False
 
     def run(self) -> None:
         """Look every few milliseconds."""
         with Client(self.scheduler, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
+            self.is_watching.set()
             end = time.monotonic() + 300
             while time.monotonic() < end and not self.killed_while_working:
                 pids = client.run(os.getpid)
