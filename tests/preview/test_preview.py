@@ -7,14 +7,20 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
+from everstay.errors import DataRejected
 from everstay.features import churn_labels
+from everstay.lake import Lake, stage_entities
+from everstay.partitions import IN_PROCESS
 from everstay.preview import Check, Survey, check_readiness, survey_source
 from everstay.preview.__main__ import main
 from everstay.preview.readiness import order_gaps
 from everstay.settings import Recommender, Settings, load_settings
 from everstay.sources import open_source
 from everstay.sources.store_twin import write_parquet
+from everstay.storage import Folder
+from everstay.validation import validate
 
+ENTITIES = "Are items, users and treatments as expected?"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SETTINGS = """
 [source]
@@ -61,7 +67,7 @@ def settings_of(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str = RO
 
 
 def survey_of(settings: Settings) -> Survey:
-    return survey_source(open_source(settings.source))
+    return survey_source(open_source(settings.source), Path(settings.expectations_folder))
 
 
 def answers(checks: list[Check]) -> dict[str, str]:
@@ -104,7 +110,7 @@ def test_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         "anonymous:3",
         "2 users, 2 items, paid 14.50 EUR",
         "1 rows (20.0%) are anonymous events",
-        "Not ready: 3 of 4",
+        "Not ready: 3 of 5",
     ):
         assert words in page
 
@@ -122,10 +128,10 @@ def test_a_shop_that_is_enough_is_told_so(tmp_path: Path, monkeypatch: pytest.Mo
     as_of = known_at.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=30)
     events = pl.concat([frame for chunk in open_source(settings.source).event_chunks() for frame in chunk.read()])
     labels = churn_labels(events, as_of, settings.churn, known_at)
-    assert f"{labels.height:,} users bought in the 84 days before" in checks[3].words
+    assert f"{labels.height:,} users bought in the 84 days before" in checks[4].words
     later = settings.model_copy(update={"recommender": Recommender(horizon_days=60)})
-    assert f"tested as of {as_of - timedelta(days=30):%Y-%m-%d}" in check_readiness(survey, later)[2].words
-    assert f"{labels[t.CHURNED].mean():.1%} of them bought nothing in the 28 days after" in checks[4].words
+    assert f"tested as of {as_of - timedelta(days=30):%Y-%m-%d}" in check_readiness(survey, later)[3].words
+    assert f"{labels[t.CHURNED].mean():.1%} of them bought nothing in the 28 days after" in checks[5].words
     assert main() == 0
     assert "Ready: `make ingest`" in capsys.readouterr().out
 
@@ -182,9 +188,41 @@ def test_what_is_missing_is_told(
     assert words in check.words
 
 
+def test_tables_that_ingestion_would_reject_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "items.csv").write_text("item_id,category,brand,price\nA,c,b,2\nB,,b,-1\n")
+    (tmp_path / "users.csv").write_text("user_id,has_marketing_consent\nu1,true\n")
+    (tmp_path / "sent.csv").write_text("campaign_id,user_id,arm,assigned_at,propensity\nc,u1,a,2024-02-01,0\n")
+    settings = settings_of(tmp_path, monkeypatch, shop(50, 200, 5), items=f"{tmp_path}/items.csv")
+    more = {"users": f"{tmp_path}/users.csv", "treatments": f"{tmp_path}/sent.csv"}
+    files = settings.source.files.model_copy(update=more)
+    settings = settings.model_copy(update={"source": settings.source.model_copy(update={"files": files})})
+    survey = survey_of(settings)
+    checks = [check for check in check_readiness(survey, settings) if check.question == ENTITIES]
+    assert [check.verdict for check in checks] == ["stop", "stop", "look"]
+    price, propensity, category = (check.words for check in checks)
+    assert "items: price: A price is not negative and below a hundred billion (1 of 2 rows (50.00%); " in price
+    assert "price = -1.0 where item_id = B" in price
+    assert "treatments: propensity: A propensity is above 0 and at most 1 (1 of 1 rows (100.00%); " in propensity
+    assert "items: category: 90% of the items have a category (1 of 2 rows (50.00%); " in category
+    lake = Lake(str(tmp_path / "lake"), 2)
+    staged = stage_entities(lake, open_source(settings.source), Folder(str(tmp_path / "staged")))
+    for table in (t.ITEMS, t.TREATMENTS):
+        with pytest.raises(DataRejected, match="fails 1 critical"):
+            validate(table, staged.reader(table), (0,), IN_PROCESS).raise_for_failures()
+
+
+def test_tables_that_are_as_expected_are_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "items.csv").write_text("item_id,category,brand,price\nA,c,b,2\n")
+    settings = settings_of(tmp_path, monkeypatch, items=f"{tmp_path}/items.csv")
+    survey = survey_of(settings)
+    (check,) = (check for check in check_readiness(survey, settings) if check.question == ENTITIES)
+    assert check.verdict == "good", check.words
+    assert [(one.table, one.rows) for one in survey.entities] == [("items", 1), ("users", 0), ("treatments", 0)]
+
+
 def test_the_as_of_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(tmp_path, monkeypatch, shop(50, 200, 5)).model_copy(update={"as_of": date(2024, 6, 1)})
-    history, users = check_readiness(survey_of(settings), settings)[2:4]
+    history, users = check_readiness(survey_of(settings), settings)[3:5]
     assert "tested as of 2024-06-01" in history.words
     assert "days before 2024-06-01" in users.words
 

@@ -1,6 +1,7 @@
 """`python -m everstay.preview`: show what the settings' source would bring; exit status 1 when it is not enough."""
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,7 +18,7 @@ def main() -> int:
     console = Console(highlight=False, markup=False, emoji=False, width=120)  # a shop's ids may hold [brackets]
     try:
         settings = load_settings()
-        survey = survey_source(open_source(settings.source))
+        survey = survey_source(open_source(settings.source), Path(settings.expectations_folder))
         print_survey(console, survey, settings.source)
         checks = check_readiness(survey, settings)
     except EverstayError as error:

@@ -83,7 +83,7 @@ def _sentences(survey: Survey, currency: str) -> list[str]:
     lines = [
         f"{survey.rows_read:,} rows from {survey.first_at:%Y-%m-%d %H:%M} to {survey.last_at:%Y-%m-%d %H:%M} UTC: "
         f"{survey.users:,} users, {survey.items:,} items, paid {money}.",
-        "Also: " + ", ".join(f"{rows:,} {name}" for name, rows in survey.entities.items()) + ".",
+        "Also: " + ", ".join(f"{one.rows:,} {one.table}" for one in survey.entities) + ".",
     ]
     if survey.rows_anonymous:
         share = survey.rows_anonymous / survey.rows_kept

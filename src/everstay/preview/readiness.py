@@ -35,9 +35,10 @@ class Check:
 
 
 def check_readiness(survey: Survey, settings: Settings) -> list[Check]:
-    """Run all checks; without any event, only those of refused rows, ids and purchases."""
+    """Run all checks; without any event, only those of refused rows, ids, other tables and purchases."""
     most = settings.source.max_quarantined_share
-    checks = [_check_refused(survey, most), *_check_ids(survey, most), _check_purchases(survey)]
+    checks = [_check_refused(survey, most), *_check_ids(survey, most), *_check_entities(survey)]
+    checks.append(_check_purchases(survey))
     if survey.first_at is None or survey.recorded_until is None:
         return checks
     ends_at = survey.recorded_until + _AFTER
@@ -72,6 +73,23 @@ def _check_ids(survey: Survey, most: float) -> list[Check]:
         words += "the rows of an order is an order_id: map event_id to another column"
         return [Check("Is every event_id unique?", "stop", words)]
     return [Check("Is every event_id unique?", "look", f"{words}: only the first of them is stored")]
+
+
+def _check_entities(survey: Survey) -> list[Check]:
+    """Tell each expectation of items, users and treatments that does not hold; ingestion stops at a critical one."""
+    question = "Are items, users and treatments as expected?"
+    stops = [
+        Check(question, "stop", f"{one.table}: {failure.describe()}; `make ingest` would store nothing: correct them")
+        for one in survey.entities
+        for failure in one.failures
+    ]
+    looks = [
+        Check(question, "look", f"{one.table}: {warning.describe()}")
+        for one in survey.entities
+        for warning in one.warnings
+    ]
+    held = sum(len(one.outcomes) for one in survey.entities)
+    return [*stops, *looks] or [Check(question, "good", f"all {held} expectations hold")]
 
 
 def _check_purchases(survey: Survey) -> Check:

@@ -1,17 +1,21 @@
-"""One pass over a source's events: what would be stored and what refused, with counts of users, items and times."""
+"""One pass over a source: what would be stored and what refused, with counts of users, items and times."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
 from everstay import tables as t
 from everstay.event_ids import with_ids
+from everstay.lake.entities import ENTITY_TABLES
 from everstay.lake.refusal import split_refused
+from everstay.partitions import IN_PROCESS
 from everstay.preview.sample import Distinct, UserSample
 from everstay.sources import Chunk, Source
+from everstay.validation import ValidationReport, validate
 
 _FIRST_ROWS = 5
 _VALUES = r"'[^']*'|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|NaN|\binf\b"
@@ -57,7 +61,7 @@ class Survey:
         sample_of: one in how many users is in the sample.
         repeated_share: share of the sample's rows that exactly repeat another one.
         conflict_share: share of them that reuse the id of another one with different content.
-        entities: rows of the items, users and treatments tables.
+        entities: what validation finds in the items, users and treatments tables.
     """
 
     first_rows: pl.DataFrame
@@ -78,7 +82,7 @@ class Survey:
     sample_of: int
     repeated_share: float
     conflict_share: float
-    entities: dict[str, int]
+    entities: tuple[ValidationReport, ...]
 
     @property
     def rows_kept(self) -> int:
@@ -86,22 +90,27 @@ class Survey:
         return self.rows_read - self.rows_refused
 
 
-def survey_source(source: Source) -> Survey:
-    """Read everything that a source has, and keep counts.
+def survey_source(source: Source, expectations: Path) -> Survey:
+    """Read everything that a source has, keep counts, and validate all but the events as an ingestion would.
+
+    Args:
+        source: to read.
+        expectations: folder of the suites.
 
     Raises:
         SourceError: the source cannot be read.
+        SettingsError: there is no suite, or it cannot be evaluated.
     """
-    entities = {
-        table.name: frame.height
-        for table, frame in (
-            (t.ITEMS, source.items()), (t.USERS, source.users()), (t.TREATMENTS, source.treatments())
-        )
-    }  # fmt: skip
-    return survey_events(source.event_chunks(), entities)
+    frames = (source.items(), source.users(), source.treatments())
+    reports = [_judge(table, frame, expectations) for table, frame in zip(ENTITY_TABLES, frames, strict=True)]
+    return survey_events(source.event_chunks(), tuple(reports))
 
 
-def survey_events(chunks: Iterable[Chunk], entities: dict[str, int]) -> Survey:
+def _judge(table: t.Table, frame: pl.DataFrame, expectations: Path) -> ValidationReport:
+    return validate(table, lambda _: table.conform(frame), (0,), IN_PROCESS, expectations=expectations)
+
+
+def survey_events(chunks: Iterable[Chunk], entities: tuple[ValidationReport, ...]) -> Survey:
     """Read all chunks, one block after another; memory holds counts, hashes of users and items, and a sample."""
     counts: Counter[str] = Counter()
     types: Counter[str] = Counter()
