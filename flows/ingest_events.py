@@ -69,7 +69,7 @@ def _ingest(settings: Settings, scheduler: str | None) -> Ingestion:
         told = (staged.rows_read, staged.rows_new, staged.rows_duplicate, staged.rows_quarantined)
         logger.info("%s rows read: %s new, %s stored already, %s refused", *(f"{count:,}" for count in told))
         if staged.rows_quarantined:
-            logger.warning("rows that cannot be stored, for example %s", staged.example)
+            logger.warning("rows that cannot be stored, for example %s%s", staged.example, _advice(settings))
         try:
             entities = tasks.stage_entities(lake, source, runtime.parts_folder(settings, "entities"))
             reports = _validate(staged, entities, Path(settings.expectations_folder), address)
@@ -92,6 +92,13 @@ def _ingest(settings: Settings, scheduler: str | None) -> Ingestion:
     for warning in warnings:
         logger.warning(warning)
     return Ingestion(result, data_version, sum(len(each.outcomes) for each in reports), warnings, report)
+
+
+def _advice(settings: Settings) -> str:
+    """What else brings refused rows once they are corrected; a changed file is read again by itself."""
+    if settings.source.kind == "database" and settings.source.database.incremental:
+        return "; once this is corrected, one run with source.database.incremental = false reads them again"
+    return ""
 
 
 def _validate(staged: Staged, entities: StagedEntities, suites: Path, scheduler: str) -> list[ValidationReport]:

@@ -45,6 +45,38 @@ class FrameChunk:
 
 
 @dataclass(frozen=True)
+class NewerChunk:
+    """What a database gives when it is read on from the newest event in the lake."""
+
+    lake: Lake
+    table: pl.DataFrame
+    origin: str = "lines"
+
+    def read(self) -> Iterator[pl.DataFrame]:
+        since = START if self.lake.open(t.EVENTS) is None else self.lake.snapshot().recorded_until - timedelta(hours=1)
+        yield self.table.filter(pl.col(t.RECORDED_AT) >= since)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class DyingLake(Lake):
+    """Dies before it keeps refused rows."""
+
+    def append(self, table: t.Table, frame: pl.DataFrame) -> None:
+        raise Killed
+
+
+class LaterDyingLake(Lake):
+    """Dies as soon as it has kept refused rows."""
+
+    def append(self, table: t.Table, frame: pl.DataFrame) -> None:
+        super().append(table, frame)
+        raise Killed
+
+
+@dataclass(frozen=True)
 class BrokenChunk:
     origin: str
 
@@ -315,6 +347,22 @@ def test_a_crash_between_staging_and_commit_changes_nothing_and_a_second_run_com
     assert len(everything(lake)) == 20
     assert ingest(lake, purchases(20, 20)).rows_added == 20
     assert len(everything(lake)) == 40
+
+
+@pytest.mark.parametrize("dying", [DyingLake, LaterDyingLake])
+def test_a_kill_between_refused_rows_and_events_loses_neither_though_a_source_brings_only_what_is_newer(
+    lake: Lake, dying: type[Lake]
+):
+    is_bad = (pl.int_range(50, dtype=pl.Int32) % 20 == 3).cast(pl.Int32)
+    table = purchases(0, 50, quantity=1 - 2 * is_bad)
+    chunks = [NewerChunk(lake, table)]
+    with pytest.raises(Killed):
+        commit_staged(stage_events(dying(lake.uri, 4), chunks, IN_PROCESS, max_quarantined_share=0.5))
+    commit_staged(stage_events(lake, chunks, IN_PROCESS, max_quarantined_share=0.5))
+    last = commit_staged(stage_events(lake, chunks, IN_PROCESS, max_quarantined_share=0.5))
+    assert (last.rows_read, last.rows_added, last.rows_quarantined) == (1, 0, 0)
+    assert everything(lake)[t.EVENT_ID].to_list() == table.filter(is_bad == 0)[t.EVENT_ID].sort().to_list()
+    assert sorted(lake.read(t.QUARANTINE)[t.SOURCE_ROW]) == [4, 24, 44]
 
 
 def test_of_two_ingestions_at_once_one_is_told_to_run_again(lake: Lake):

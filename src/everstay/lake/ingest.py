@@ -171,21 +171,24 @@ def _stored(lake: Lake) -> TableVersion | None:
 
 
 def commit_staged(staged: Staged) -> IngestResult:
-    """Make a staged delivery visible in one commit and keep its refused rows in `quarantine`.
+    """Keep a staged delivery's refused rows in `quarantine`, and then make its events visible in one commit.
+
+    The refused rows come first: once the events are stored, a source that reads on from the newest of them does not
+    bring the rows before again. A repeated call adds none twice.
 
     Raises:
-        EverstayError: another ingestion was committed since the staging; nothing was stored.
+        EverstayError: another ingestion was committed since the staging; none of the events was stored.
     """
     lake = staged.lake
     current = lake.open(t.EVENTS)
     if (current.version() if current is not None else -1) != staged.base_version:
         discard_staged(staged)
         raise EverstayError("another ingestion was committed meanwhile; nothing was stored: re-run this one")
-    if staged.files:
-        _commit(lake, current, staged)
     if staged.quarantine_files:
         folder = _staging(lake) / staged.token
         lake.append(t.QUARANTINE, pl.concat(folder.read_frame(name) for name in staged.quarantine_files))
+    if staged.files:
+        _commit(lake, current, staged)
     (_staging(lake) / staged.token).clear()
     return IngestResult(staged.rows_read, staged.rows_new, staged.rows_duplicate, staged.rows_quarantined)
 
@@ -222,7 +225,7 @@ def _commit(lake: Lake, current: DeltaTable | None, staged: Staged) -> None:
     except DeltaError as error:
         discard_staged(staged)
         raise EverstayError(
-            f"another ingestion was committed meanwhile; nothing was stored: re-run this one ({error})"
+            f"another ingestion was committed meanwhile; none of the events was stored: re-run this one ({error})"
         ) from None
 
 
