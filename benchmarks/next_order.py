@@ -14,7 +14,7 @@ from everstay.scoring.next_order import ALARM, LAST_DAY, fit_gaps, order_rhythm
 from everstay.settings import load_settings
 from flows import runtime
 
-_COLUMNS = (t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY)
+_COLUMNS = (t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
 _CAME = "came"
 
 

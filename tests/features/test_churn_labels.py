@@ -1,6 +1,7 @@
 """Who is in the population, who left, and when that can be known."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -25,12 +26,12 @@ def labels(*rows, known_at=MATURED_AT, churn=CHURN) -> dict[str, bool]:
 def reference(rows, known_at) -> dict[str, bool]:
     def buyers(moment, start, end):
         known = [row for row in rows if is_known(row, moment)]
-        pieces = {}
+        orders = {}
         for row in known:
             if row[t.ORDER_ID] and row[t.EVENT_TYPE] in (t.PURCHASE, t.RETURN):
-                count = pieces.setdefault((row[t.USER_ID], row[t.ORDER_ID]), {t.PURCHASE: 0, t.RETURN: None})
-                count[row[t.EVENT_TYPE]] = (count[row[t.EVENT_TYPE]] or 0) + row[t.QUANTITY]
-        gone = {key for key, n in pieces.items() if n[t.RETURN] is not None and n[t.RETURN] >= n[t.PURCHASE]}
+                order = orders.setdefault((row[t.USER_ID], row[t.ORDER_ID]), {t.PURCHASE: [], t.RETURN: []})
+                order[row[t.EVENT_TYPE]].append(row)
+        gone = {key for key, order in orders.items() if is_gone(order[t.PURCHASE], order[t.RETURN])}
         return {
             row[t.USER_ID]
             for row in known
@@ -41,6 +42,13 @@ def reference(rows, known_at) -> dict[str, bool]:
 
     stayed = buyers(known_at, 7, 35)
     return {user: user not in stayed for user in sorted(buyers(AS_OF, -84, 0))}
+
+
+def is_gone(bought, returned) -> bool:
+    bought_pieces, returned_pieces = (sum(row[t.QUANTITY] for row in rows) for rows in (bought, returned))
+    paid, refunded = (sum(Decimal(str(row[t.AMOUNT])) for row in rows) for rows in (bought, returned))
+    all_pieces, all_money = returned_pieces >= bought_pieces, refunded > 0 and refunded >= paid - Decimal("0.005")
+    return bool(returned) and (all_pieces or all_money)
 
 
 @PROPERTY
@@ -89,7 +97,38 @@ def test_a_label_before_it_matured_is_not_ready():
 def test_an_order_wholly_returned_before_the_as_of_puts_nobody_in_the_population():
     bought = event("u0", t.PURCHASE, -9, order="a", quantity=2)
     assert labels(bought, event("u0", t.RETURN, -2, order="a", quantity=2)) == {}
-    assert labels(bought, event("u0", t.RETURN, -2, order="a", quantity=1)) == {"u0": True}
+    assert labels(bought, paid(event("u0", t.RETURN, -2, order="a", quantity=1), 5.0)) == {"u0": True}
+
+
+def paid(row, amount):
+    return {**row, t.AMOUNT: amount}
+
+
+@pytest.mark.parametrize(
+    ("amounts", "refund", "is_net"),
+    [
+        ((10.0, 10.0, 10.0), 30.0, False),
+        ((10.0, 10.0, 10.0), 29.99, True),
+        ((10.0, 10.0, 10.0), 10.0, True),
+        ((0.1, 0.1, 0.1), 0.3, False),  # binary fractions add up to a little more
+        ((3.3333, 3.3333, 3.3334), 9.995, False),
+        ((3.3333, 3.3333, 3.3334), 9.9949, True),
+        ((0.0, 0.0, 0.0), 0.0, True),
+    ],
+)
+def test_a_refund_of_all_the_money_takes_an_order_back_whatever_its_pieces(amounts, refund, is_net):
+    """In the population before the as-of, and in the label after it."""
+    for days, users in ((-9, {"u0": True} if is_net else {}), (10, {"u0": not is_net})):
+        lines = [paid(event("u0", t.PURCHASE, days, order="a"), amount) for amount in amounts]
+        returned = paid(event("u0", t.RETURN, days + 2, order="a"), refund)
+        before = [event("u0", t.PURCHASE, -20)] if days > 0 else []
+        assert labels(*before, *lines, returned) == users
+
+
+def test_a_refund_of_another_order_or_of_the_same_id_of_another_user_takes_nothing_back():
+    lines = [event("u0", t.PURCHASE, -9, order="a") for _ in range(3)]
+    for refund in (event("u0", t.RETURN, -2, order="b"), event("u1", t.RETURN, -2, order="a")):
+        assert labels(*lines, paid(refund, 30.0)) == {"u0": True}
 
 
 def test_a_return_recorded_after_the_as_of_leaves_the_population_as_it_was():

@@ -146,17 +146,20 @@ def test_the_population_bought_within_the_look_back(events: pl.DataFrame, make_w
     as_of = make_work("churn").as_of
     rows = events.filter(pl.col(t.OCCURRED_AT) < as_of)
     bought = {}
-    for user, kind, order, pieces, at in rows.select(
-        t.USER_ID, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.OCCURRED_AT
+    for user, kind, order, pieces, amount, at in rows.select(
+        t.USER_ID, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT, t.OCCURRED_AT
     ).iter_rows():
         if kind in (t.PURCHASE, t.RETURN):
-            entry = bought.setdefault((user, order), {"net": 0, "at": []})
+            entry = bought.setdefault((user, order), {"net": 0, "kept": 0.0, "at": []})
             entry["net"] += pieces if kind == t.PURCHASE else -pieces
+            entry["kept"] += amount if kind == t.PURCHASE else -amount  # whole numbers, never 0
             if kind == t.PURCHASE:
                 entry["at"].append(at)
     start = as_of - timedelta(days=days)
     expected = {
-        user for (user, _), order in bought.items() if order["net"] > 0 and any(at >= start for at in order["at"])
+        user
+        for (user, _), order in bought.items()
+        if order["net"] > 0 and order["kept"] > 0 and any(at >= start for at in order["at"])
     }
     assert active_users(events, as_of, days)[t.USER_ID].to_list() == sorted(expected)
 

@@ -81,7 +81,7 @@ def bucket_labels(
     Each uses only what was known when it matured: a return recorded later would leak what came after the test into
     training.
     """
-    columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
+    columns = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY, t.AMOUNT)
     events = reader.read_events(bucket, known_at, columns)
     events = events.filter(pl.col(t.EVENT_TYPE).is_in([t.PURCHASE, t.RETURN]))
     return pl.concat(

@@ -6,7 +6,7 @@ from everstay import tables as t
 
 _MOST_ROWS = 1_000_000
 _EVENT_HASH, _ROW_HASH = "event_hash", "row_hash"
-_COLUMNS = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY)
+_COLUMNS = (t.USER_ID, t.ORDER_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.RECORDED_AT, t.QUANTITY, t.AMOUNT)
 
 
 class Distinct:

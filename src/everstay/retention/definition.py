@@ -25,7 +25,7 @@ HORIZONS = (30, 60, 90)
 
 _CONFIDENCE = 0.95
 _WHOLE = 1_000_000  # weight of one repeater, so that sums run over whole numbers
-_READ = (t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY)
+_READ = (t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
 
 
 @dataclass(frozen=True)

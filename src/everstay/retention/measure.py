@@ -16,7 +16,7 @@ from everstay.retention.periods import Periods, whole_periods
 from everstay.retention.rhythm import Rhythm, rhythm
 from everstay.settings import Retention
 
-_READ = (t.USER_ID, t.OCCURRED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY)
+_READ = (t.USER_ID, t.OCCURRED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
 
 
 @dataclass(frozen=True)
