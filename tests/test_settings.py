@@ -56,6 +56,34 @@ def test_what_a_suite_would_refuse_after_the_work_is_refused_before_it(
         load_settings()
 
 
+PLACES = """
+report_folder = "~/reports"
+expectations_folder = "~"
+[data]
+folder = "~/lake"
+[mlflow]
+tracking_uri = "sqlite:///~/mlruns/mlflow.db"
+artifacts = "s3://bucket/~/models"
+[source.files]
+events = "~/exports/*.csv"
+items = "exports/~items.csv"
+"""
+
+
+def test_a_tilde_is_the_home_folder_of_the_account(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/shop")
+    settings_file.write_text(PLACES)
+    settings = load_settings()
+    assert (settings.report_folder, settings.expectations_folder) == ("/home/shop/reports", "/home/shop")
+    assert settings.data.folder == "/home/shop/lake"
+    assert settings.mlflow.tracking_uri == "sqlite:////home/shop/mlruns/mlflow.db"
+    assert settings.mlflow.artifacts == "s3://bucket/~/models"
+    assert (settings.source.files.events, settings.source.files.items) == (
+        "/home/shop/exports/*.csv",
+        "exports/~items.csv",
+    )
+
+
 def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
     settings_file.write_text("[churn]\nhorizon_days = 60\nlook_back_days = 100\n")
     monkeypatch.setenv("EVERSTAY_CHURN__HORIZON_DAYS", "90")

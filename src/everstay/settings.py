@@ -27,6 +27,7 @@ from everstay.source_settings import (
     FilesSource,
     MappedSource,
     Names,
+    Place,
     Section,
     Source,
     StoreTwinSource,
@@ -71,7 +72,7 @@ DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, 
 class Data(Section):
     """The lake."""
 
-    folder: str = Field(default="data", min_length=1)
+    folder: Place = Field(default="data", min_length=1)
     """Folder or URI of the lake's Delta tables."""
     buckets: int = Field(default=16, gt=0, le=100_000)
     """User buckets; fixed once data is stored."""
@@ -198,9 +199,9 @@ class Dask(Section):
 class Mlflow(Section):
     """The experiment store."""
 
-    tracking_uri: str = Field(default="sqlite:///mlruns/mlflow.db", min_length=1)
+    tracking_uri: Place = Field(default="sqlite:///mlruns/mlflow.db", min_length=1)
     """Database of runs and versions: `sqlite:///file`, `postgresql://...`, or the `http://` address of a server."""
-    artifacts: str = Field(default="mlruns/artifacts", min_length=1)
+    artifacts: Place = Field(default="mlruns/artifacts", min_length=1)
     """Folder or URI of the models' files and of pages."""
     port: int = Field(default=5000, gt=0, lt=65536)
     """Of `make ui`, on this machine."""
@@ -244,9 +245,9 @@ class Settings(BaseSettings):
     """The date models are judged at; none: the last midnight for which churn and next purchases are known."""
     score_as_of: date | None = None
     """The date users are scored at; none: the last midnight that the data covers."""
-    report_folder: str = "reports"
+    report_folder: Place = "reports"
     """Where pages and other files for people are written."""
-    expectations_folder: str = "expectations"
+    expectations_folder: Place = "expectations"
     """Expectation suites for the data, one per table."""
     source: Source = Source()
     data: Data = Data()

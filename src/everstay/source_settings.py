@@ -1,8 +1,9 @@
 """Where a shop's events come from: the section `[source]` of the settings."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 Name = TypeVar("Name", bound=str)
 Days = Annotated[int, Field(gt=0, le=36_500)]
@@ -15,6 +16,15 @@ def _each_once(names: tuple[Name, ...]) -> tuple[Name, ...]:
     return names
 
 
+def _expanded(place: str) -> str:
+    """A path with `~/` as the account's own folder, as some libraries read it and others do not; URIs stay."""
+    scheme = "sqlite:///" if place.startswith("sqlite:///") else ""
+    path = place.removeprefix(scheme)
+    return f"{scheme}{Path(path).expanduser()}" if path == "~" or path.startswith("~/") else place
+
+
+Place = Annotated[str, AfterValidator(_expanded)]
+"""A path, which may begin with `~/`, or a URI."""
 AnyNames = Annotated[tuple[Name, ...], AfterValidator(_each_once)]
 """Names, or none; each once."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
@@ -71,6 +81,7 @@ class FilesSource(MappedSource):
     """
 
     section: ClassVar[str] = "source.files"
+    _paths = field_validator("events", "items", "users", "treatments")(_expanded)
 
 
 class DatabaseSource(MappedSource):
