@@ -245,6 +245,7 @@ def test_a_snapshot_does_not_move(lake: Lake):
         ({t.AMOUNT: pl.lit(1.5e11)}, "amount: 150000000000.0 is above a hundred billion"),
         ({t.EVENT_TYPE: pl.lit("bought")}, "event_type: 'bought' is unknown"),
         ({t.QUANTITY: pl.lit(-2)}, "quantity: -2 is negative"),
+        ({t.QUANTITY: pl.lit(1_000_001)}, "quantity: 1000001 is above a million"),
         ({t.AMOUNT: pl.lit(-0.5)}, "amount: -0.5 is not zero or more"),
         ({t.AMOUNT: pl.lit(float("nan"))}, "amount: NaN is not zero or more"),
         ({t.DISCOUNT: pl.lit(float("inf"))}, "discount: inf is not zero or more"),
@@ -261,6 +262,11 @@ def test_a_bad_row_is_quarantined_with_file_row_and_reason(lake: Lake, columns: 
     assert (row[t.SOURCE_FILE], row[t.SOURCE_ROW]) == ("orders.csv", 31)
     assert words in row[t.PROBLEM]
     assert '"e30"' in row[t.CONTENT]
+
+
+def test_a_million_pieces_are_stored(lake: Lake):
+    assert ingest(lake, purchases(0, 1, quantity=pl.lit(1_000_000))).rows_quarantined == 0
+    assert everything(lake)[t.QUANTITY].to_list() == [1_000_000]
 
 
 @pytest.mark.parametrize("bad", [1, 2, 3])

@@ -10,6 +10,7 @@ from everstay.blanks import is_blank
 MOST_MONEY = 1e11
 """Largest amount of an event (a house, in rupiah); a user's sums then fit in integer ten-thousandths."""
 
+_MOST_PIECES = 1_000_000  # of one event; a user's features then stay in the range that validation expects
 # What `expectations/events.json` would refuse a whole delivery for is refused here row by row, with file and row.
 _RATING_RANGE = (1, 5)
 _TIME_RANGE = (pl.lit(datetime(1990, 1, 1, tzinfo=UTC)), pl.lit(datetime(2100, 1, 1, tzinfo=UTC)))
@@ -100,6 +101,7 @@ def _rules(staged: pl.DataFrame) -> list[Rule]:
         (pl.col(t.QUANTITY) < 0,
          pl.format("quantity: {} is negative; if that means a return, set negative_quantity to return",
                    t.QUANTITY)),
+        (pl.col(t.QUANTITY) > _MOST_PIECES, pl.format("quantity: {} is above a million", t.QUANTITY)),
         (~pl.col(t.RATING).is_between(*_RATING_RANGE), pl.format("rating: {} is not within 1 to 5", t.RATING)),
         (pl.col(t.RECORDED_AT) < pl.col(t.OCCURRED_AT), pl.lit("recorded_at: is before occurred_at")),
         (pl.col(t.RECORDED_AT) > tomorrow,
