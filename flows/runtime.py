@@ -56,8 +56,10 @@ def _check_place(key: str, uri: str) -> None:
 
 
 def recorded_until(lake: Lake) -> datetime | None:
-    """When the newest event that is stored was recorded; None in a new lake."""
-    return None if lake.open(t.EVENTS) is None else lake.snapshot().recorded_until
+    """When the newest event that is stored was recorded; None in a lake without events."""
+    if lake.open(t.EVENTS) is None or not (snapshot := lake.snapshot()).event_count:
+        return None
+    return snapshot.recorded_until
 
 
 def work_folder(settings: Settings, *names: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from everstay import tables as t
 from everstay.errors import DataRejected, NotReady, SourceError
@@ -32,6 +33,16 @@ def test_a_second_run_finds_nothing_new(shop: Path):
     assert second.report is None
     assert second.data_version == first.data_version
     assert truth.users().height == 300
+
+
+def test_a_lake_whose_events_were_all_deleted_is_filled_again(shop: Path):
+    added = ingest_events().result.rows_added
+    DeltaTable(lake_of(shop).table_uri(t.EVENTS)).delete()
+    for needs in ("recorded_until", "first_event_at"):
+        with pytest.raises(NotReady, match=r"holds no events any more: run `make ingest`"):
+            getattr(lake_of(shop).snapshot(), needs)
+    assert ingest_events().result.rows_added == added
+    assert lake_of(shop).snapshot().event_count == added
 
 
 def files_shop(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: pl.Expr | None = None) -> Path:

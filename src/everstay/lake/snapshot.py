@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from everstay import tables as t
+from everstay.errors import NotReady
 from everstay.lake.merge import SameMoment, merge_coded
 from everstay.lake.order import is_in_order, sort_events
 from everstay.lake.table_version import STATISTICS_PRECISION, TableVersion
@@ -53,13 +54,13 @@ class Snapshot:
     @property
     def recorded_until(self) -> datetime:
         """When the newest event was recorded, rounded up to a millisecond."""
-        newest: datetime = max(self._version(t.EVENTS).statistics()["max.recorded_at"])
+        newest: datetime = max(self._times("max.recorded_at"))
         return newest + STATISTICS_PRECISION
 
     @property
     def first_event_at(self) -> datetime:
         """When the oldest event occurred, rounded down to a millisecond."""
-        oldest: datetime = min(self._version(t.EVENTS).statistics()["min.occurred_at"])
+        oldest: datetime = min(self._times("min.occurred_at"))
         return oldest
 
     @property
@@ -126,6 +127,17 @@ class Snapshot:
         if all(version.name != table.name for version in self.versions):
             return table.empty()
         return read_table(self._folder, table, self._version(table).files())
+
+    def _times(self, statistic: str) -> pl.Series:
+        """One time of each file of events.
+
+        Raises:
+            NotReady: all events were deleted.
+        """
+        times = self._version(t.EVENTS).statistics()[statistic]
+        if times.is_empty():
+            raise NotReady(f"the lake at {self.uri} holds no events any more: run `make ingest`")
+        return times
 
     def _version(self, table: t.Table) -> TableVersion:
         return next(version for version in self.versions if version.name == table.name)
