@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from everstay import tables as t
@@ -197,6 +199,16 @@ def test_a_bad_row_of_a_parquet_file_is_shown_whatever_its_types(tmp_path: Path)
     assert events[t.PROBLEM].to_list() == [None, "quantity: '1.5' is not a whole number"]
     assert events[t.CONTENT][0] is None
     assert '"user_id":2' in events[t.CONTENT][1]
+    assert "2024-05-01" in events[t.CONTENT][1]
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "-03:30", "Z", "+01:00", "Asia/Kolkata"])
+def test_times_at_any_offset_are_the_moments_they_are(tmp_path: Path, zone: str) -> None:
+    path, moment = tmp_path / "events.parquet", datetime(2024, 5, 1, 12, tzinfo=UTC)
+    times = pa.array([moment, moment], pa.timestamp("us", zone))  # as pandas writes them
+    pq.write_table(pa.table({t.USER_ID: ["a", "b"], t.OCCURRED_AT: times, t.QUANTITY: ["1", "x"]}), path)
+    events = read_files(FilesSource(events=str(path), default_event_type=t.VIEW))
+    assert events[t.OCCURRED_AT].to_list() == [moment] * 2
     assert "2024-05-01" in events[t.CONTENT][1]
 
 

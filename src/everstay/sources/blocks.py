@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from zoneinfo import available_timezones
 
 import polars as pl
 import pyarrow as pa
@@ -75,11 +77,20 @@ def frame_of(arrow: pa.RecordBatch | pa.Table) -> pl.DataFrame:
 
 
 def _without_strangers(arrow: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
-    """The same data in types that Polars knows: decimals of 256 bits and Arrow's JSON as text."""
+    """The same data in types that Polars knows: decimals of 256 bits and JSON as text, times at offsets in UTC."""
     for place, field in enumerate(arrow.schema):
         if pa.types.is_decimal256(field.type):
             arrow = arrow.set_column(place, field.name, arrow.column(place).cast(pa.string()))
         elif isinstance(field.type, pa.JsonType | pa.Bool8Type):
             plain = pa.bool_() if isinstance(field.type, pa.Bool8Type) else field.type.storage_type
             arrow = arrow.set_column(place, field.name, arrow.column(place).cast(plain))
+        elif pa.types.is_timestamp(field.type) and field.type.tz is not None and not _is_name(field.type.tz):
+            in_utc = arrow.column(place).cast(pa.timestamp(field.type.unit, "UTC"))  # the same moments
+            arrow = arrow.set_column(place, field.name, in_utc)
     return arrow
+
+
+@cache
+def _is_name(zone: str) -> bool:
+    """Whether a zone is one of the Time Zone Database rather than an offset, such as `+05:30` or `Z`."""
+    return zone in available_timezones()
