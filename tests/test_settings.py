@@ -137,6 +137,12 @@ def test_a_variable_overrides_the_file(settings_file: Path, monkeypatch: pytest.
         ("churn = 3", "churn: is a section with its own keys, not a value (given: 3)"),
         ("as_of = 20171202", "as_of: must be a date without a time, for example 2017-12-02 (given: 20171202)"),
         ("as_of = 'tomorrow'", "as_of: must be a date, for example 2017-12-02 (given: 'tomorrow')"),
+        ("as_of = 0001-01-01", "as_of: Input should be greater than or equal to 1990-01-01 (given: "),
+        ("score_as_of = 1989-12-31", "score_as_of: Input should be greater than or equal to 1990-01-01 (given: "),
+        (
+            "[source.database]\noverlap_hours = 1000000000",
+            "source.database.overlap_hours: Input should be less than or equal to 876000",
+        ),
         ("[source.store_twin]\nseed = -1", "source.store_twin.seed: Input should be greater than or equal to 0"),
         ("[value]\nbudget = inf", "value.budget: Input should be a finite number (given: inf)"),
         ("[value]\noffer_cost = inf", "value.offer_cost: Input should be a finite number"),

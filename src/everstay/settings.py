@@ -6,7 +6,7 @@ Secrets (a database password, an object store's key) come from the environment o
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -65,6 +65,7 @@ __all__ = [
 ENV_PREFIX = "EVERSTAY_"
 FILE_VARIABLE = "EVERSTAY_SETTINGS"
 PeriodUnit = Literal["week", "month"]
+AsOf = Annotated[date, Field(ge=date(1990, 1, 1))]  # no event is older
 BLENDED = ("boosting", "network", "purchase_process")  # the churn candidate `blend` averages those that are named
 DATABASE_VARIABLE = "EVERSTAY_DATABASE_URL"  # a secret: read where it is used, never part of the settings
 
@@ -241,9 +242,9 @@ class Settings(BaseSettings):
         toml_file="everstay.toml",
     )
 
-    as_of: date | None = None
+    as_of: AsOf | None = None
     """The date models are judged at; none: the last midnight for which churn and next purchases are known."""
-    score_as_of: date | None = None
+    score_as_of: AsOf | None = None
     """The date users are scored at; none: the last midnight that the data covers."""
     report_folder: Place = "reports"
     """Where pages and other files for people are written."""

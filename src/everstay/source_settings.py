@@ -97,8 +97,9 @@ class DatabaseSource(MappedSource):
     incremental: bool = True
     """Whether a later ingestion reads only rows whose `recorded_at` is not older than the lake's newest; without a
     column for `recorded_at` everything is always read."""
-    overlap_hours: int = Field(default=24, ge=0)
-    """How far before the lake's newest `recorded_at` an incremental read begins, for rows that were written late."""
+    overlap_hours: int = Field(default=24, ge=0, le=876_000)
+    """How far before the lake's newest `recorded_at` an incremental read begins, for rows that were written late; a
+    century at most."""
 
 
 class StoreTwinSource(Section):

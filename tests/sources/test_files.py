@@ -411,6 +411,27 @@ def test_a_glob_that_matches_nothing(tmp_path: Path) -> None:
     assert "source.files.events" in message
 
 
+@pytest.mark.parametrize("pattern", ["**.csv", "x" * 256])
+def test_a_pattern_that_cannot_be_looked_up(tmp_path: Path, pattern: str) -> None:
+    message = refusal_of(files_settings(tmp_path / pattern))
+    assert "source.files.events" in message
+    assert "in the settings cannot be looked up (" in message
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    account = os.geteuid()
+    if account == 0:  # the superuser may enter every folder
+        os.seteuid(65_534)
+    try:
+        message = refusal_of(files_settings(tmp_path / "closed" / "*.csv"))
+    finally:
+        os.seteuid(account)
+    assert "Permission denied" in message
+    assert "source.files.events" in message
+    assert "permission to enter the folder" in message
+
+
 def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
     assert "is a folder: set source.files.events" in refusal_of(files_settings(tmp_path))
     (tmp_path / "events.xlsx").write_bytes(b"x")

@@ -18,6 +18,7 @@ from everstay.validation import ValidationReport, validate
 Check = Callable[..., ValidationReport]
 Clean = Mapping[str, pl.DataFrame]
 NOT_NULL = "expect_column_values_to_not_be_null"
+UNIQUE = "expect_compound_columns_to_be_unique"
 BETWEEN = "expect_column_values_to_be_between"
 
 
@@ -186,6 +187,17 @@ def test_workers_find_the_same_as_this_process(clean: Clean, suites: Path) -> No
         ({**entry(NOT_NULL, column=t.AMOUNT), "severity": "info"}, "'severity' is 'info'"),
         ({**entry(NOT_NULL, column=t.AMOUNT), "description": ""}, "'description' must say"),
         ("not null", "must be an object"),
+        (entry(NOT_NULL, column=t.AMOUNT, mostly="99%"), """1 .*'mostly' is "99%", but must be a share from 0 to 1"""),
+        (entry(NOT_NULL, column=t.AMOUNT, mostly=99), "'mostly' is 99, but must be a share from 0 to 1"),
+        (entry(NOT_NULL, column=t.AMOUNT, mostly=None), "'mostly' is null, but must be a share from 0 to 1"),
+        ({**entry(NOT_NULL, column=t.AMOUNT), "meta": "table"}, """'meta' is "table", but must be an object"""),
+        (entry(NOT_NULL, column=None), "'column' is null, but must be the name of a column"),
+        (entry(UNIQUE, column_list=3), "'column_list' is 3, but must be a list of names of columns"),
+        (entry(UNIQUE, column_list=[t.USER_ID, 3]), "'column_list' is .*, but must be a list of names of columns"),
+        (
+            entry(NOT_NULL, column=t.AMOUNT, row_condition={"type": "comparison", "column": {"nam": t.EVENT_TYPE}}),
+            "'column' is .*, but must be named in the row condition",
+        ),
     ],
 )
 def test_a_faulty_suite_is_named(bad: Any, message: str, clean: Clean, check: Check, tmp_path: Path) -> None:

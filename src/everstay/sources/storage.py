@@ -45,7 +45,7 @@ def find_files(pattern: str, key: str) -> list[FoundFile]:
         key: where the pattern was set, for the message.
 
     Raises:
-        SourceError: nothing matches, the pattern is a folder, or the object storage does not answer.
+        SourceError: nothing matches, the pattern is none or a folder, or the place cannot be searched.
     """
     found = _objects(pattern, key) if is_remote(pattern) else _local_files(pattern, key)
     if not found:
@@ -111,9 +111,20 @@ def explained(name: str) -> Iterator[None]:
 # ---- on disk -------------------------------------------------------------------------------------------------------
 def _local_files(pattern: str, key: str) -> list[FoundFile]:
     path = Path(pattern)
-    root = Path(path.anchor)
-    if path.is_dir():
+    try:
+        files = None if path.is_dir() else _matching(path)
+    except (ValueError, OSError) as error:  # `**.csv`, a folder that may not be entered, a name that is too long
+        raise SourceError(
+            f"{key} '{pattern}' in the settings cannot be looked up ({error}): correct it, or give the account that "
+            "runs this permission to enter the folder"
+        ) from None
+    if files is None:
         raise SourceError(f"{pattern} is a folder: set {key} in the settings to {pattern}/*.parquet or /*.csv")
+    return files
+
+
+def _matching(path: Path) -> list[FoundFile]:
+    root = Path(path.anchor)
     found = [path] if path.is_file() else root.glob(str(path.relative_to(root)))
     return [FoundFile(str(file), _stamp(file.stat())) for file in found if file.is_file()]
 

@@ -105,44 +105,59 @@ def _read_expectation(table: t.Table, entry: Any, place: str) -> Expectation:
         raise SettingsError(f"{place}: 'description' must say in plain words what is expected")
     if entry.get("severity") not in SEVERITIES:
         raise SettingsError(f"{place}: 'severity' is {entry.get('severity')!r}, but must be 'critical' or 'warning'")
-    meta = entry.get("meta") or {}
+    meta, mostly = entry.get("meta") or {}, entry["kwargs"].get("mostly", 1.0)
+    _check(isinstance(meta, dict), "meta", meta, 'an object, for example {"level": "table"}', place)
+    is_share = isinstance(mostly, int | float) and 0 <= mostly <= 1
+    _check(is_share, "mostly", mostly, "a share from 0 to 1, for example 0.99", place)
     is_about_table = meta.get("level") == "table"
-    columns = tuple(_named_columns(entry["kwargs"]))
-    condition_columns = tuple(_condition_columns(entry["kwargs"].get("row_condition")))
+    columns = tuple(_named_columns(entry["kwargs"], place))
+    condition_columns = tuple(_condition_columns(entry["kwargs"].get("row_condition"), place))
     if is_about_table or not table.is_open:  # the columns of an open table are only known with its rows
         known = aggregate_names(table) if is_about_table else tuple(table.columns)
         _refuse_unknown((*columns, *condition_columns), known, table, place)
     config = {key: entry[key] for key in ("type", "kwargs", "meta", "severity") if key in entry}
-    mostly = float(entry["kwargs"].get("mostly", 1.0))
     return Expectation(
         entry["description"],
         entry["severity"],
         is_about_table,
         columns,
         condition_columns,
-        mostly,
+        float(mostly),
         meta.get("advice", ""),
         config,
     )
 
 
-def _named_columns(arguments: Mapping[str, Any]) -> Iterator[str]:
+def _check(is_right: bool, name: str, value: object, words: str, place: str) -> None:
+    if not is_right:
+        raise SettingsError(f"{place}: '{name}' is {json.dumps(value)}, but must be {words}")
+
+
+def _named_columns(arguments: Mapping[str, Any], place: str) -> Iterator[str]:
     for argument in ("column", "column_A", "column_B"):
         if argument in arguments:
-            yield arguments[argument]
-    yield from arguments.get("column_list", ())
+            name = arguments[argument]
+            _check(isinstance(name, str), argument, name, 'the name of a column, for example "amount"', place)
+            yield name
+    names = arguments.get("column_list", [])
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    _check(is_list, "column_list", names, 'a list of names of columns, for example ["user_id", "as_of"]', place)
+    yield from names
 
 
-def _condition_columns(condition: Any) -> Iterator[str]:
+def _condition_columns(condition: Any, place: str) -> Iterator[str]:
     """Columns named anywhere in a row condition, which may nest others."""
     if isinstance(condition, dict):
-        if isinstance(condition.get("column"), dict):
-            yield condition["column"]["name"]
+        column = condition.get("column")
+        if isinstance(column, dict):
+            is_named = isinstance(column.get("name"), str)
+            _check(is_named, "column", column, 'named in the row condition, for example {"name": "event_type"}', place)
+            yield column["name"]
         for inner in condition.values():
-            yield from _condition_columns(inner)
+            yield from _condition_columns(inner, place)
     elif isinstance(condition, list):
         for inner in condition:
-            yield from _condition_columns(inner)
+            yield from _condition_columns(inner, place)
 
 
 def _refuse_unknown(columns: Collection[str], known: Collection[str], table: t.Table, place: str) -> None:
