@@ -59,7 +59,7 @@ def ingest_events(scheduler: str | None = None) -> Ingestion:
 def _ingest(settings: Settings, scheduler: str | None) -> Ingestion:
     lake, logger = runtime.open_lake(settings), get_run_logger()
     known = known_deliveries(lake)
-    source = open_source(settings.source, runtime.recorded_until(lake), known)
+    source = open_source(settings.source, runtime.newest_recorded_at(lake), known)
     logger.info("reading %s", settings.source.kind)
     with runtime.dask_scheduler(settings, scheduler) as address:
         chunks, deliveries = source.event_chunks(), source.deliveries()

@@ -55,11 +55,11 @@ def _check_place(key: str, uri: str) -> None:
         raise SettingsError(f"{key} '{uri}' in the settings cannot be written: {said}") from None
 
 
-def recorded_until(lake: Lake) -> datetime | None:
-    """When the newest event that is stored was recorded; None in a lake without events."""
+def newest_recorded_at(lake: Lake) -> datetime | None:
+    """When the newest event that is stored was recorded, never rounded up; None in a lake without events."""
     if lake.open(t.EVENTS) is None or not (snapshot := lake.snapshot()).event_count:
         return None
-    return snapshot.recorded_until
+    return snapshot.newest_recorded_at
 
 
 def work_folder(settings: Settings, *names: str) -> Path:

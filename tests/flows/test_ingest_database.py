@@ -77,3 +77,18 @@ def test_a_second_ingestion_reads_only_what_can_be_new(shop: Path, database: sa.
 
     assert ingest_events().result.rows_added == 0
     assert Lake(str(shop / "lake"), 2).snapshot().event_count == events.height + 1
+
+
+def test_what_is_recorded_at_the_newest_moment_after_a_night_is_read_in_the_next(
+    shop: Path, database: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERSTAY_SOURCE__DATABASE__OVERLAP_HOURS", "0")
+    twin = open_source(load_settings().source.model_copy(update={"kind": "store_twin"}))
+    events = next(twin.event_chunks()[0].read()).filter(pl.col(t.EVENT_TYPE) == t.PURCHASE)
+    newest = events.filter(pl.col(t.RECORDED_AT) == pl.col(t.RECORDED_AT).max()).head(1)
+    insert(database, events)
+    ingest_events()
+    insert(database, newest.with_columns(pl.lit("same moment").alias(t.EVENT_ID)))
+    second = ingest_events().result
+    assert (second.rows_read, second.rows_added) == (2, 1)
+    assert Lake(str(shop / "lake"), 2).snapshot().event_count == events.height + 1

@@ -227,6 +227,7 @@ def test_a_snapshot_does_not_move(lake: Lake):
     assert lake.snapshot().event_count == 150
     assert before.data_version != lake.snapshot().data_version
     assert before.first_event_at == START
+    assert before.newest_recorded_at == START + timedelta(hours=99)
     assert before.recorded_until == START + timedelta(hours=99, milliseconds=1)
 
 

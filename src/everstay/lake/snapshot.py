@@ -52,10 +52,15 @@ class Snapshot:
         return range(self.bucket_count)
 
     @property
-    def recorded_until(self) -> datetime:
-        """When the newest event was recorded, rounded up to a millisecond."""
+    def newest_recorded_at(self) -> datetime:
+        """When the newest event was recorded, rounded down to a millisecond: where a reader of newer ones begins."""
         newest: datetime = max(self._times("max.recorded_at"))
-        return newest + STATISTICS_PRECISION
+        return newest
+
+    @property
+    def recorded_until(self) -> datetime:
+        """When the newest event was recorded, rounded up to a millisecond: all events were known then."""
+        return self.newest_recorded_at + STATISTICS_PRECISION
 
     @property
     def first_event_at(self) -> datetime:
