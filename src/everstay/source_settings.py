@@ -61,6 +61,9 @@ class MappedSource(Section):
     """The type of every row when there is no such column, for example `purchase`."""
     time_zone: str = "UTC"
     """Zone of times written without one."""
+    time_formats: AnyNames[str] = ()
+    """How text writes times, for example `["%m/%d/%Y %H:%M"]`: only so, the first that fits; none: as ISO 8601
+    (`2017-01-31 18:05:00`), or numbers since 1970."""
     unit_price: str = ""
     """Their column of the unit price; the amount of a purchase or return is then this times the quantity."""
     negative_quantity: Literal["refuse", "return"] = "refuse"
@@ -82,6 +85,10 @@ class FilesSource(MappedSource):
 
     section: ClassVar[str] = "source.files"
     _paths = field_validator("events", "items", "users", "treatments")(_expanded)
+    encoding: str = "utf-8"
+    """Of CSV files, by a name that Python knows, for example `cp1252`."""
+    decimal: Literal[".", ","] = "."
+    """The mark of fractions in CSV files; with `,` a point parts thousands (`1.234,50`)."""
 
 
 class DatabaseSource(MappedSource):

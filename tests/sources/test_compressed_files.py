@@ -72,4 +72,4 @@ def test_a_compressed_nothing(tmp_path: Path) -> None:
 def test_compressed_parquet_is_no_format(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet.gz"
     path.write_bytes(compress("x", ".gz"))
-    assert "is not .parquet, .csv or .jsonl" in refusal_of(files_settings(path))
+    assert "is not .parquet, .csv, .tsv or .jsonl" in refusal_of(files_settings(path))

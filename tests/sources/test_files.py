@@ -63,6 +63,9 @@ def test_a_file_is_read_again_when_its_content_or_the_reading_has_changed(
         {"time_zone": "Europe/Berlin"},
         {"columns": {**COLUMNS, t.TEXT: "sku"}},
         {"event_types": {"buy": t.CART}},
+        {"time_formats": ("%Y-%m-%d %H:%M:%S",)},
+        {"encoding": "cp1252"},
+        {"decimal": ","},
     ):
         assert _origins(settings.model_copy(update=reading), known) == ["a", "b", "c"], reading
     times = (tmp_path / "b.csv").stat()
@@ -390,12 +393,6 @@ def test_a_first_line_that_is_not_utf_8(write: Write, content: bytes) -> None:
     )
 
 
-@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
-def test_values_that_are_not_separated_by_commas(write: Write, mark: str, name: str) -> None:
-    message = refusal_of(files_settings(write(HEADER.replace(",", mark) + "1\n")))
-    assert f"events.csv: the values are separated by {name}: export them with commas" in message
-
-
 def test_a_file_that_may_not_be_read() -> None:
     with pytest.raises(SourceError, match=r"events\.csv cannot be read: give the account"), explained("events.csv"):
         raise PermissionError(13, "Permission denied")  # what Arrow raises; the superuser may read everything
@@ -436,7 +433,7 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
     assert "is a folder: set source.files.events" in refusal_of(files_settings(tmp_path))
     (tmp_path / "events.xlsx").write_bytes(b"x")
     (tmp_path / "more.xlsx").mkdir()
-    assert "is not .parquet, .csv or .jsonl" in refusal_of(files_settings(tmp_path / "*.xlsx"))
+    assert "is not .parquet, .csv, .tsv or .jsonl" in refusal_of(files_settings(tmp_path / "*.xlsx"))
 
 
 # ---- settings that cannot be used ----------------------------------------------------------------------------------
@@ -450,6 +447,11 @@ def test_a_folder_and_a_file_of_another_kind(tmp_path: Path) -> None:
         ({"time_zone": "Europe/Berlim"}, "'Europe/Berlim' is not a time zone; did you mean 'Europe/Berlin'?"),
         ({"time_zone": "localtime"}, "'localtime' is not a time zone"),
         ({"time_zone": ""}, "'' is not a time zone: write one like Europe/Berlin"),
+        ({"encoding": "cp125"}, "[source.files] in the settings: encoding 'cp125' is not an encoding of text; did you"),
+        ({"encoding": "latin-0"}, "encoding 'latin-0' is not an encoding of text; did you mean 'latin"),
+        ({"encoding": "base64"}, "encoding 'base64' is not an encoding of text"),
+        ({"encoding": ""}, "encoding '' is not an encoding of text: write one like cp1252"),
+        ({"time_formats": ("%H:%M",)}, "time_formats: '%H:%M' is not a format of times: name year, month and day"),
     ],
 )
 def test_settings_are_checked_before_any_file(wrong: dict[str, Any], words: str) -> None:

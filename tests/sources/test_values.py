@@ -7,13 +7,14 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
+from everstay.settings import FilesSource
 from everstay.sources.values import read_column
 
 NOON = datetime(2017, 1, 31, 12, tzinfo=UTC)
 
 
 def _read(values: list[object], name: str, time_zone: str = "UTC", dtype: type[pl.DataType] | None = None):
-    value, problem = read_column(pl.Series(values, dtype=dtype), name, time_zone)
+    value, problem = read_column(pl.Series(values, dtype=dtype), name, FilesSource(time_zone=time_zone))
     return value.to_list(), problem.to_list()
 
 
@@ -101,7 +102,7 @@ def test_values_fit_or_are_told(name: str, values: list[object], expected: list[
 
 def test_a_time_beyond_all_calendars_is_none() -> None:
     far = pl.Series([2**62]).cast(pl.Datetime("us", "UTC"))
-    value, problem = read_column(far, t.OCCURRED_AT, "UTC")
+    value, problem = read_column(far, t.OCCURRED_AT, FilesSource())
     assert value.to_list() == [None]
     assert "is not a time in UTC" in problem[0]
 
@@ -124,7 +125,7 @@ def test_a_long_value_is_told_in_short() -> None:
 def test_a_time_beyond_all_calendars_is_told_by_its_number(unit: str) -> None:
     last = 2**63 - 1
     raw = pl.Series([last, 0, -last], dtype=pl.Int64).cast(pl.Datetime(unit))
-    value, problem = read_column(raw, t.OCCURRED_AT, "Europe/Berlin")
+    value, problem = read_column(raw, t.OCCURRED_AT, FilesSource(time_zone="Europe/Berlin"))
     assert value.to_list() == [None, datetime(1969, 12, 31, 23, tzinfo=UTC), None]
     assert [words and words.partition(" is not")[0] for words in problem] == [
         f"occurred_at: '{last}'", None, f"occurred_at: '-{last}'"
@@ -133,7 +134,7 @@ def test_a_time_beyond_all_calendars_is_told_by_its_number(unit: str) -> None:
 
 def test_a_day_beyond_all_calendars_is_told_by_its_number() -> None:
     raw = pl.Series([2**31 - 1, 0], dtype=pl.Int32).cast(pl.Date)
-    value, problem = read_column(raw, t.OCCURRED_AT, "UTC")
+    value, problem = read_column(raw, t.OCCURRED_AT, FilesSource())
     assert value.to_list() == [None, datetime(1970, 1, 1, tzinfo=UTC)]
     assert problem[0].startswith("occurred_at: '2147483647' is not a time")
 

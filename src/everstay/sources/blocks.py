@@ -54,12 +54,14 @@ class Block:
         raw: (n, wanted columns) values: text from text, any dtype from Parquet and databases.
         unread: columns `UNREAD`: rows that could not be parsed.
         is_quoted: quotation marks were read, between which a value may hold a line break.
+        decimal: the mark of fractions in texts, `.` or `,`.
     """
 
     rows: pl.Series
     raw: pl.DataFrame
     unread: pl.DataFrame
     is_quoted: bool = False
+    decimal: str = "."
 
 
 def unread_rows(rows: Iterable[tuple[int, str, str]]) -> pl.DataFrame:

@@ -1,15 +1,18 @@
 """Which of a shop's columns is which of ours."""
 
+import codecs
 import difflib
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
+from encodings.aliases import aliases
 from zoneinfo import available_timezones
 
 from everstay import tables as t
 from everstay.errors import SourceError
-from everstay.settings import MappedSource
+from everstay.settings import FilesSource, MappedSource
 from everstay.sources.blocks import Header
+from everstay.sources.times import format_mistake
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +93,7 @@ def _simple(name: str) -> str:
 
 
 def check_mapping(settings: MappedSource) -> None:
-    """Check that the settings name events, and only columns, event types and a time zone that exist.
+    """Check that the settings name events, and only columns, event types, a time zone and ways to write that exist.
 
     Raises:
         SourceError: they do not; the message suggests the nearest name.
@@ -111,6 +114,20 @@ def check_mapping(settings: MappedSource) -> None:
     if settings.time_zone not in available_timezones() - _MACHINE_ZONES:
         words = nearest(settings.time_zone, sorted(available_timezones())) or ": write one like Europe/Berlin"
         raise SourceError(f"{section}: time_zone '{settings.time_zone}' is not a time zone{words}")
+    for format_ in settings.time_formats:
+        if told := format_mistake(format_):
+            raise SourceError(f"{section}: time_formats: '{format_}' is not a format of times: {told}")
+    if isinstance(settings, FilesSource) and not _is_encoding(settings.encoding):
+        words = nearest(settings.encoding, sorted({*aliases, *aliases.values()})) or ": write one like cp1252"
+        raise SourceError(f"{section}: encoding '{settings.encoding}' is not an encoding of text{words}")
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        codecs.lookup(name)
+        return bool("a".encode(name))  # not those that turn bytes into bytes, such as base64
+    except (LookupError, ValueError):
+        return False
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

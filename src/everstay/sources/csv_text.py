@@ -21,32 +21,45 @@ STRAY = "text follows a closing quotation mark: is an earlier mark unmatched, or
 """The problem of a row whose quotation marks do not match."""
 
 _NO_CHARACTER = "\ufffd"  # what decoding substitutes for invalid bytes
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEPARATORS = (",", ";", "\t", "|")
 _LET_GO_SECONDS = 10.0  # ample for Arrow to finish reading a block
 _MOST_UNREAD_ROWS = 100_000  # they are held in memory; with more, the file as a whole is malformed
 
 
-def read_header(name: str) -> Header:
+def read_header(name: str, encoding: str) -> Header:
     """The first line's names, and whether anything follows."""
-    with open_stream(name) as stream:
+    return _header(name, encoding)[0]
+
+
+def _header(name: str, encoding: str) -> tuple[Header, str]:
+    """The header, and the separator: the one that gives the most names."""
+    with open_stream(name, encoding) as stream:
         text = io.StringIO(stream.read(BLOCK_BYTES).decode("utf-8-sig", errors="replace"), newline="")
     try:
-        names = next((row for row in csv.reader(text) if row), [])
+        separator = max(_SEPARATORS, key=lambda mark: _name_count(text, mark))  # of equal ones the first
+        names = _first_line(text, separator)
     except csv.Error as error:
         raise SourceError(f"{name}: the first line is not a header ({error}): {EXPORT_AGAIN}") from None
-    _check_header(name, names)
-    return Header(names, any(line.strip() for line in text))
-
-
-def _check_header(name: str, names: Sequence[str]) -> None:
-    """Raise when the first line shows that the whole file is not the CSV it should be."""
     if any(_NO_CHARACTER in column or "\0" in column for column in names):
         raise SourceError(f"{name}: the first line is not UTF-8 text: {SAVE_AS_UTF8}, or give it its real extension")
-    if len(names) == 1 and (separator := next((mark for mark in _SEPARATORS if mark in names[0]), None)):
-        raise SourceError(f"{name}: the values are separated by {_SEPARATORS[separator]}: export them with commas")
+    return Header(names, any(line.strip() for line in text)), separator
 
 
-def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:
+def _name_count(text: io.StringIO, separator: str) -> int:
+    """How many names the separator gives; none where quotation marks contradict it."""
+    try:
+        return len(_first_line(text, separator, strict=True))
+    except csv.Error:
+        return 0
+
+
+def _first_line(text: io.StringIO, separator: str, *, strict: bool = False) -> list[str]:
+    """The values of the first line that is not empty; `text` is read up to its end."""
+    text.seek(0)
+    return next((row for row in csv.reader(text, delimiter=separator, strict=strict) if row), [])
+
+
+def read(part: Part, columns: Sequence[str], chunk_rows: int, encoding: str) -> Iterator[Block]:
     """Yield the rows, at most `chunk_rows` at once, with the named columns as text.
 
     Raises:
@@ -54,8 +67,9 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
     """
     unread: list[pa.csv.InvalidRow] = []
     read, told = 0, 0  # rows with the right number of values, and others, given to the caller
-    with open_stream(part.name) as stream:
-        watch = _Watch()
+    separator = _header(part.name, encoding)[1]
+    with open_stream(part.name, encoding) as stream:
+        watch = _Watch(separator)
         raw = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         for raw in _regrouped(_batches(stream, watch, columns, unread), chunk_rows):
             skipped = np.array([row.number - 1 for row in unread], dtype=np.int64)
@@ -63,7 +77,7 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
             read += raw.height
             until = int(np.searchsorted(skipped, rows[-1]))
             block = Block(rows, raw, _unread(unread[told:until]), is_quoted=watch.quotations.has_any)
-            yield _without_strays(block, watch.quotations.take_stray(rows[-1]))
+            yield _without_strays(block, watch.quotations.take_stray(rows[-1]), separator)
             told = until
         _refuse_a_cut(part.name, watch, read, unread)
     if unread[told:]:
@@ -73,9 +87,10 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
 class _Watch:
     """Tracks how a file ends and what is quoted, as the CSV parser silently accepts unmatched quotation marks."""
 
-    def __init__(self) -> None:
+    def __init__(self, separator: str) -> None:
         self._last_byte = b""
-        self.quotations = Quotations()
+        self.separator = separator
+        self.quotations = Quotations(separator)
 
     def follow(self, block: bytes) -> None:
         """Take the next bytes of the file."""
@@ -123,7 +138,7 @@ def _batches(
         reader = pyarrow.csv.open_csv(
             watched,
             pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),  # threads lose the row numbers
-            pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
+            pyarrow.csv.ParseOptions(delimiter=watch.separator, newlines_in_values=True, invalid_row_handler=skip),
             pyarrow.csv.ConvertOptions(
                 include_columns=list(columns),
                 default_column_type=pa.string(),
@@ -132,6 +147,8 @@ def _batches(
             ),
         )
         yield from reader
+    except (OSError, UnicodeError) as error:
+        raise error.with_traceback(None) from None  # the frames that read the stream hold it
     finally:
         del reader, watched
         _wait_while(lambda: held() is not None, _LET_GO_SECONDS)
@@ -143,12 +160,14 @@ def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.001)
 
 
-def _without_strays(block: Block, stray: Sequence[int]) -> Block:
+def _without_strays(block: Block, stray: Sequence[int], separator: str) -> Block:
     """Move rows in which an unmatched quotation mark merged several rows into one value to `unread`."""
     is_stray = block.rows.is_in(stray)
     if not is_stray.any():
         return block
-    texts = block.raw.filter(is_stray).select(pl.concat_str(pl.all(), separator=",", ignore_nulls=True)).to_series()
+    texts = (
+        block.raw.filter(is_stray).select(pl.concat_str(pl.all(), separator=separator, ignore_nulls=True)).to_series()
+    )
     told = unread_rows((number, STRAY, text) for number, text in zip(block.rows.filter(is_stray), texts, strict=True))
     unread = pl.concat([block.unread, told]).sort(t.SOURCE_ROW)
     return Block(block.rows.filter(~is_stray), block.raw.filter(~is_stray), unread, block.is_quoted)

@@ -104,7 +104,7 @@ class DatabaseTables:
         names = [self._database.quoted(name) for name in dict.fromkeys(columns.values())]
         order = ", ".join(self._database.quoted(columns[name]) for name in table.key)
         raw = read_rows(f"{select(names, relation)} ORDER BY {order}", origin)
-        rows = typed_rows(_block(raw, pl.int_range(1, raw.height + 1, eager=True)), columns, self._settings.time_zone)
+        rows = typed_rows(_block(raw, pl.int_range(1, raw.height + 1, eager=True)), columns, self._settings)
         return entity_table([rows.with_columns(pl.lit(origin).alias(t.SOURCE_FILE))], table)
 
 

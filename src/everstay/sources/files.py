@@ -51,7 +51,7 @@ class Files:
         required = required_event_columns(self._settings)
         columns: dict[str, dict[str, str]] = {}
         for file in self._new.values():
-            header = read_header(file)
+            header = read_header(file, self._settings)
             columns[file] = match_columns(t.EVENTS, header, self._settings, required, file)
             if not header.is_open:
                 warn_of_namesakes(t.EVENTS, header, columns[file], file)
@@ -98,10 +98,10 @@ class Files:
         return entity_table([frame for file in files for frame in self._typed(file.name, table)], table)
 
     def _typed(self, file: str, table: t.Table) -> Iterator[pl.DataFrame]:
-        columns = match_columns(table, read_header(file), self._settings, table.required, file)
+        columns = match_columns(table, read_header(file, self._settings), self._settings, table.required, file)
         for part in split(file, self._settings.chunk_rows):
-            for block in read_part(part, _different(columns), self._settings.chunk_rows):
-                rows = typed_rows(block, columns, self._settings.time_zone)
+            for block in read_part(part, _different(columns), self._settings):
+                rows = typed_rows(block, columns, self._settings)
                 yield rows.with_columns(pl.lit(file).alias(t.SOURCE_FILE))
 
 
@@ -130,7 +130,7 @@ class FileChunk:
         Raises:
             SourceError: the file is cut off or is not what it should be.
         """
-        for block in read_part(self.part, _different(self.columns), self.settings.chunk_rows):
+        for block in read_part(self.part, _different(self.columns), self.settings):
             yield staged_rows(block, self.columns, self.settings, self.origin)
 
 

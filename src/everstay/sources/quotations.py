@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-_MARK, _COMMA, _NEW_LINE, _RETURN, _SPACE, _TAB = (ord(character) for character in '",\n\r \t')
+_MARK, _NEW_LINE, _RETURN, _SPACE, _TAB = (ord(character) for character in '"\n\r \t')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROW, _VALUE, _PLAIN, _QUOTED, _CLOSED, _PADDED = range(6)
 """States: at the start of a row; of a value; in a value; in a quoted one; after its end; in white space after that."""
@@ -21,16 +21,20 @@ _ROW, _VALUE, _PLAIN, _QUOTED, _CLOSED, _PADDED = range(6)
 class Quotations:
     """Follows a file's blocks in their order.
 
+    Args:
+        separator: between values, one ASCII character.
+
     Attributes:
         has_any: whether there was a mark.
         stray: rows with text after a closed quotation that were not taken yet, ascending; 0 = the header, empty lines
             are not counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, separator: str = ",") -> None:
         self.has_any = False
         self.stray = array("q")
         self._state, self._rows = _ROW, 0
+        self._separator = ord(separator)
 
     @property
     def is_open(self) -> bool:
@@ -45,7 +49,8 @@ class Quotations:
             return
         self.has_any = self.has_any or b'"' in block
         stray = np.empty(len(block) // 2 + 1 if self.has_any else 0, np.int64)
-        self._state, self._rows, count = _follow(np.frombuffer(block, np.uint8), self._state, self._rows, stray)
+        told = np.frombuffer(block, np.uint8)
+        self._state, self._rows, count = _follow(told, self._separator, self._state, self._rows, stray)
         self.stray.frombytes(np.unique(stray[:count]).tobytes())
 
     def take_stray(self, last: int) -> Sequence[int]:
@@ -57,7 +62,9 @@ class Quotations:
 
 
 @njit(cache=True, nogil=True)
-def _follow(block: NDArray[np.uint8], state: int, rows: int, stray: NDArray[np.int64]) -> tuple[int, int, int]:
+def _follow(
+    block: NDArray[np.uint8], separator: int, state: int, rows: int, stray: NDArray[np.int64]
+) -> tuple[int, int, int]:
     """The state after the block, rows begun so far, and how many numbers of rows were written to `stray`."""
     count = 0
     for byte in block:
@@ -70,7 +77,7 @@ def _follow(block: NDArray[np.uint8], state: int, rows: int, stray: NDArray[np.i
             if state == _ROW:
                 rows += 1
                 state = _VALUE
-            if byte == _COMMA:
+            if byte == separator:
                 state = _VALUE
             elif byte == _MARK and state in (_VALUE, _CLOSED):
                 state = _QUOTED

@@ -1,5 +1,6 @@
 """Where files lie: on disk or in S3-compatible object storage, by the same patterns."""
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES
 
 EXPORT_AGAIN = "export or copy it again"
-SAVE_AS_UTF8 = "save the file as UTF-8"
+SAVE_AS_UTF8 = "save the file as UTF-8, or name its encoding in source.files.encoding"
+UTF8 = "utf-8"
 _S3 = "s3://"
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # Arrow reads the keys and the region by itself
 _WILD = re.compile(r"[*?\[]")
@@ -74,11 +76,16 @@ def open_file(name: str) -> pa.NativeFile:
     return _file_system().open_input_file(_object(name)) if is_remote(name) else pa.OSFile(name)
 
 
-def open_stream(name: str) -> pa.NativeFile:
-    """Open a file for sequential reading, decompressed as its name says; a truncated one raises an `OSError`."""
+def open_stream(name: str, encoding: str = UTF8) -> pa.NativeFile:
+    """Open a file for sequential reading as UTF-8, decompressed as its name says; a truncated one raises an `OSError`.
+
+    Bytes that are not in another `encoding` raise a `UnicodeError`; those of UTF-8 are left to the reader.
+    """
     codec = _CODECS.get(PurePosixPath(name.lower()).suffix)
     file = open_file(name)
-    return file if codec is None else pa.CompressedInputStream(file, codec)
+    plain = file if codec is None else pa.CompressedInputStream(file, codec)
+    known = codecs.lookup(encoding).name
+    return plain if known == UTF8 else pa.transcoding_input_stream(plain, known, UTF8)
 
 
 def is_empty(name: str) -> bool:
@@ -94,6 +101,8 @@ def explained(name: str) -> Iterator[None]:
         yield
     except PermissionError:
         raise SourceError(f"{name} cannot be read: give the account that runs this read permission") from None
+    except UnicodeError as error:
+        raise SourceError(f"{name}: the text is not as source.files.encoding says ({error}): correct it") from None
     except (pa.ArrowException, OSError) as error:
         said = str(error).partition("\n")[0]
         row = re.search(r"Row #(\d+)", said)

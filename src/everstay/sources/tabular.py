@@ -1,20 +1,17 @@
 """A shop's files of every kind: their columns, their parts and their rows, and plain words when one is broken."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from everstay.errors import SourceError
+from everstay.settings import FilesSource
 from everstay.sources import csv_text, json_lines, parquet, storage
 from everstay.sources.blocks import Block, Header, Part
 from everstay.sources.storage import EXPORT_AGAIN, FoundFile, explained, format_of
 
-_READERS = {
-    ".parquet": parquet,
-    ".csv": csv_text,
-    ".jsonl": json_lines,
-    ".ndjson": json_lines,
-    ".json": json_lines,
-}
 _PARQUET = ".parquet"
+_CSV = (".csv", ".tsv")
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 def find_files(pattern: str, key: str) -> list[FoundFile]:
@@ -30,22 +27,24 @@ def find_files(pattern: str, key: str) -> list[FoundFile]:
     files = storage.find_files(pattern, key)
     for file in files:
         kind = format_of(file.name)
-        if kind not in _READERS or (kind == _PARQUET and not file.name.lower().endswith(_PARQUET)):
+        if kind not in (_PARQUET, *_CSV, *_JSON_LINES) or (
+            kind == _PARQUET and not file.name.lower().endswith(_PARQUET)
+        ):
             raise SourceError(
-                f"{file.name} is not .parquet, .csv or .jsonl (the last two also .gz or .zst): narrow {key} in the "
-                "settings or convert the file"
+                f"{file.name} is not .parquet, .csv, .tsv or .jsonl (the last three also .gz or .zst): narrow {key} in "
+                "the settings or convert the file"
             )
     return files
 
 
-def read_header(name: str) -> Header:
+def read_header(name: str, settings: FilesSource) -> Header:
     """Read the names of the columns, and make sure that there are rows.
 
     Raises:
         SourceError: the file is empty, has no rows, two columns of one name, or is visibly cut off already.
     """
     with explained(name):
-        header = Header([], has_rows=False) if storage.is_empty(name) else _READERS[format_of(name)].read_header(name)
+        header = Header([], has_rows=False) if storage.is_empty(name) else _header(name, settings)
     if not header.names and not header.has_rows:
         raise SourceError(f"{name} is empty: {EXPORT_AGAIN}, or take it out of the delivery")
     if twice := sorted({column for column in header.names if header.names.count(column) > 1}):
@@ -53,6 +52,13 @@ def read_header(name: str) -> Header:
     if not header.has_rows:
         raise SourceError(f"{name} has a header but no rows: {EXPORT_AGAIN}, or take it out of the delivery")
     return header
+
+
+def _header(name: str, settings: FilesSource) -> Header:
+    kind = format_of(name)
+    if kind in _CSV:
+        return csv_text.read_header(name, settings.encoding)
+    return parquet.read_header(name) if kind == _PARQUET else json_lines.read_header(name)
 
 
 def split(name: str, chunk_rows: int) -> list[Part]:
@@ -63,11 +69,16 @@ def split(name: str, chunk_rows: int) -> list[Part]:
         return parquet.split(name, chunk_rows)
 
 
-def read_part(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:
-    """Yield the rows of a part, at most `chunk_rows` at once, with only the named columns.
+def read_part(part: Part, columns: Sequence[str], settings: FilesSource) -> Iterator[Block]:
+    """Yield the rows of a part, at most `chunk_rows` of the settings at once, with only the named columns.
 
     Raises:
         SourceError: the file turns out to be cut off or not what it should be; the row is named where it is known.
     """
+    kind, chunk_rows = format_of(part.name), settings.chunk_rows
     with explained(part.name):
-        yield from _READERS[format_of(part.name)].read(part, columns, chunk_rows)
+        if kind in _CSV:
+            for block in csv_text.read(part, columns, chunk_rows, settings.encoding):
+                yield replace(block, decimal=settings.decimal)
+        else:
+            yield from (parquet if kind == _PARQUET else json_lines).read(part, columns, chunk_rows)
