@@ -98,6 +98,18 @@ def test_rows_of_nobody_are_told_apart_by_order_then_visit_then_content(tmp_path
     assert users == read_files(settings)[t.USER_ID].to_list()
 
 
+def test_the_null_of_databases_is_no_user_and_no_order(tmp_path: Path) -> None:
+    content = (
+        "user_id,occurred_at,event_type,order_id,session_id,quantity\n"
+        "\\N,2024-05-01,purchase,7,s1,1\n\\N,2024-05-01,view,\\N,s1,\\N\nann,2024-05-01,purchase,\\N,\\N,1\n"
+    )
+    settings = FilesSource(events=str(tmp_path / "events.csv"), without_user="keep")
+    Path(settings.events).write_text(content)
+    assert read_files(settings).select(t.USER_ID, t.ORDER_ID, t.SESSION_ID, t.QUANTITY, t.PROBLEM).rows() == [
+        ("anonymous:7", "7", "s1", 1, None), ("anonymous:s1", None, "s1", 0, None), ("ann", None, None, 1, None),
+    ]  # fmt: skip
+
+
 def test_a_user_called_anonymous_is_refused(tmp_path: Path) -> None:
     events = read_files(settings_of(tmp_path, INVOICES.replace("17850", "anonymous:1")))
     assert (

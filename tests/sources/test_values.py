@@ -88,6 +88,8 @@ def test_the_hour_that_clocks_repeat_is_the_first_and_the_one_they_skip_is_none(
         (t.USER_ID, ["17.0", "17", "-1.0", "1.5.0", "v2.0", "17.00"], ["17", "17", "-1", "1.5.0", "v2.0", "17.00"], []),
         (t.CATEGORY, ["17.0"], ["17.0"], []),
         (t.USER_ID, ["a ", " ", ""], ["a ", None, None], []),
+        (t.USER_ID, ["a", r"\N", r"\\N", r"N\N", r"\n"], ["a", None, r"\\N", r"N\N", r"\n"], []),
+        (t.AMOUNT, ["1", r"\N"], [1.0, None], []),
         (t.USER_ID, [b"a"], [None], [0]),
         (t.HAS_MARKETING_CONSENT, ["Yes", "0", "perhaps"], [True, False, None], [2]),
         (t.HAS_MARKETING_CONSENT, [1, 0, 2], [True, False, None], [2]),
