@@ -1,6 +1,7 @@
 """A shop's own database, by real servers: the same events from PostgreSQL and MariaDB, and only new ones again."""
 
 import pickle
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -104,6 +105,25 @@ def test_ranges_of_the_key_hold_equal_numbers_of_rows_and_lose_none(shop: sa.URL
     assert [frame.height for frame in frames] == [100] * 10 + [3]
     assert pl.concat(frames).equals(read_database(settings_of()))
     assert pl.concat(frames)[t.SOURCE_ROW].is_unique().all()
+
+
+@pytest.mark.parametrize("kind", ["numeric(12)", "numeric(20, 2)"])
+@pytest.mark.parametrize("chunk_rows", [1, 2, 1_000])
+def test_a_key_may_be_a_decimal_that_is_whole(shop: sa.URL, kind: str, chunk_rows: int) -> None:
+    plain = read_database(settings_of())
+    run_sql(shop, f"ALTER TABLE order_lines ADD COLUMN number {kind}", "UPDATE order_lines SET number = line")
+    columns = {**COLUMNS, t.EVENT_ID: "number"}
+    settings = settings_of(key="number", columns=columns, chunk_rows=chunk_rows)
+    assert len(chunks_of(settings)) == -(-3 // chunk_rows)
+    assert read_database(settings).equals(plain)
+
+
+@pytest.mark.parametrize(("line", "chunk_rows"), [(10, 1_000), (12, 1), (12, 1_000), (900, 1_000)])
+def test_a_key_may_not_have_a_fraction(shop: sa.URL, line: int, chunk_rows: int) -> None:
+    run_sql(shop, "ALTER TABLE order_lines ADD COLUMN number numeric(20, 2)", "UPDATE order_lines SET number = line")
+    run_sql(shop, f"UPDATE order_lines SET number = number + 0.5 WHERE line = {line}")
+    message = refusal_of(settings_of(key="number", chunk_rows=chunk_rows))
+    assert re.search(rf"of source\.database\.key holds '?{line}\.50*'?, which is not a whole number", message)
 
 
 def test_workers_read_ranges(shop: sa.URL) -> None:

@@ -132,10 +132,11 @@ class TableChunk:
         """
         raw = read_rows(self.query, self.origin).sort(self.settings.key)
         keys = raw[self.settings.key].cast(pl.Int64, strict=False)
-        if keys.null_count():
+        is_wrong = keys.is_null() | (keys != raw[self.settings.key])
+        if is_wrong.any():
             raise SourceError(
                 f"{self.origin}: column {self.settings.key} of source.database.key holds "
-                f"{raw[self.settings.key].filter(keys.is_null())[0]}, which is not a whole number below 2**63"
+                f"{raw[self.settings.key].filter(is_wrong)[0]}, which is not a whole number below 2**63"
             )
         if (again := keys.filter(keys.is_duplicated())).len():
             raise SourceError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -43,7 +44,7 @@ def key_ranges(database: Database, plan: Plan, rows: int) -> Iterator[str]:
     starts = [
         start for (start,) in database.fetch(f"SELECT k FROM ({numbered}) AS r WHERE MOD(n - 1, {rows}) = 0 ORDER BY k")
     ]
-    if wrong := [start for start in (*starts, last) if not isinstance(start, int)]:
+    if wrong := [start for start in (*starts, last) if not _is_whole(start)]:
         raise _bad_key(plan, f"holds '{wrong[0]}', which is not a whole number")
     if len(set(starts)) < len(starts):
         raise _bad_key(plan, "is not unique")
@@ -78,6 +79,11 @@ def newer_than(database: Database, relation: str, watermark: str, moment: dateti
     else:
         text = local.replace(tzinfo=None).isoformat(" ") if isinstance(value, datetime) else local.date().isoformat()
     return f"({watermark} >= '{text}' OR {watermark} IS NULL)"
+
+
+def _is_whole(key: object) -> bool:
+    """Whether a key is a whole number; drivers give those of the type NUMERIC as decimals."""
+    return isinstance(key, int) or (isinstance(key, Decimal) and key.is_finite() and key == key.to_integral_value())
 
 
 def _bad_key(plan: Plan, what: str) -> SourceError:
