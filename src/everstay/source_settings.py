@@ -68,6 +68,9 @@ class MappedSource(Section):
     """Their column of the unit price; the amount of a purchase or return is then this times the quantity."""
     negative_quantity: Literal["refuse", "return"] = "refuse"
     """What a purchase of negative quantity is: a mistake, or a return of as many pieces."""
+    fractional_quantity: Literal["refuse", "one_piece"] = "refuse"
+    """What a quantity such as `0.75` is: a mistake, or one piece, as goods by weight are counted; by `unit_price` it is
+    paid for as it is."""
     cancelled_order_prefix: str = ""
     """Purchases whose order id begins with this are returns, for example `C` of the invoice `C536379`."""
     without_user: Literal["refuse", "keep"] = "refuse"

@@ -199,7 +199,8 @@ def test_a_bad_row_of_a_parquet_file_is_shown_whatever_its_types(tmp_path: Path)
     ).write_parquet(path)
     events = read_files(FilesSource(events=str(path), default_event_type=t.VIEW))
     assert events[t.PLATFORM].to_list() == ["web", "app"]
-    assert events[t.PROBLEM].to_list() == [None, "quantity: '1.5' is not a whole number"]
+    words = "quantity: '1.5' is not a whole number; for goods by weight, set fractional_quantity to one_piece"
+    assert events[t.PROBLEM].to_list() == [None, words]
     assert events[t.CONTENT][0] is None
     assert '"user_id":2' in events[t.CONTENT][1]
     assert "2024-05-01" in events[t.CONTENT][1]

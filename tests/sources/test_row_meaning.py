@@ -78,6 +78,51 @@ def test_a_price_that_is_none_is_told(tmp_path: Path) -> None:
     assert bad[t.AMOUNT] is None
 
 
+WEIGHED = (
+    "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID\n"
+    "1,HAM,0.75,2010-12-01 08:26,20,ann\n1,MILK,2,2010-12-01 08:26,1.5,ann\n1,EGG,2.0,2010-12-01 08:26,1.5,ann\n"
+    "C2,HAM,-1.25,2010-12-02 08:26,20,ann\n3,HAM,-0.5,2010-12-02 08:26,20,ann\n4,HAM,3e9,2010-12-02 08:26,20,ann\n"
+    "5,HAM,some,2010-12-02 08:26,20,ann\n6,HAM,,2010-12-02 08:26,20,ann\n"
+)
+
+
+def test_goods_by_weight_may_be_one_piece_paid_by_the_weight(tmp_path: Path) -> None:
+    events = read_files(settings_of(tmp_path, WEIGHED, fractional_quantity="one_piece"))
+    assert events.schema[t.QUANTITY] == t.EVENTS.columns[t.QUANTITY]
+    assert events[t.EVENT_TYPE].to_list()[:5] == [t.PURCHASE, t.PURCHASE, t.PURCHASE, t.RETURN, t.RETURN]
+    assert events[t.QUANTITY].to_list() == [1, 2, 2, 1, 1, None, None, None]
+    assert events[t.AMOUNT].to_list() == [15.0, 3.0, 3.0, 25.0, 10.0, None, None, None]
+    told = ["quantity: '3e9' is not a number of pieces", "quantity: 'some' is not a number of pieces", None]
+    assert events[t.PROBLEM].to_list() == [None] * 5 + told
+
+
+def test_a_negative_weight_is_minus_one_piece_where_that_is_no_return(tmp_path: Path) -> None:
+    others = {"negative_quantity": "refuse", "cancelled_order_prefix": ""}
+    events = read_files(settings_of(tmp_path, WEIGHED, fractional_quantity="one_piece", **others))
+    assert events[t.QUANTITY].to_list()[:5] == [1, 2, 2, -1, -1]
+
+
+def test_goods_by_weight_are_otherwise_refused_with_the_setting_s_name(tmp_path: Path) -> None:
+    events = read_files(settings_of(tmp_path, WEIGHED))
+    hint = "is not a whole number; for goods by weight, set fractional_quantity to one_piece"
+    assert events[t.PROBLEM][0] == f"quantity: '0.75' {hint}"
+    assert events[t.QUANTITY].to_list()[:3] == [None, 2, 2]
+
+
+def test_an_amount_of_the_shop_s_own_is_kept_whatever_the_weight(tmp_path: Path) -> None:
+    content = "user_id,occurred_at,event_type,quantity,amount\na,2024-05-01,purchase,0.3,5.5\na,2024-05-01,view,,\n"
+    path = tmp_path / "events.csv"
+    path.write_text(content)
+    events = read_files(FilesSource(events=str(path), fractional_quantity="one_piece"))
+    assert events.select(t.QUANTITY, t.AMOUNT).rows() == [(1, 5.5), (0, 0.0)]
+
+
+@pytest.mark.parametrize("fractional_quantity", ["refuse", "one_piece"])
+def test_whole_quantities_are_the_same_events_either_way(tmp_path: Path, fractional_quantity: str) -> None:
+    plain = read_files(settings_of(tmp_path))
+    assert read_files(settings_of(tmp_path, fractional_quantity=fractional_quantity)).equals(plain)
+
+
 def test_a_view_with_a_price_costs_nothing(tmp_path: Path) -> None:
     rows = "".join(f"a,2024-05-01,{kind},9.5\n" for kind in (t.VIEW, t.CART, t.PURCHASE))
     settings = FilesSource(events=str(tmp_path / "events.csv"), unit_price="price")

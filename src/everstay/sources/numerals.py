@@ -33,6 +33,13 @@ def whole_numbers(raw: pl.Series, decimal: str = POINT) -> pl.Series:
     return pl.select(pl.when(number == number.round()).then(number)).to_series().cast(pl.Int64, strict=False)
 
 
+def measures(raw: pl.Series, decimal: str = POINT) -> pl.Series:
+    """Numbers (n,), whole or not, that round to whole ones of 32 bits; others are null."""
+    number = numbers(raw, decimal)
+    is_countable = number.round().cast(pl.Int32, strict=False).is_not_null()
+    return pl.select(pl.when(is_countable).then(number)).to_series()
+
+
 def _with_point(text: pl.Series) -> pl.Series:
     """Numbers with a decimal comma as Polars reads them; other text is null."""
     plain = text.str.replace_all(".", "", literal=True).str.replace(COMMA, POINT, literal=True)

@@ -29,7 +29,7 @@ def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, o
     if t.EVENT_ID in settings.columns and t.EVENT_ID not in events.columns:  # no JSON line has it
         events = events.with_columns(pl.lit(None, pl.String).alias(t.EVENT_ID))
     events = _with_quantities(_with_types(events, settings))
-    events = _with_amounts(_with_returns(events, settings))
+    events = _with_whole_quantities(_with_amounts(_with_returns(events, settings)))
     return stage(_with_users(events, settings), origin)
 
 
@@ -115,6 +115,13 @@ def _with_amounts(events: pl.DataFrame) -> pl.DataFrame:
     events = _filled(events, t.AMOUNT, pl.lit(0.0), ~_needs_value())
     events = _filled(events, t.DISCOUNT, pl.lit(0.0), pl.lit(True))
     return _filled(events, t.RECORDED_AT, pl.col(t.OCCURRED_AT), pl.lit(True))
+
+
+def _with_whole_quantities(events: pl.DataFrame) -> pl.DataFrame:
+    """A quantity with a fraction is one piece, to give or to take; it is read so only where the settings allow it."""
+    quantity = pl.col(t.QUANTITY)
+    pieces = pl.when(quantity == quantity.round()).then(quantity).otherwise(quantity.sign())
+    return events.with_columns(pieces.cast(t.EVENTS.columns[t.QUANTITY]))
 
 
 def _with_users(events: pl.DataFrame, settings: MappedSource) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.blanks import is_blank
 from everstay.settings import MappedSource
-from everstay.sources.numerals import POINT, numbers, whole_numbers
+from everstay.sources.numerals import POINT, measures, numbers, whole_numbers
 from everstay.sources.times import is_in_calendar, times
 
 IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
@@ -25,16 +25,16 @@ def read_column(raw: pl.Series, name: str, settings: MappedSource, decimal: str 
     Args:
         raw: (n,) values as the file has them.
         name: our column, declared in `tables`.
-        settings: how times are written.
+        settings: how times are written, and whether a quantity may have a fraction.
         decimal: the mark of fractions in text, `.` or `,`.
 
     Returns:
-        (n,) values in our dtype, null where they do not fit; (n,) words such as "amount: 'x' is not a number", null
-        where nothing is wrong.
+        (n,) values in our dtype (floats for a quantity that may have a fraction), null where they do not fit; (n,)
+        words such as "amount: 'x' is not a number", null where nothing is wrong.
 
-    >>> value, problem = read_column(pl.Series(["2", "two"]), t.QUANTITY, MappedSource())
+    >>> value, problem = read_column(pl.Series(["2", "two"]), t.AMOUNT, MappedSource())
     >>> value.to_list(), problem.to_list()
-    ([2, None], [None, "quantity: 'two' is not a whole number"])
+    ([2.0, None], [None, "amount: 'two' is not a number"])
     """
     if raw.dtype.is_nested() or raw.dtype in (pl.Binary, pl.Object, pl.Duration):
         words = pl.repeat(f"{name}: {raw.dtype} is not a plain value", len(raw), eager=True)
@@ -75,8 +75,11 @@ def _conversion(name: str, settings: MappedSource, decimal: str) -> tuple[Callab
         return _booleans, "true or false"
     if dtype == pl.String:
         return (lambda raw: _ids(raw, decimal)) if name in IDS else _texts, "text"
-    if dtype == pl.Int32:
-        return lambda raw: whole_numbers(raw, decimal).cast(dtype, strict=False), "a whole number"
+    if name == t.QUANTITY and settings.fractional_quantity == "one_piece":
+        return lambda raw: measures(raw, decimal), "a number of pieces"
+    if name == t.QUANTITY:
+        wanted = "a whole number; for goods by weight, set fractional_quantity to one_piece"
+        return lambda raw: whole_numbers(raw, decimal).cast(dtype, strict=False), wanted
     return lambda raw: numbers(raw, decimal).cast(dtype), "a number"
 
 
