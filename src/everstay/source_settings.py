@@ -87,11 +87,12 @@ class FilesSource(MappedSource):
     """
 
     section: ClassVar[str] = "source.files"
-    _paths = field_validator("events", "items", "users", "treatments")(_expanded)
     encoding: str = "utf-8"
     """Of CSV files, by a name that Python knows, for example `cp1252`."""
     decimal: Literal[".", ","] = "."
     """The mark of fractions in CSV files; with `,` a point parts thousands (`1.234,50`)."""
+
+    _paths = field_validator("events", "items", "users", "treatments")(_expanded)
 
 
 class DatabaseSource(MappedSource):

@@ -199,7 +199,7 @@ def test_invoices_as_they_are_published_need_a_format_and_an_encoding(write: Wri
             t.QUANTITY: "Quantity", t.TEXT: "Description",
         },
     )  # fmt: skip
-    survey = survey_source(open_source(Source(kind="files", files=settings)))
+    survey = survey_source(open_source(Source(kind="files", files=settings)), Path("expectations"))
     assert (survey.rows_read, survey.rows_refused, survey.rows_anonymous) == (4, 0, 1)
     rows = survey.first_rows
     assert rows[t.OCCURRED_AT].to_list() == [

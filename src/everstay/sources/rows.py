@@ -119,6 +119,8 @@ def _with_amounts(events: pl.DataFrame) -> pl.DataFrame:
 
 def _with_whole_quantities(events: pl.DataFrame) -> pl.DataFrame:
     """A quantity with a fraction is one piece, to give or to take; it is read so only where the settings allow it."""
+    if events[t.QUANTITY].dtype.is_integer():
+        return events
     quantity = pl.col(t.QUANTITY)
     pieces = pl.when(quantity == quantity.round()).then(quantity).otherwise(quantity.sign())
     return events.with_columns(pieces.cast(t.EVENTS.columns[t.QUANTITY]))
