@@ -8,7 +8,7 @@ from everstay.lake import Lake
 from everstay.metrics.maturity import Maturity, maturity
 from everstay.registry.promotion import Decision
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
-from everstay.scoring import list_order
+from everstay.scoring import lacking_change, list_order
 from everstay.scoring.back_test import label_clock
 from everstay.scoring.leaving import published_definition
 from everstay.settings import Settings
@@ -120,7 +120,7 @@ def warning_section(lake: Lake, as_of: datetime, settings: Settings, known_until
         Column("user"), Column("probability", ".3f"), Column("change", "+.3f"), Column("value at risk", ",.2f"),
         Column("tier"), Column("next order, if active"), Column("alarm due"), Column("why"),
     )  # fmt: skip
-    words = (f"Published as of {as_of:%Y-%m-%d}; churn labels: {clock}.",)
+    words = tuple(filter(None, (f"Published as of {as_of:%Y-%m-%d}; churn labels: {clock}.", lacking_change(scores))))
     return Section("Warning list", words, badges, (Table("Top of the list", columns, rows),))
 
 

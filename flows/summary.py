@@ -14,7 +14,7 @@ from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
 from everstay.report import Section
 from everstay.report.page import alignments, cell
-from everstay.scoring import list_order
+from everstay.scoring import lacking_change, list_order
 from everstay.scoring.back_test import label_clock
 from everstay.scoring.leaving import published_definition
 from everstay.scoring.proof import Proof
@@ -127,6 +127,8 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn, currency: str) ->
             ", ".join(items),
         )
     _CONSOLE.print(table)
+    if lacking := lacking_change(scores):
+        _CONSOLE.print(lacking)
 
 
 def _told(value: float | datetime | None, form: str) -> str:

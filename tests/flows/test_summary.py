@@ -13,8 +13,9 @@ from everstay.partitions import IN_PROCESS
 from everstay.registry.refs import ModelRef, RunRef
 from everstay.report import Section
 from everstay.report.document import Badge
-from everstay.settings import Churn
+from everstay.settings import Churn, Settings
 from flows.candidates import Training
+from flows.report_sections import warning_section
 from flows.summary import print_published, print_section, print_training
 from tests.lake.test_ingest import FrameChunk, purchases
 from tests.publishing import publish
@@ -33,10 +34,26 @@ def test_users_items_and_reasons_with_brackets(tmp_path: Path, capsys: pytest.Ca
         publish(lake, table, table.conform(pl.DataFrame(told).with_columns(absent)), as_of=AS_OF, key="k")
     print_published(lake, AS_OF, Churn(), "")
     page = capsys.readouterr().out
+    assert "No change is told" not in page
     for words in ("[/ann]", "[red]", "from [outlet]", "Value at risk is in the shop's currency."):
         assert words in page
     print_published(lake, AS_OF, Churn(), "EUR")
     assert "Value at risk is in EUR." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("change", "lacking"), [(-0.25, False), (None, True)])
+def test_why_no_change_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], change: float, lacking: bool):
+    lake = Lake(str(tmp_path / "lake"), 1)
+    commit_staged(stage_events(lake, [FrameChunk("a", purchases(0, 216))], IN_PROCESS, max_quarantined_share=0))
+    told = {t.USER_ID: "ann", t.AS_OF: AS_OF, t.MODEL_VERSION: "1", t.DATA_VERSION: "events-0", t.REASONS: [["late"]]}
+    told |= {t.CHURN_PROBABILITY: 0.5, t.RISK_TIER: "high", t.PREVIOUS_PROBABILITY: 0.75, t.PROBABILITY_CHANGE: change}
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in t.CHURN_SCORES.columns.items() if name not in told]
+    scores = t.CHURN_SCORES.conform(pl.DataFrame(told).with_columns(absent))
+    publish(lake, t.CHURN_SCORES, scores, as_of=AS_OF, key="k")
+    print_published(lake, AS_OF, Churn(), "")
+    section = warning_section(lake, AS_OF, Settings(), AS_OF)
+    for page in (capsys.readouterr().out, " ".join(section.words)):
+        assert ("No change is told: what was published before was of another gap or horizon" in page) == lacking
 
 
 @pytest.mark.parametrize("sample", [None, "trained and tested on a fixed sample: about 28% of 36,162 users"])

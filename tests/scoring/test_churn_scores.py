@@ -71,6 +71,21 @@ def test_the_change_is_told_beside_what_was_published_before(make_work: Make, tm
     assert scores[t.PROBABILITY_CHANGE][0] == pytest.approx(scores[t.CHURN_PROBABILITY][0] - 0.25)
 
 
+@pytest.mark.parametrize("other", [{t.HORIZON_DAYS: 90}, {t.GAP_DAYS: 7}, {t.GAP_DAYS: None, t.HORIZON_DAYS: None}])
+def test_no_change_is_told_from_another_definition_of_leaving(make_work: Make, tmp_path: Path, other: dict):
+    work, lake = make_work("churn"), Lake(str(tmp_path / "lake"), 2)
+    before = work.as_of - timedelta(days=9)
+    told = {t.AS_OF: pl.lit(before, t.TIME), t.CHURN_PROBABILITY: pl.lit(0.25)}
+    told |= {name: pl.lit(days, pl.Int32) for name, days in other.items()}
+    publish(lake, t.CHURN_SCORES, score(work, tmp_path).with_columns(**told), as_of=before, key="before")
+    previous = keep_previous(lake, before, Folder(str(tmp_path / "previous")))
+    folder = Folder(str(tmp_path / "scores"))
+    scores = compute_churn_scores(work, SETTINGS, folder, IN_PROCESS, previous).read_all()
+    assert (scores[t.PREVIOUS_PROBABILITY] == 0.25).all()
+    assert scores[t.PROBABILITY_CHANGE].is_null().all()
+    assert scores.select(t.GAP_DAYS, t.HORIZON_DAYS).unique().row(0) == (0, 28)
+
+
 def test_rows_say_what_they_were_made_from(make_work: Make, tmp_path: Path):
     work = make_work("churn")
     scores = score(work, tmp_path)

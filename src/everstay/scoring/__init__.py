@@ -2,7 +2,7 @@
 
 from everstay.scoring.as_of import is_history, scoring_as_of
 from everstay.scoring.churn_scores import churn_scores, compute_churn_scores
-from everstay.scoring.previous import keep_previous, previous_as_of
+from everstay.scoring.previous import keep_previous, lacking_change, previous_as_of
 from everstay.scoring.recommendations import compute_recommendations, recommendations
 from everstay.scoring.rows import active_users, churn_rows, history_rows
 from everstay.scoring.tiers import TIERS, TierBounds, assign_tiers, list_order, tier_bounds
@@ -21,6 +21,7 @@ __all__ = [
     "history_rows",
     "is_history",
     "keep_previous",
+    "lacking_change",
     "list_order",
     "previous_as_of",
     "recommendations",
