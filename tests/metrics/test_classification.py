@@ -168,6 +168,18 @@ def test_unfit_arguments_are_refused(metric, y, p, words):
         metric(y, p)
 
 
+@pytest.mark.parametrize("users", [5, 60])
+def test_right_scores_are_neither_above_nor_below_on_average(users: int) -> None:
+    generator = np.random.default_rng(3)
+    probabilities = generator.beta(1.5, 4, (2_000, users))
+    outcomes = (generator.random(probabilities.shape) < probabilities).astype(float)
+    errors = [float(c.calibration_in_the_large(y, p)) for y, p in zip(outcomes, probabilities, strict=True)]
+    assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
+    weights = generator.integers(0, 4, (3, users))
+    repeated = [np.repeat(outcomes[0] - probabilities[0], row).mean() for row in weights]
+    np.testing.assert_allclose(c.calibration_in_the_large(outcomes[0], probabilities[0], weights), repeated)
+
+
 def test_right_probabilities_have_an_error_that_shrinks_with_the_rows() -> None:
     few, many = (c.perfect_calibration_errors(np.full(count, 0.5), 400, 3) for count in (25, 2_500))
     assert few.mean() == pytest.approx(np.sqrt(0.25 / 25) * np.sqrt(2 / np.pi), rel=0.1)  # one bin: of a mean's error

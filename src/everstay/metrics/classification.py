@@ -79,6 +79,16 @@ def log_loss(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> Fl
     return _mean(-np.where(outcome == 1, np.log(inside), np.log1p(-inside)), weight)
 
 
+def calibration_in_the_large(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Observed rate minus mean probability: above zero, the risk is understated. Unbiased in samples of any size.
+
+    >>> float(calibration_in_the_large([1, 0, 0, 1], [0.25, 0.25, 0.25, 0.25]))
+    0.25
+    """
+    outcome, probability, weight = _arrays(y, p, weights)
+    return _mean(outcome - probability, weight)
+
+
 def expected_calibration_error(y: ArrayLike, p: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Mean absolute difference between predicted and observed rate over ten bins of equal mass.
 

@@ -6,7 +6,15 @@ import pytest
 
 from everstay import tables as t
 from everstay.churn.fairness import judge_attribute, mitigation_price, riskiest, riskiest_of_each
-from everstay.churn.fairness.figures import FIGURES, UNKNOWN, WARNED, groups_of, share_of
+from everstay.churn.fairness.figures import (
+    COMPARED,
+    FIGURES,
+    RIGHT_SCORES_ERROR,
+    UNKNOWN,
+    WARNED,
+    groups_of,
+    share_of,
+)
 
 BOOTSTRAP = {"resamples": 200, "confidence": 0.9, "seed": 1}
 
@@ -34,6 +42,8 @@ def test_figures_are_those_of_the_group_alone() -> None:
     assert figures["selection_rate"].value == pytest.approx(warned[old].mean())
     assert figures["true_positive_rate"].value == pytest.approx(warned[old & (churned == 1)].mean())
     assert figures["false_positive_rate"].value == pytest.approx(warned[old & (churned == 0)].mean())
+    unforeseen = (churned - probability)[old].mean()
+    assert figures["calibration_in_the_large"].value == pytest.approx(unforeseen)
     for interval in figures.values():
         assert interval.low <= interval.value + 0.05
         assert interval.low < interval.high
@@ -59,7 +69,37 @@ def test_a_rate_among_a_handful_of_leavers_is_not_told() -> None:
     )
     assert set(FIGURES) - set(found.figures["few"]) == {"true_positive_rate"}
     assert set(found.figures["enough"]) == set(FIGURES)
-    assert set(FIGURES) - set(found.differences) == {"true_positive_rate"}  # of one group alone there is none
+    assert set(COMPARED) - set(found.differences) == {"true_positive_rate"}  # of one group alone there is none
+
+
+def test_right_scores_are_calibrated_in_small_groups_as_in_large_ones() -> None:
+    groups, sizes = ["small"] * 60 + ["large"] * 2_000, {"small": 60, "large": 2_000}
+    draws, covered = 40, dict.fromkeys(sizes, 0)
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        probability = generator.beta(1.5, 4, len(groups))
+        churned = (generator.random(len(groups)) < probability).astype(float)
+        warned = riskiest(probability, 0.2)
+        found = judge_attribute("age_band", groups, churned, probability, warned, min_users=50, bootstrap=BOOTSTRAP)
+        for name in sizes:
+            interval = found.figures[name]["calibration_in_the_large"]
+            covered[name] += interval.low <= 0 <= interval.high
+            error, right = (
+                found.figures[name][figure] for figure in ("expected_calibration_error", RIGHT_SCORES_ERROR)
+            )
+            assert error.value < 2 * right.value
+        small, large = (found.figures[name]["calibration_in_the_large"].value for name in ("small", "large"))
+        assert found.differences["calibration_in_the_large"] == pytest.approx(abs(small - large))
+        assert "expected_calibration_error" not in found.differences
+    assert min(covered.values()) >= 0.8 * draws  # intervals of 90%
+
+
+def test_understated_risk_is_above_zero() -> None:
+    groups, churned, probability = shop(2_000)
+    told = np.where(np.array(groups) == "old", probability / 2, probability)
+    found = judge_attribute("age_band", groups, churned, told, riskiest(told, 0.2), min_users=50, bootstrap=BOOTSTRAP)
+    assert found.figures["old"]["calibration_in_the_large"].low > 0.1
+    assert found.differences["calibration_in_the_large"] > 0.1
 
 
 def test_all_groups_too_small_leave_no_figures() -> None:

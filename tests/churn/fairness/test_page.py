@@ -6,7 +6,7 @@ import pytest
 
 from everstay import tables as t
 from everstay.churn.fairness import fairness_page
-from everstay.churn.fairness.figures import FIGURES
+from everstay.churn.fairness.figures import COMPARED, FIGURES
 from everstay.churn.money import worth
 from everstay.churn.rows import ChurnRows
 from everstay.settings import Fairness, Settings, Value
@@ -30,6 +30,12 @@ def test_groups_are_judged_or_refused(churn_rows: ChurnRows, churn_settings: Set
     assert "&lt;35" in html
     assert "<35" not in html
     assert html.count("not evaluated: fewer than 50 users") == 1
+    young = next(row for row in html.split("<tr>") if row.startswith("<td>&lt;35")).split('<td class="number">')[2:]
+    told = dict(zip(FIGURES, young, strict=True))
+    assert told["calibration_in_the_large"][0] in "+-"
+    assert all(told[figure][0] == "0" for figure in set(FIGURES) - {"calibration_in_the_large"})
+    largest = html.split("<th>largest difference")[1].split("</table>")[0].split('<td class="number">')
+    assert [cell.split("<")[0].strip() != "" for cell in largest[1:]] == [figure in COMPARED for figure in FIGURES]
     assert "Unknown for every user, so not evaluated: income_band, household_size." in html
     assert "This mitigation is on (fairness.mitigate in the settings)" in html
 

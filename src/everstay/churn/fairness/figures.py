@@ -15,8 +15,12 @@ from fairlearn.metrics import (
 )
 from numpy.typing import ArrayLike, NDArray
 
-from everstay.metrics.classification import expected_calibration_error
-from everstay.metrics.comparison import Interval, Statistic, statistic_interval
+from everstay.metrics.classification import (
+    calibration_in_the_large,
+    expected_calibration_error,
+    perfect_calibration_errors,
+)
+from everstay.metrics.comparison import Interval, Statistic, drawn_interval, statistic_interval
 
 FloatArray = NDArray[np.float64]
 
@@ -51,8 +55,18 @@ def share_of(name: str) -> Statistic:
 
 
 WARNED = ("selection_rate", "true_positive_rate", "false_positive_rate")
-FIGURES = ("base_rate", *WARNED, "expected_calibration_error")
-"""Reported for each group."""
+COMPARED = ("base_rate", *WARNED, "calibration_in_the_large")
+"""Comparable between groups of any sizes."""
+
+RIGHT_SCORES_ERROR = "calibration_error_of_right_scores"
+FIGURES = (*COMPARED, "expected_calibration_error", RIGHT_SCORES_ERROR)
+"""Reported for each group. The calibration error, of ten bins, grows as groups get smaller: it stands beside the one
+that exactly right probabilities would show in the same group, and has no difference between groups."""
+
+_CALIBRATION: Mapping[str, Statistic] = {
+    "calibration_in_the_large": calibration_in_the_large,
+    "expected_calibration_error": expected_calibration_error,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ class AttributeFigures:
         users: group to its number of users; all groups.
         figures: group to figure to value and bounds, for judged groups; those with fewer than `LEAST_LEAVERS` leavers
             have no true positive rate.
-        differences: figure to its largest difference between judged groups.
+        differences: figure of `COMPARED` to its largest difference between judged groups.
     """
 
     attribute: str
@@ -106,11 +120,11 @@ def judge_attribute(
     values = _values(np.asarray(groups, dtype=str), judged, churned, probability, warned)
     figures = {
         name: {
-            figure: _with_bounds(
-                values[name][figure], figure, churned[mask], probability[mask], warned[mask], bootstrap
-            )
-            for figure in FIGURES
-            if figure in values[name]
+            **{
+                figure: _with_bounds(value, figure, churned[mask], probability[mask], warned[mask], bootstrap)
+                for figure, value in values[name].items()
+            },
+            RIGHT_SCORES_ERROR: _right_scores_error(probability[mask], **bootstrap),
         }
         for name, mask in inside.items()
     }
@@ -141,13 +155,13 @@ def _values(
     ).by_group
     by_outcome = MetricFrame(metrics=mean_prediction, y_true=left, y_pred=left, sensitive_features=members).by_group
     by_probability = MetricFrame(
-        metrics=expected_calibration_error, y_true=left, y_pred=probability[some], sensitive_features=members
+        metrics=dict(_CALIBRATION), y_true=left, y_pred=probability[some], sensitive_features=members
     ).by_group
     found = {
         name: {
             "base_rate": float(by_outcome[name]),
             **{figure: float(by_warning.loc[name, figure]) for figure in WARNED},
-            "expected_calibration_error": float(by_probability[name]),
+            **{figure: float(by_probability.loc[name, figure]) for figure in _CALIBRATION},
         }
         for name in judged
     }
@@ -165,15 +179,19 @@ def _with_bounds(
     warned: NDArray[np.bool_],
     bootstrap: Mapping[str, Any],
 ) -> Interval:
-    if figure == "expected_calibration_error":
-        bounds = statistic_interval(expected_calibration_error, churned, probability, **bootstrap)
+    if figure in _CALIBRATION:
+        bounds = statistic_interval(_CALIBRATION[figure], churned, probability, **bootstrap)
     else:
         bounds = statistic_interval(share_of(figure), churned, warned.astype(float), **bootstrap)
     return Interval(value, bounds.low, bounds.high)
 
 
+def _right_scores_error(probability: FloatArray, *, resamples: int, confidence: float, seed: int) -> Interval:
+    return drawn_interval(perfect_calibration_errors(probability, resamples, seed), confidence)
+
+
 def _differences(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    columns = {figure: [group[figure] for group in values.values() if figure in group] for figure in FIGURES}
+    columns = {figure: [group[figure] for group in values.values() if figure in group] for figure in COMPARED}
     return {figure: float(np.ptp(column)) for figure, column in columns.items() if len(column) > 1}
 
 
