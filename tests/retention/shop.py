@@ -1,5 +1,6 @@
 """Orders of users whose behaviour is known: each buys in a period with a chance of their own until they leave."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ MONDAY = datetime(2023, 1, 2, tzinfo=UTC)
 
 
 def weekly_orders(users: int, weeks: int, seed: int) -> pl.DataFrame:
-    """Net purchases: `USER_ID`, `OCCURRED_AT`. Users come in any of the weeks, many in the first."""
+    """Purchases. Users come in any of the weeks, many in the first."""
     random = np.random.default_rng(seed)
     chance, leaves = random.beta(2.0, 1.5, users), random.beta(0.8, 12.0, users)
     came = np.minimum(random.geometric(0.12, users) - 1, weeks - 1)
@@ -20,10 +21,16 @@ def weekly_orders(users: int, weeks: int, seed: int) -> pl.DataFrame:
     bought = (random.random((users, weeks)) < chance[:, None]) & (week > came[:, None]) & (week <= left[:, None])
     bought[np.arange(users), came] = True
     user, at = np.nonzero(bought)
-    return pl.DataFrame(
-        {
-            t.USER_ID: [f"u{number}" for number in user],
-            t.OCCURRED_AT: [MONDAY + timedelta(weeks=int(number), hours=9) for number in at],
-        },
-        schema={t.USER_ID: pl.String, t.OCCURRED_AT: t.TIME},
+    moments = [MONDAY + timedelta(weeks=int(week), hours=9) for week in at]
+    return purchases(zip((f"u{number}" for number in user), moments, strict=True))
+
+
+def purchases(bought: Iterable[tuple[str, datetime]]) -> pl.DataFrame:
+    """Events of users at moments, recorded at once, each of an order of its own."""
+    frame = pl.DataFrame(list(bought), schema={t.USER_ID: pl.String, t.OCCURRED_AT: t.TIME}, orient="row")
+    return frame.with_columns(
+        pl.col(t.OCCURRED_AT).alias(t.RECORDED_AT),
+        pl.lit(t.PURCHASE).alias(t.EVENT_TYPE),
+        pl.format("o{}", pl.int_range(pl.len())).alias(t.ORDER_ID),
+        pl.lit(1).alias(t.QUANTITY),
     )

@@ -12,11 +12,11 @@ from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.retention import forecast as forecasts
 from everstay.retention.bgbb import BgBb
-from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, add_up, buys, cohort_counts
+from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, add_up, buys, cohort_counts, seen
 from everstay.retention.forecast import ALL, BOUGHT, HIGH, LOW, coverage, forecast
 from everstay.retention.periods import whole_periods
 from everstay.retention.shares import Expected, Shock, share_bounds
-from tests.retention.shop import MONDAY, weekly_orders
+from tests.retention.shop import MONDAY, purchases, weekly_orders
 
 WEEKS = 14
 
@@ -33,21 +33,22 @@ def periods(weeks: int = WEEKS):
 def test_histories_are_those_of_a_slow_reading(orders: pl.DataFrame):
     counts = cohort_counts(orders, periods(), 2)
     bought: dict[str, set[int]] = {}
-    for user, at in orders.iter_rows():
+    for user, at in orders.select(t.USER_ID, t.OCCURRED_AT).iter_rows():
         bought.setdefault(user, set()).add((at - MONDAY).days // 7)
     users, buyers = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
     for weeks in bought.values():
         came = min(weeks)
         for origin in range(came + 1, WEEKS + 1):
-            seen = [week for week in weeks if week < origin]
-            key = (origin, came, origin - 1 - came, len(seen) - 1, max(seen) - came)
+            past = [week for week in weeks if week < origin]
+            key = (origin, came, origin - 1 - came, len(past) - 1, max(past) - came)
             users[key] += 1
             buyers[key] += origin + 1 in weeks
     assert len(counts.histories) == len(users)
     for row in counts.histories.iter_rows(named=True):
         key = (row[ORIGIN], row[COHORT], row[N], row[X], row[TX])
         assert row[USERS] == users[key]
-        assert row[buys(2)] == (buyers[key] if row[ORIGIN] + 2 <= WEEKS else None)
+        for name in (buys, seen):  # nothing was returned or recorded late
+            assert row[name(2)] == (buyers[key] if row[ORIGIN] + 2 <= WEEKS else None)
     for cohort in range(WEEKS):
         for week in range(WEEKS):
             expected = sum(min(weeks) == cohort and week in weeks for weeks in bought.values())
@@ -70,8 +71,7 @@ def test_a_log_that_begins_within_a_week_begins_with_the_next_one():
     assert (late.count, late.name(0)) == (5, f"{MONDAY + timedelta(weeks=1):%Y-%m-%d}")
     days = {"sunday": [6], "both": [6, 8], "monday": [7, 15], "later": [14]}
     bought = [(user, MONDAY + timedelta(days=day, hours=9)) for user, found in days.items() for day in found]
-    frame = pl.DataFrame(bought, schema={t.USER_ID: pl.String, t.OCCURRED_AT: t.TIME}, orient="row")
-    retained = cohort_counts(frame, late, 1).retained
+    retained = cohort_counts(purchases(bought), late, 1).retained
     assert retained[:2].tolist() == [[3, 1, 0, 0, 0], [0, 1, 0, 0, 0]]  # who came on Sunday is of the first whole week
     whole = whole_periods(MONDAY + timedelta(hours=9), MONDAY + timedelta(weeks=6), "week")
     assert (whole.count, whole.start(0)) == (6, MONDAY)
@@ -94,8 +94,8 @@ def test_the_width_of_an_interval_is_learned_from_the_last_twelve_origins_that_a
 
     def widths(without: pl.Expr, step: int) -> list[float]:
         """Of everybody's intervals one and two weeks ahead, had nobody come `step` weeks after these origins."""
-        bought = pl.when(without).then(pl.col(buys(step)) * 0).otherwise(pl.col(buys(step)))
-        told = forecast(histories.with_columns(bought.alias(buys(step))), 17, 2, 20)
+        bought = pl.when(without).then(pl.col(seen(step)) * 0).otherwise(pl.col(seen(step)))
+        told = forecast(histories.with_columns(bought.alias(seen(step))), 17, 2, 20)
         now = told.filter(pl.col(ORIGIN) == 17, pl.col(COHORT) == ALL).sort("ahead")
         return (now[HIGH] - now[LOW]).to_list()
 
@@ -134,7 +134,7 @@ def test_intervals_hold_what_comes_in_a_shop_that_is_as_the_model_says():
 
 def test_a_shop_whose_users_all_came_in_the_last_week_has_a_forecast_of_no_certainty():
     last = MONDAY + timedelta(weeks=4, hours=3)
-    frame = pl.DataFrame({t.USER_ID: [f"u{n}" for n in range(30)], t.OCCURRED_AT: pl.Series([last] * 30, dtype=t.TIME)})
+    frame = purchases((f"u{n}", last) for n in range(30))
     told = forecast(cohort_counts(frame, periods(5), 1).histories, 5, 1, 20).filter(pl.col(COHORT) == ALL)
     assert told["users"].to_list() == [30]
     assert told[LOW][0] < 0.2

@@ -3,14 +3,14 @@
 A user's cohort is the period of their first net purchase. A user is retained in a period when they bought in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from everstay import tables as t
+from everstay.retention.known_purchases import BoolArray, KnownPurchases, known_purchases
 from everstay.retention.periods import Periods
 
 IntArray = NDArray[np.int64]
@@ -25,33 +25,30 @@ class CohortCounts:
 
     Attributes:
         retained: of each cohort (row) the users who bought in each period (column), (P, P); the diagonal is the
-            cohort's size, below it are zeros.
-        histories: what every forecast starts from: one row per `ORIGIN` (number of periods passed), `COHORT` and
-            history `N`, `X`, `TX` (see `bgbb`): `USERS`, and how many of them bought in the period 1, 2, ... ahead
-            (`buys_1`, ...; null when it has not passed).
+            cohort's size, below it are zeros. By what is known now.
+        histories: what every forecast starts from, by what was known at its origin: one row per `ORIGIN` (number of
+            periods passed), `COHORT` and history `N`, `X`, `TX` (see `bgbb`): `USERS`, and how many of them bought in
+            the period 1, 2, ... ahead, by what is known now (`buys_1`, ...) and by what was known when that period was
+            over (`seen_1`, ...); null when it has not passed.
     """
 
     retained: IntArray
     histories: pl.DataFrame
 
 
-def cohort_counts(purchases: pl.DataFrame, periods: Periods, ahead: int) -> CohortCounts:
+def cohort_counts(events: pl.DataFrame, periods: Periods, ahead: int) -> CohortCounts:
     """Count the users of one bucket.
 
     Args:
-        purchases: net purchases: `USER_ID` and `OCCURRED_AT`; those after the last whole period are left out.
+        events: known now; see `known_purchases`.
         periods: whole ones.
         ahead: number of periods that the histories are followed forward.
     """
-    inside = purchases.filter(pl.col(t.OCCURRED_AT) < periods.end)
-    users = inside[t.USER_ID].rank("dense").to_numpy().astype(np.int64) - 1
-    bought = np.zeros((int(users.max(initial=-1)) + 1, periods.count), dtype=np.bool_)
-    bought[users, periods.numbers(inside[t.OCCURRED_AT])] = True
-    cohort = bought.argmax(axis=1)
+    known = known_purchases(events, periods)
+    bought = known.now[known.now.any(axis=1)]
     retained = np.zeros((periods.count, periods.count), dtype=np.int64)
-    np.add.at(retained, cohort, bought.astype(np.int64))
-    frames = [_histories(bought, cohort, origin, ahead) for origin in range(1, periods.count + 1)]
-    return CohortCounts(retained, _summed(frames))
+    np.add.at(retained, bought.argmax(axis=1), bought.astype(np.int64))
+    return CohortCounts(retained, _summed(list(_histories(known, ahead))))
 
 
 def add_up(counts: Sequence[CohortCounts]) -> CohortCounts:
@@ -69,18 +66,43 @@ def buys(ahead: int) -> str:
     return f"buys_{ahead}"
 
 
-def _histories(bought: NDArray[np.bool_], cohort: IntArray, origin: int, ahead: int) -> pl.DataFrame:
-    """The users who had come when `origin` periods had passed, one row each."""
-    known = cohort < origin
-    past, came = bought[known, :origin], cohort[known]
+def seen(ahead: int) -> str:
+    """Column of the same number, as it was known when that period was over.
+
+    >>> seen(2)
+    'seen_2'
+    """
+    return f"seen_{ahead}"
+
+
+def _histories(known: KnownPurchases, ahead: int) -> Iterator[pl.DataFrame]:
+    """For every origin the users who had come by then, one row each."""
+    outcomes: dict[Callable[[int], str], BoolArray] = {buys: known.now, seen: known.when_over()}
+    for origin in range(1, known.now.shape[1] + 1):
+        bought = known.at(origin)
+        come = bought.any(axis=1)
+        then = {name: outcome[come, origin : origin + ahead] for name, outcome in outcomes.items()}
+        yield _history(bought[come], then, ahead)
+
+
+def _history(past: BoolArray, then: Mapping[Callable[[int], str], BoolArray], ahead: int) -> pl.DataFrame:
+    """One origin's users.
+
+    Args:
+        past: what they had bought, (U, origin).
+        then: what they bought in the periods that have passed since, (U, up to `ahead`), by the name of the columns.
+        ahead: number of periods.
+    """
+    origin, came = past.shape[1], past.argmax(axis=1)
     last = origin - 1 - past[:, ::-1].argmax(axis=1)
     columns = {ORIGIN: np.full(len(came), origin), COHORT: came, N: origin - 1 - came}
     columns |= {X: past.sum(axis=1) - 1, TX: last - came}
     frame = pl.DataFrame({name: pl.Series(values, dtype=pl.Int64) for name, values in columns.items()})
     future = [
-        pl.Series(buys(step), bought[known, origin + step - 1]).cast(pl.Int64)
-        if origin + step <= bought.shape[1]
-        else pl.lit(None, pl.Int64).alias(buys(step))
+        pl.Series(name(step), bought[:, step - 1]).cast(pl.Int64)
+        if step <= bought.shape[1]
+        else pl.lit(None, pl.Int64).alias(name(step))
+        for name, bought in then.items()
         for step in range(1, ahead + 1)
     ]
     return frame.with_columns(pl.lit(1, pl.Int64).alias(USERS), *future)

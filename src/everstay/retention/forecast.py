@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from everstay.retention.bgbb import BgBb, Histories, fit_bgbb
-from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, buys
+from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, buys, seen
 from everstay.retention.shares import Expected, learn_shock, share_bounds
 
 AHEAD, SHARE, LOW, HIGH, BOUGHT = "ahead", "share", "low", "high", "bought"
@@ -22,6 +22,7 @@ _UNKNOWN = BgBb(1.0, 1.0, 1.0, 1.0)  # every chance is as likely as any other
 _LEAST_USERS = 50  # a group with fewer users to learn from uses the model of all users
 _LOOK_BACK = 12  # latest origins whose forecasts the size of shocks is learned from
 _MEAN, _VARIANCE, _CHANCE = "mean", "variance", "chance"
+_SEEN = "seen"  # buyers, by what was known when the period was over
 _KIND = "kind"  # forecasts with similar errors: of all users, of the first period's cohort, of the later ones
 
 
@@ -61,8 +62,8 @@ def forecast(
     """Forecast the next periods of every cohort and of all users, now and from every past origin as it was then.
 
     Args:
-        histories: of `CohortCounts`. A forecast uses what had been seen at its origin, earlier forecasts that had come
-            due then included; what came later only fills the column `bought`.
+        histories: of `CohortCounts`. A forecast uses what was known at its origin: users, and how earlier forecasts
+            that had come due did, by what was known when they came due; the rest only fills the column `bought`.
         periods: how many have passed.
         ahead: periods to forecast.
         min_users: smaller cohorts get no row of their own.
@@ -92,12 +93,13 @@ def _expect(histories: pl.DataFrame, origin: int, steps: Iterable[int], min_user
 
 
 def _grouped(chances: pl.DataFrame, step: int, min_users: int) -> pl.DataFrame:
-    users, chance, bought = pl.col(USERS), pl.col(_CHANCE), pl.col(buys(step))
+    users, chance = pl.col(USERS), pl.col(_CHANCE)
+    outcomes = {BOUGHT: pl.col(buys(step)), _SEEN: pl.col(seen(step))}
     sums = [
         users.sum(),
         (users * chance).sum().alias(_MEAN),
         (users * chance * (1 - chance)).sum().alias(_VARIANCE),
-        pl.when(bought.is_not_null().all()).then(bought.sum()).alias(BOUGHT),
+        *(pl.when(of.is_not_null().all()).then(of.sum()).alias(name) for name, of in outcomes.items()),
     ]
     everybody = chances.with_columns(pl.lit(ALL, pl.Int64).alias(COHORT))
     rows = pl.concat([chances, everybody]).group_by(ORIGIN, COHORT).agg(sums)
@@ -115,7 +117,7 @@ def _bound(rows: pl.DataFrame, origin: int) -> pl.DataFrame:
         origin: whose forecasts are bounded.
     """
     due = rows.filter(pl.col(ORIGIN) + pl.col(AHEAD) <= origin, pl.col(ORIGIN) + _LOOK_BACK >= origin)
-    shock = learn_shock(_as_expected(due), due[BOUGHT].to_numpy().astype(float), due[ORIGIN].n_unique())
+    shock = learn_shock(_as_expected(due), due[_SEEN].to_numpy().astype(float), due[ORIGIN].n_unique())
     now = rows.filter(pl.col(ORIGIN) == origin)
     low, high = share_bounds(_as_expected(now), shock, CONFIDENCE)
     users = pl.col(USERS)

@@ -16,7 +16,7 @@ from everstay.retention.periods import Periods, whole_periods
 from everstay.retention.rhythm import Rhythm, rhythm
 from everstay.settings import Retention
 
-_READ = (t.USER_ID, t.OCCURRED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
+_READ = (t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,4 @@ def _count(
 ) -> tuple[CohortCounts, Rhythm]:
     """One bucket's counts."""
     events = reader.read_events(bucket, as_of, _READ)
-    purchases = net_purchases(events)
-    return cohort_counts(purchases, periods, ahead), rhythm(events, purchases, first_day, as_of)
+    return cohort_counts(events, periods, ahead), rhythm(events, net_purchases(events), first_day, as_of)
