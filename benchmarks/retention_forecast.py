@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from datetime import timedelta
 
 import polars as pl
 
@@ -10,7 +11,7 @@ from everstay.features import midnight_before
 from everstay.partitions import open_cluster
 from everstay.retention import measure_retention
 from everstay.retention.cohorts import COHORT
-from everstay.retention.forecast import AHEAD, ALL, BOUGHT, HIGH, LOW, SHARE, coverage, forecast
+from everstay.retention.forecast import AHEAD, ALL, BOUGHT, HIGH, LOW, SHARE, coverage, forecast, mature
 from everstay.settings import load_settings
 from flows import runtime
 
@@ -33,7 +34,8 @@ def main() -> None:
     begun = time.perf_counter()
     made = forecast(histories, periods, chosen.ahead, chosen.min_cohort_users, arguments.origins + 1)
     seconds = time.perf_counter() - begun
-    due = made.filter(pl.col(BOUGHT).is_not_null())
+    lateness = timedelta(days=settings.churn.allowed_lateness_days)
+    due = mature(made, figures.periods, lateness, as_of)
     rows = [*_figures("all forecasts", due), measured("all forecasts", "time", seconds, "s")]
     for name, kind in _KINDS.items():
         for (ahead,), part in due.filter(kind).sort(AHEAD).group_by(AHEAD, maintain_order=True):

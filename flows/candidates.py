@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from prefect import Task, get_run_logger
 
 from everstay import churn
 from everstay.metrics.comparison import standard_error
+from everstay.metrics.maturity import Maturity, maturity
 from everstay.metrics.report import CandidateReport
 from everstay.partitions import IN_PROCESS, free_memory, stop_parts
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
+from everstay.registry.tracking import LABEL_MATURITY
+from everstay.scoring.back_test import label_clock
 from everstay.settings import Settings
 from flows import tasks
 
@@ -71,6 +75,7 @@ class Work:
         example: a few rows for the logged model.
         rows: folder of the rows.
         ensemble: the candidate that is chosen when it is within one standard error of the best.
+        clock: maturity of what the candidates are judged by.
         sample: as in `Training`.
     """
 
@@ -85,8 +90,16 @@ class Work:
     judge: Callable[[Path], CandidateReport]
     example: Callable[[], pl.DataFrame]
     rows: Path
+    clock: Maturity
     ensemble: str | None = None
     sample: str | None = None
+
+
+def evidence_clock(model: ModelName, test: datetime, known_until: datetime, settings: Settings) -> Maturity:
+    """Maturity of what candidates are judged by as of `test`: who left, or the next basket."""
+    if model == "churn":
+        return label_clock(test, settings.churn, known_until)
+    return maturity(test + timedelta(days=settings.recommender.horizon_days), timedelta(0), known_until)
 
 
 def training_arguments(rows: Path, settings: Settings, data_version: str) -> dict[str, Any]:
@@ -186,7 +199,13 @@ def _log_new(work: Work, known: Found, trained: Trained, registry: Registry, set
     for name in new:
         report, told = work.judge(trained(work, name)), settings.model_dump(mode="json")
         runs[name] = tasks.log_candidate(
-            registry, work.model, report, run_key=work.key(name), example=work.example(), settings=told
+            registry,
+            work.model,
+            report,
+            run_key=work.key(name),
+            example=work.example(),
+            settings=told,
+            tags={LABEL_MATURITY: str(work.clock)},
         )
         figure = runs[name].metrics[f"validation_{work.metric}"]
         logger.info("%s %s: validation %s %.4f", work.model, name, work.metric, figure.value)

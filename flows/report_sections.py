@@ -1,11 +1,10 @@
 """Sections of a run's page: data, validation, models with decisions, and the warning list."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from everstay import tables as t
 from everstay.lake import Lake
-from everstay.metrics.maturity import Maturity, maturity
 from everstay.registry.promotion import Decision
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
 from everstay.scoring import lacking_change, list_order
@@ -13,7 +12,7 @@ from everstay.scoring.back_test import label_clock
 from everstay.scoring.leaving import published_definition
 from everstay.settings import Settings
 from flows.build_features import FeatureSet
-from flows.candidates import Training
+from flows.candidates import Training, evidence_clock
 from flows.ingest_events import Ingestion
 
 _TITLES = {"churn": "Churn models", "recommender": "Recommender models"}
@@ -73,7 +72,8 @@ def model_section(
     names = [f"validation_{training.metric}", *(f"test_{name}" for name in figures)]
     rows = [[run.candidate, *(with_bounds(run.metrics.get(name)) for name in names)] for run in runs]
     marked = frozenset(place for place, run in enumerate(runs) if run.candidate == chosen)
-    clock = _evidence_clock(training, features, settings)
+    known_until = features.snapshot.recorded_until
+    clock = evidence_clock(training.model, features.split.test, known_until, settings)
     test = f"{features.split.test:%Y-%m-%d}"
     caption = f"Candidates, best on validation first; challenger: {chosen}. Test as of {test}: {clock}"
     words = (
@@ -143,11 +143,3 @@ def overview(
         name = f"{training.model}: {whose}, {training.metric.replace('_', ' ')}"
         badges.append(Badge(name, with_bounds(figure), "good" if serves else "look"))
     return badges
-
-
-def _evidence_clock(training: Training, features: FeatureSet, settings: Settings) -> Maturity:
-    """Maturity of what candidates are judged by: who left, or the next basket."""
-    test, known_until = features.split.test, features.snapshot.recorded_until
-    if training.model == "churn":
-        return label_clock(test, settings.churn, known_until)
-    return maturity(test + timedelta(days=settings.recommender.horizon_days), timedelta(0), known_until)

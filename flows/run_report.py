@@ -126,7 +126,11 @@ def retention_sections(features: FeatureSet, settings: Settings, scheduler: str)
     except NotReady as error:
         return [Section("Retention", (str(error),))]
     test = features.split.test
-    return [retention_section(figures, lateness), rhythm_section(figures), _segments(features, settings, test)]
+    return [
+        retention_section(figures, lateness),
+        rhythm_section(figures, lateness),
+        _segments(features, settings, test),
+    ]
 
 
 def _back_test(snapshot: Snapshot, settings: Settings, scheduler: str) -> Section:

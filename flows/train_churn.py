@@ -12,7 +12,7 @@ from everstay.registry.identity import run_key
 from everstay.settings import BLENDED, Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import FeatureSet, build_features
-from flows.candidates import Training, Work, judged_by, train_candidates, training_arguments
+from flows.candidates import Training, Work, evidence_clock, judged_by, train_candidates, training_arguments
 
 _EXAMPLE_ROWS = 5
 
@@ -55,6 +55,7 @@ def churn_work(features: FeatureSet, settings: Settings, scheduler: str) -> Work
         judge=lambda home: tasks.judge_churn_candidate(home, rows, settings),
         example=partial(_example, rows),
         rows=rows,
+        clock=evidence_clock("churn", features.split.test, features.snapshot.recorded_until, settings),
         ensemble=churn.BLEND,
         sample=_told(features),
     )

@@ -15,7 +15,7 @@ from everstay.registry.identity import run_key
 from everstay.settings import Settings, load_settings
 from flows import leftovers, runtime, tasks
 from flows.build_features import choose_split
-from flows.candidates import Training, Work, judged_by, train_candidates, training_arguments
+from flows.candidates import Training, Work, evidence_clock, judged_by, train_candidates, training_arguments
 
 _EXAMPLE_ROWS = 5
 
@@ -58,6 +58,7 @@ def recommender_work(snapshot: Snapshot, settings: Settings, scheduler: str) -> 
         judge=lambda home: tasks.judge_recommender_candidate(home, rows, settings),
         example=partial(_example, rows),
         rows=rows,
+        clock=evidence_clock("recommender", as_of, snapshot.recorded_until, settings),
     )
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +18,7 @@ from everstay.partitions import IN_PROCESS, map_parts, open_cluster
 from everstay.registry.refs import RunRef
 from everstay.settings import Dask, Promotion, Settings, Training, Value
 from flows import candidates
-from flows.candidates import Work, choose_on_validation, how_many_at_once, in_workers, judged_by
+from flows.candidates import Work, choose_on_validation, evidence_clock, how_many_at_once, in_workers, judged_by
 from flows.runtime import training_scheduler
 
 BOUND = 1.959964  # standard errors on either side of a figure at 95% confidence
@@ -46,6 +47,18 @@ def test_other_costs_and_other_intervals_are_judged_anew() -> None:
     assert judged_by("recommender", narrow) != judged_by("recommender", usual) == judged_by("recommender", costly)
 
 
+JUDGED = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_candidates_are_judged_by_outcomes_that_are_known_from_a_day_on():
+    settings = Settings()
+    days = {"churn": 28 + 2, "recommender": settings.recommender.horizon_days}
+    for model, later in days.items():
+        for known, words in ((later - 1, "not knowable before"), (later, "mature since")):
+            clock = evidence_clock(model, JUDGED, JUDGED + timedelta(days=known), settings)
+            assert str(clock) == f"{words} {JUDGED + timedelta(days=later):%Y-%m-%d}"
+
+
 @task
 def train(name: str, log: Path, scheduler: str) -> Path:
     with log.open("a") as file:
@@ -66,6 +79,7 @@ def work_of(folder: Path, names: Sequence[str] = (), scheduler: str = IN_PROCESS
         judge=None,  # type: ignore[arg-type]
         example=pl.DataFrame,
         rows=folder,
+        clock=evidence_clock("churn", JUDGED, JUDGED, Settings()),
     )
 
 

@@ -96,6 +96,7 @@ def test_every_candidate_is_a_run_with_figures_and_the_artifact(settings_of):
         assert sorted(run.data.tags["candidate"] for run in runs) == sorted(candidates)
         for run in runs:
             assert {"data_version", "as_of", "run_key"} <= set(run.data.tags)
+            assert run.data.tags["label_maturity"].startswith("mature since ")
             assert any(name.startswith("test_") for name in run.data.metrics)
             assert client.list_artifacts(run.info.run_id, "plots")
 

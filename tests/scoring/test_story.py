@@ -16,11 +16,16 @@ from everstay.errors import NotReady
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, compute_churn_scores
 from everstay.scoring.__main__ import main, print_story
-from everstay.scoring.story import silence_words, tell_story
+from everstay.scoring.story import Story, silence_words, tell_story
 from everstay.settings import Churn, Settings
 from everstay.storage import Folder
+from tests.scoring.conftest import AS_OF
 
 Make = Callable[..., Work]
+
+
+def tell(user: str, work: Work, published: pl.DataFrame) -> Story:
+    return tell_story(user, work, published, Settings(), AS_OF)
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def published(make_work: Make, tmp_path: Path) -> pl.DataFrame:
 def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: pl.DataFrame) -> None:
     work = make_work("churn")
     row = published.filter(pl.col(t.CHURN_PROBABILITY) < 0.8).sort(t.CHURN_PROBABILITY).row(-1, named=True)
-    story = tell_story(row[t.USER_ID], work, published, Churn())
+    story = tell(row[t.USER_ID], work, published)
     assert story.now.probability == row[t.CHURN_PROBABILITY]
     assert (story.now.tier, story.reasons) == (row[t.RISK_TIER], row[t.REASONS])
     assert story.worth == (row[t.CUSTOMER_VALUE], row[t.VALUE_AT_RISK])
@@ -51,23 +56,23 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
 
 
 def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.DataFrame) -> None:
-    story = tell_story("u1", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
+    story = tell("u1", make_work("churn"), t.CHURN_SCORES.empty())
     work = make_work("churn")
     earlier = story.curve[t.AS_OF][-3]
-    then = tell_story("u1", Work(work.reader, work.artifact, "7", earlier), t.CHURN_SCORES.empty(), Churn())
+    then = tell("u1", Work(work.reader, work.artifact, "7", earlier), t.CHURN_SCORES.empty())
     assert then.now.probability == story.curve[t.CHURN_PROBABILITY][-3]
     assert {outlook.tier for outlook in story.outlooks} == {None}
 
 
 def test_who_never_bought_can_only_be_silent(make_work: Make) -> None:
-    story = tell_story("u55", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
+    story = tell("u55", make_work("churn"), t.CHURN_SCORES.empty())
     assert "no order net of returns" in story.summary
     assert len(story.outlooks) == 3
 
 
 def test_nobody_known_is_a_message(make_work: Make, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NotReady, match="there is no user 'nobody'"):
-        tell_story("nobody", make_work("churn"), t.CHURN_SCORES.empty(), Churn())
+        tell("nobody", make_work("churn"), t.CHURN_SCORES.empty())
     assert main([""]) == 1
     assert "make explain USER=1234" in capsys.readouterr().err
 
@@ -75,9 +80,10 @@ def test_nobody_known_is_a_message(make_work: Make, capsys: pytest.CaptureFixtur
 def test_the_story_is_printed_in_plain_lines(make_work: Make, published: pl.DataFrame) -> None:
     user = published.sort(t.CHURN_PROBABILITY)[t.USER_ID][-1]
     console = Console(record=True, width=120, highlight=False)
-    print_story(console, tell_story(user, make_work("churn"), published, Churn()))
+    print_story(console, tell(user, make_work("churn"), published))
     told = console.export_text()
     assert f"User {user} as of 2024-06-01" in told
+    assert "Churn labels: not knowable before 2024-07-01." in told  # 28 days, and two in which they may be recorded
     assert "Value if they stay: " in told
     assert "if they repeat their last order tomorrow, as of 2024-06-02: " in told
 

@@ -28,6 +28,7 @@ ARTIFACT_DIGEST = "artifact_digest"
 DATA_VERSION = "data_version"
 AS_OF = "as_of"
 COMMIT = "commit"
+LABEL_MATURITY = "label_maturity"
 SETTINGS_FILE = "everstay.json"
 
 _BATCH = 1_000  # entries that MLflow takes at once

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
+from everstay.metrics.maturity import maturity
 from everstay.retention.bgbb import BgBb, Histories, fit_bgbb
 from everstay.retention.cohorts import COHORT, ORIGIN, TX, USERS, N, X, buys, seen
+from everstay.retention.periods import Periods
 from everstay.retention.shares import Expected, learn_shock, share_bounds
 
 AHEAD, SHARE, LOW, HIGH, BOUGHT = "ahead", "share", "low", "high", "bought"
@@ -84,6 +87,20 @@ def forecast(
 def coverage(forecasts: pl.DataFrame) -> float:
     """Share of the forecasts that have come due whose interval contained the outcome."""
     return float(forecasts.select(pl.col(BOUGHT).is_between(LOW, HIGH).mean()).item())
+
+
+def mature(forecasts: pl.DataFrame, periods: Periods, lateness: timedelta, known_until: datetime) -> pl.DataFrame:
+    """The forecasts whose outcome is mature: nothing of their period can still be recorded.
+
+    Args:
+        forecasts: of `forecast`.
+        periods: that have passed.
+        lateness: how much later events may be recorded.
+        known_until: up to when events have been recorded.
+    """
+    clocks = (maturity(end, lateness, known_until) for end in periods.starts)
+    newest = sum(clock.state == "mature" for clock in clocks) - 1
+    return forecasts.filter(pl.col(ORIGIN) + pl.col(AHEAD) <= newest)
 
 
 def _expect(histories: pl.DataFrame, origin: int, steps: Iterable[int], min_users: int) -> pl.DataFrame:

@@ -30,8 +30,10 @@ def retention_section(figures: RetentionFigures, lateness: timedelta) -> Section
         figures: from `measure_retention`.
         lateness: how much later events may be recorded; the last periods are marked by it.
     """
-    unit, tested = figures.periods.unit, _due(figures)
-    now = figures.forecasts.filter(pl.col(ORIGIN) == figures.periods.count, pl.col(COHORT) == f.ALL)
+    unit, periods = figures.periods.unit, figures.periods
+    tested = f.mature(figures.forecasts, periods, lateness, figures.as_of)
+    clock = maturity(periods.end, lateness, figures.as_of)
+    now = figures.forecasts.filter(pl.col(ORIGIN) == periods.count, pl.col(COHORT) == f.ALL)
     last = figures.cohorts.retained[:, -1].sum() / figures.cohorts.retained.diagonal().sum()
     words = (
         f"A user is retained in a {unit} in which they bought; a cohort is all users whose first order fell in the "
@@ -41,17 +43,22 @@ def retention_section(figures: RetentionFigures, lateness: timedelta) -> Section
         "they leave. Its intervals cover chance and the errors observed in earlier forecasts.",
     )
     badges = (
-        Badge(f"bought in {figures.periods.name(figures.periods.count - 1)}", f"{last:.1%}"),
+        Badge(f"bought in {periods.name(periods.count - 1)} ({clock})", f"{last:.1%}"),
         *(Badge(f"next {unit}, forecast", f"{row[f.SHARE]:.1%} ({row[f.LOW]:.1%}–{row[f.HIGH]:.1%})")
           for row in now.filter(pl.col(f.AHEAD) == 1).iter_rows(named=True)),
         *_coverage_badge(tested),
     )  # fmt: skip
     tables = (_cohort_table(figures, lateness), _forecast_table(figures, lateness), _tested_table(tested))
-    return Section("Retention", words, badges, tables, tuple(_pictures(figures)))
+    return Section("Retention", words, badges, tables, tuple(_pictures(figures, tested)))
 
 
-def rhythm_section(figures: RetentionFigures) -> Section:
-    """Stickiness over time, and how soon a first order is followed by a second."""
+def rhythm_section(figures: RetentionFigures, lateness: timedelta) -> Section:
+    """Stickiness over time, and how soon a first order is followed by a second.
+
+    Args:
+        figures: from `measure_retention`.
+        lateness: how much later events may be recorded; the last day is marked by it.
+    """
     weekly = stickiness(figures.rhythm.active)
     names = ("daily / weekly active", "daily / monthly active", "weekly / monthly active")
     ends = [figures.as_of - timedelta(days=7 * back) for back in reversed(range(len(weekly)))]
@@ -65,7 +72,8 @@ def rhythm_section(figures: RetentionFigures) -> Section:
         badges.append(Badge("stickiness (daily / monthly)", f"{weekly[-1, 1]:.1%}"))
     words = (
         "Active users did something themselves: bought, viewed, searched; messages sent to them do not count. "
-        "Means of the last 28 days; a month is 28 days.",
+        f"Means of the last 28 days (the last of them: {maturity(figures.as_of, lateness, figures.as_of)}); a month is "
+        "28 days.",
     )
     pictures = (
         Picture("Weekly stickiness, dated by the end of the week", draw_lines(lines, "", "ratio")),
@@ -114,10 +122,6 @@ def _segment_picture(states: pl.DataFrame, attributes: pl.DataFrame) -> Picture:
     return Picture("Share that left by group, with 90% intervals; dashed: all users", drawn)
 
 
-def _due(figures: RetentionFigures) -> pl.DataFrame:
-    return figures.forecasts.filter(pl.col(f.BOUGHT).is_not_null())
-
-
 def _coverage_badge(tested: pl.DataFrame) -> Iterator[Badge]:
     if len(tested):
         held = f.coverage(tested)
@@ -138,7 +142,7 @@ def _cohort_table(figures: RetentionFigures, lateness: timedelta) -> Table:
         shades |= {(row, age + 2): share for age, share in enumerate(shares)}
         blank: list[Cell] = [None] * (periods.count - first - len(shares))
         rows.append([periods.name(cohort), size, *shares, *blank])
-    clock = maturity(periods.end, lateness, figures.as_of, is_estimate=True)
+    clock = maturity(periods.end, lateness, figures.as_of)
     ages = [Column(str(age), ".0%") for age in range(periods.count - first)]
     caption = (
         f"Share of each cohort that bought, by {periods.unit}s since its first order (last {periods.unit}: {clock})"
@@ -158,7 +162,7 @@ def _forecast_table(figures: RetentionFigures, lateness: timedelta) -> Table:
     columns = [Column("cohort"), Column("users", ",d")]
     for step in ahead:
         clock = maturity(periods.start(periods.count + step), lateness, figures.as_of, is_estimate=True)
-        columns.append(Column(f"{periods.name(periods.count + step - 1)} (mature {clock.knowable_at:%Y-%m-%d})"))
+        columns.append(Column(f"{periods.name(periods.count + step - 1)} (mature on {clock.knowable_at:%Y-%m-%d})"))
     caption = f"Forecast share of buyers in the next {periods.unit}s, with 90% intervals (estimated)"
     return Table(caption, columns, rows, marked=frozenset({0}), fold=len(rows) > _SHOWN_PERIODS)
 
@@ -174,10 +178,11 @@ def _tested_table(tested: pl.DataFrame) -> Table:
         Column("periods ahead", "d"), Column("forecasts", ",d"), Column("interval coverage", ".1%"),
         Column("mean absolute error", ".1%"), Column("mean interval width", ".1%"),
     )  # fmt: skip
-    return Table("Back-test: past forecasts, each from what was known then (mature)", columns, rows)
+    caption = "Back-test: past forecasts whose outcomes are mature, each from what was known then"
+    return Table(caption, columns, rows)
 
 
-def _pictures(figures: RetentionFigures) -> Iterator[Picture]:
+def _pictures(figures: RetentionFigures, tested: pl.DataFrame) -> Iterator[Picture]:
     periods, retained = figures.periods, figures.cohorts.retained
     sizes = retained.diagonal()
     largest = sorted(np.argsort(-sizes, kind="stable")[:_DRAWN_COHORTS])
@@ -193,7 +198,7 @@ def _pictures(figures: RetentionFigures) -> Iterator[Picture]:
     came = np.cumsum(sizes)
     share = retained.sum(axis=0) / came
     now = figures.forecasts.filter(pl.col(ORIGIN) == periods.count, pl.col(COHORT) == f.ALL).sort(f.AHEAD)
-    past = _due(figures).filter(pl.col(COHORT) == f.ALL, pl.col(f.AHEAD) == 1).sort(ORIGIN)
+    past = tested.filter(pl.col(COHORT) == f.ALL, pl.col(f.AHEAD) == 1).sort(ORIGIN)
     starts = list(periods.starts[:-1])
     lines = [
         Line("bought", starts, share.tolist(), color=BLUE),

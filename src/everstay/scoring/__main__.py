@@ -47,7 +47,8 @@ def explain_user(user_id: str, settings: Settings) -> Story:
     published = lake.read_publication(t.CHURN_SCORES, as_of)
     work = Work(snapshot, download(registry, champion), champion.version, as_of)
     learned = learned_definition(logged_settings(registry, champion.run_id).get("churn", {}), settings.churn)
-    return tell_story(user_id, work, published, learned)
+    meant = settings.model_copy(update={"churn": learned})
+    return tell_story(user_id, work, published, meant, snapshot.recorded_until)
 
 
 def print_story(console: Console, story: Story) -> None:
@@ -55,7 +56,7 @@ def print_story(console: Console, story: Story) -> None:
     console.rule(f"User {story.user_id} as of {story.now.as_of:%Y-%m-%d}")
     for line in story.summary:
         console.print(line)
-    console.print(f"\nProbability of leaving: {_told(story.now)}")
+    console.print(f"\nProbability of leaving: {_told(story.now)}. Churn labels: {story.labels}.")
     if story.worth is not None:
         console.print(f"Value if they stay: {story.worth[0]:,.2f}; value at risk: {story.worth[1]:,.2f}")
     for line in (*story.reasons, *story.silence):

@@ -14,10 +14,12 @@ from everstay.churn.reasons.words import counted
 from everstay.errors import NotReady
 from everstay.features import net_purchases
 from everstay.lake import assign_bucket
+from everstay.metrics.maturity import Maturity
+from everstay.scoring.back_test import label_clock
 from everstay.scoring.rows import churn_rows
 from everstay.scoring.tiers import HIGH, LOW, MEDIUM
 from everstay.scoring.work import Work
-from everstay.settings import Churn
+from everstay.settings import Churn, Settings
 
 _PAST, _STEP_DAYS = 13, 7  # as-ofs of the curve: a quarter, week by week
 _LATER_DAYS = (7, 14, 28)
@@ -50,6 +52,7 @@ class Story:
         now: the risk as of now.
         summary: what they did, in words.
         curve: `AS_OF` and `CHURN_PROBABILITY`, oldest first: the champion's view of what was known then.
+        labels: when it is known whether the user left.
         reasons: of the risk now, the strongest first.
         silence: probability of no order for several lengths of time, in words; empty where the champion has no curve.
         worth: `customer_value` and `value_at_risk`, where published.
@@ -60,20 +63,22 @@ class Story:
     now: Outlook
     summary: Sequence[str]
     curve: pl.DataFrame
+    labels: Maturity
     reasons: Sequence[str]
     silence: Sequence[str]
     worth: tuple[float, float] | None
     outlooks: Sequence[Outlook]
 
 
-def tell_story(user_id: str, work: Work, published: pl.DataFrame, churn: Churn) -> Story:
+def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Settings, known_until: datetime) -> Story:
     """Score one user now, in the past and in hypothetical futures, with the champion.
 
     Args:
         user_id: of the shop.
         work: lake, champion and the as-of.
         published: `tables.CHURN_SCORES` of the same as-of, or no rows; tiers and values are read from it.
-        churn: its gap and horizon are the champion's definition of leaving.
+        settings: gap and horizon are the champion's definition of leaving.
+        known_until: up to when events have been recorded.
 
     Raises:
         NotReady: there is no event of such a user before the as-of.
@@ -101,8 +106,9 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, churn: Churn) 
         Outlook("as it is", work.as_of, float(risk[place]), tier),
         _summary(events, work.as_of),
         curve,
+        label_clock(work.as_of, settings.churn, known_until),
         model.explain(rows.slice(place, 1))[0],
-        silence_words(model, rows.slice(place, 1), churn),
+        silence_words(model, rows.slice(place, 1), settings.churn),
         (own[t.CUSTOMER_VALUE], own[t.VALUE_AT_RISK]) if own and own[t.CUSTOMER_VALUE] is not None else None,
         outlooks,
     )

@@ -9,6 +9,7 @@ from everstay.churn.fairness import fairness_page
 from everstay.churn.fairness.figures import COMPARED, FIGURES
 from everstay.churn.money import worth
 from everstay.churn.rows import ChurnRows
+from everstay.features.slices import label_delay
 from everstay.settings import Fairness, Settings, Value
 
 
@@ -37,6 +38,8 @@ def test_groups_are_judged_or_refused(churn_rows: ChurnRows, churn_settings: Set
     largest = html.split("<th>largest difference")[1].split("</table>")[0].split('<td class="number">')
     assert [cell.split("<")[0].strip() != "" for cell in largest[1:]] == [figure in COMPARED for figure in FIGURES]
     assert "Unknown for every user, so not evaluated: income_band, household_size." in html
+    mature = churn_rows.test[t.AS_OF].max() + label_delay(churn_settings.churn)
+    assert f"churn labels: mature since {mature:%Y-%m-%d}." in html
     assert "This mitigation is on (fairness.mitigate in the settings)" in html
 
 

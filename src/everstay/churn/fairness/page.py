@@ -5,6 +5,7 @@ out if the settings ask for it.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import jinja2
@@ -17,6 +18,8 @@ from everstay.churn.fairness.figures import FIGURES, AttributeFigures, groups_of
 from everstay.churn.fairness.mitigation import Price, mitigation_price, riskiest, riskiest_of_each
 from everstay.churn.money import worth
 from everstay.churn.rows import ChurnRows, outcomes
+from everstay.features.slices import label_delay
+from everstay.metrics.maturity import Maturity
 from everstay.metrics.profit import contact_cost
 from everstay.settings import Settings
 
@@ -90,12 +93,14 @@ def _render(
     absent: Sequence[str],
     settings: Settings,
 ) -> str:
+    as_of: datetime = rows[t.AS_OF].sort()[-1]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("everstay.churn.fairness", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     return environment.get_template(_TEMPLATE).render(
         name=name,
-        as_of=rows[t.AS_OF].dt.date().max(),
+        as_of=f"{as_of:%Y-%m-%d}",
+        labels=Maturity("mature", as_of + label_delay(settings.churn)),  # unknown labels make no rows
         users=rows.height,
         judged=judged,
         absent=absent,
