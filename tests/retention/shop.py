@@ -33,4 +33,5 @@ def purchases(bought: Iterable[tuple[str, datetime]]) -> pl.DataFrame:
         pl.lit(t.PURCHASE).alias(t.EVENT_TYPE),
         pl.format("o{}", pl.int_range(pl.len())).alias(t.ORDER_ID),
         pl.lit(1).alias(t.QUANTITY),
+        pl.lit(1.0).alias(t.AMOUNT),
     )
