@@ -52,6 +52,24 @@ def test_scores_that_rank_the_wrong_way_become_flat() -> None:
     assert probability.mean() == pytest.approx(churned.mean(), abs=0.01)
 
 
+@pytest.mark.parametrize("kind", CALIBRATORS.values(), ids=CALIBRATORS)
+@pytest.mark.parametrize("noise", [0.0, 1e-15, 1e-6])
+def test_scores_that_are_all_the_same_give_the_base_rate_to_a_refit_that_tells_users_apart(
+    kind: type[Calibrator] | type[BetaCalibrator] | type[IsotonicCalibrator], noise: float
+) -> None:
+    generator = np.random.default_rng(3)
+    churned = (generator.random(300) < 0.15).astype(np.float64)
+    calibrator = kind.fit(-1.7 + noise * generator.normal(size=300), churned)
+    probability = calibrator.probability(np.linspace(-8.0, 8.0, 50))
+    assert np.isfinite(calibrator.log_odds(np.linspace(-8.0, 8.0, 50))).all()
+    assert probability == pytest.approx(np.full(50, churned.mean()), abs=0.01)
+
+
+def test_a_steep_curve_of_close_scores_is_still_found() -> None:
+    scores, churned = planted(-2.0, 0.7)
+    assert Calibrator.fit(1 + 0.01 * scores, churned).slope == pytest.approx(70, rel=0.05)
+
+
 def test_the_kind_is_chosen_that_foretells_what_it_has_not_seen() -> None:
     scores, _ = planted(0.0, 1.0)
     parts, generator = np.arange(len(scores)) % 3, np.random.default_rng(1)

@@ -15,6 +15,7 @@ from everstay.metrics.comparison import clustered_error
 FloatArray = NDArray[np.float64]
 
 _FLAT = 1e-3  # smallest slope: a score that ranks the wrong way round is nearly ignored, never reversed
+_ROUNDING = 1e-4  # scores of a smaller deviation, relative to their size if that is above 1, all say the same
 
 
 class Calibration(Protocol):
@@ -43,7 +44,9 @@ class Calibrator:
         left = churned.sum()
         stayed = len(churned) - left
         target = np.where(churned == 1, (left + 1) / (left + 2), 1 / (stayed + 2))
-        center, scale = scores.mean(), max(float(scores.std()), 1e-9)
+        if _is_constant(scores):  # a refit may tell users apart, but nothing says how right it is
+            return cls(float(logit(target.mean()) - _FLAT * scores.mean()), _FLAT)
+        center, scale = scores.mean(), scores.std()
         standard = (scores - center) / scale
 
         def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
@@ -122,9 +125,10 @@ class IsotonicCalibrator:
     @classmethod
     def fit(cls, scores: FloatArray, churned: FloatArray) -> Self:
         """Fit to scores (n,) and outcomes (n,) of 0 and 1 of held-out rows."""
-        _, step = np.unique(IsotonicRegression().fit_transform(scores, churned), return_inverse=True)
+        known = np.full(len(scores), scores.mean()) if _is_constant(scores) else scores
+        _, step = np.unique(IsotonicRegression().fit_transform(known, churned), return_inverse=True)
         rows = np.bincount(step)
-        middles, left = np.bincount(step, scores) / rows, np.bincount(step, churned)
+        middles, left = np.bincount(step, known) / rows, np.bincount(step, churned)
         levels = np.maximum.accumulate(logit((left + 1) / (rows + 2)))
         return cls(tuple(middles.tolist()), tuple(levels.tolist()))
 
@@ -174,6 +178,10 @@ def _left_out_losses(
         out = parts == part
         odds[out] = model.fit(scores[~out], churned[~out]).log_odds(scores[out])
     return np.logaddexp(0, odds) - churned * odds
+
+
+def _is_constant(scores: FloatArray) -> bool:
+    return bool(scores.std() <= _ROUNDING * max(1.0, float(np.abs(scores).max())))
 
 
 def calibrator_kind(calibrator: Calibration) -> str:
