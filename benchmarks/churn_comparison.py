@@ -49,7 +49,8 @@ class Scored:
         churned: (N,) of 0 and 1.
         probabilities: model to (N,).
         chosen: the candidate with the best average precision on validation.
-        states: which users (N,) are in a lifecycle state.
+        states: which rows (N,) are in a lifecycle state.
+        users: (N,) whose row it is; None where every row is a user.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Scored:
     probabilities: Mapping[str, FloatArray]
     chosen: str
     states: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    users: NDArray[np.int64] | None = None
 
     @classmethod
     def of_rows(cls, data: str, test: pl.DataFrame, probabilities: Mapping[str, FloatArray], chosen: str) -> Self:
@@ -71,7 +73,10 @@ def show_scored(scored: Sequence[Scored], json_file: Path | None) -> None:
     rows = []
     for each in scored:
         figures = [row for name in each.probabilities for row in _figures(each, name)]
-        told = f"{each.title}: {len(each.churned):,} users, {each.churned.mean():.1%} left; chosen: {each.chosen}"
+        users = "" if each.users is None else f"rows of {len(np.unique(each.users)):,} "
+        told = (
+            f"{each.title}: {len(each.churned):,} {users}users, {each.churned.mean():.1%} left; chosen: {each.chosen}"
+        )
         show(told, figures, None)
         states = _state_figures(each)
         if states:
@@ -89,8 +94,11 @@ def _figures(scored: Scored, name: str) -> list[Row]:
     log.info("%s: intervals of its figures", name)
     case = f"{name}, chosen" if name == scored.chosen else name
     resamples = min(_RESAMPLES, max(_DRAWS, _RESAMPLED_ROWS // len(ours)))
-    interval = partial(statistic_interval, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED)
-    difference = partial(paired_statistic_difference, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED)
+    users = scored.users
+    interval = partial(statistic_interval, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED, users=users)
+    difference = partial(
+        paired_statistic_difference, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED, users=users
+    )
     rows = [estimated(case, word, interval(of, scored.churned, ours)) for word, of in (_RANKING | _SURENESS).items()]
     rows.append(estimated(case, "ECE, perfect", _perfect_error(ours)))
     for peer in (*_REFERENCES, BOOSTING):
@@ -104,10 +112,11 @@ def _figures(scored: Scored, name: str) -> list[Row]:
 def _state_figures(scored: Scored) -> list[Row]:
     """Calibration of the chosen candidate within each lifecycle state, beside the error of perfect scores."""
     rows = []
-    for state, users in scored.states.items():
-        churned, probability = scored.churned[users], scored.probabilities[scored.chosen][users]
-        case = f"{scored.chosen}, {users.sum():,} {state}"
-        interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED)
+    for state, inside in scored.states.items():
+        churned, probability = scored.churned[inside], scored.probabilities[scored.chosen][inside]
+        users = None if scored.users is None else scored.users[inside]
+        case = f"{scored.chosen}, {inside.sum():,} {state}"
+        interval = partial(statistic_interval, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=_SEED, users=users)
         rows += [estimated(case, word, interval(of, churned, probability)) for word, of in _SURENESS.items()]
         rows.append(estimated(case, "ECE, perfect", _perfect_error(probability)))
     return rows

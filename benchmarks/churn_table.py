@@ -51,7 +51,9 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     left_out = f", without {', '.join(left)}" if left else ""
     together = f"{len(np.unique(table.groups)):,} groups"
     best = min(ours, key=lambda name: ours[name])
-    return Scored(f"{file.name} in {_FOLDS} folds, {together}{left_out}", table.churned, probabilities, best)
+    title = f"{file.name} in {_FOLDS} folds, {together}{left_out}"
+    users = table.groups if group else None  # rows that happen to be alike are not one user's
+    return Scored(title, table.churned, probabilities, best, users=users)
 
 
 def _score_peers(table: LabelledTable, folds: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

@@ -87,6 +87,24 @@ def test_rows_of_one_user_are_drawn_together():
     assert apart.high - apart.low < 0.8 * (once.high - once.low)
 
 
+def test_rows_of_one_user_are_drawn_together_in_differences_too():
+    y, good, bad = predictions(n=80)
+    once = paired_statistic_difference(roc_auc, y, good, bad, **ASK)
+    rows = [np.tile(each, 3) for each in (y, good, bad)]
+    thrice = paired_statistic_difference(roc_auc, *rows, users=np.tile(np.arange(80), 3), **ASK)
+    assert (thrice.value, thrice.low, thrice.high) == pytest.approx((once.value, once.low, once.high))
+    apart = paired_statistic_difference(roc_auc, *rows, **ASK)
+    assert apart.high - apart.low < 0.8 * (once.high - once.low)
+
+
+def test_many_rows_of_few_users_are_weighted_in_small_chunks(monkeypatch):
+    monkeypatch.setattr(comparison, "_CELLS", 1_000)
+    chunks = list(comparison._row_resamples(np.arange(400) % 4, 50, 1))
+    assert {chunk.shape for chunk in chunks} == {(2, 400)}
+    whole = np.concatenate(list(comparison._resamples(4, 50, 1)))
+    np.testing.assert_array_equal(np.concatenate(chunks), np.tile(whole, 100))
+
+
 def test_every_resample_draws_as_many_users_as_there_are():
     chunks = list(comparison._resamples(7, 50, 1))
     assert (np.concatenate(chunks).sum(axis=1) == 7).all()

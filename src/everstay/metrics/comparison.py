@@ -113,14 +113,19 @@ def paired_statistic_difference(
     resamples: int,
     confidence: float,
     seed: int,
+    users: ArrayLike | None = None,
 ) -> Interval:
-    """A statistic of the challenger minus that of the champion, both on the same resampled users, with its interval."""
+    """A statistic of the challenger minus that of the champion, both on the same resampled users, with its interval.
+
+    `users` are those of the rows; without them every row is a user.
+    """
     outcome, ours, theirs = np.asarray(y), _finite(challenger_p), _finite(champion_p)
 
     def difference(weights: FloatArray | None) -> FloatArray:
         return statistic(outcome, ours, weights) - statistic(outcome, theirs, weights)
 
-    drawn = [difference(weights) for weights in _resamples(len(outcome), resamples, seed)]
+    row_users = np.arange(len(outcome)) if users is None else np.asarray(users)
+    drawn = [difference(weights) for weights in _row_resamples(row_users, resamples, seed)]
     return _interval(float(difference(None)), np.concatenate(drawn), confidence)
 
 
@@ -130,9 +135,18 @@ def drawn_interval(drawn: ArrayLike, confidence: float) -> Interval:
     return _interval(float(figures.mean()), figures, confidence)
 
 
-def _resamples(users: int, resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each user is drawn, (chunk, users) at a time: `users` draws with replacement per resample."""
-    chunk = max(1, _CELLS // users)
+def _row_resamples(row_users: NDArray, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """How often each row's user is drawn, (chunk, rows) at a time."""
+    names, user = np.unique(row_users, return_inverse=True)
+    return (weights[:, user] for weights in _resamples(len(names), resamples, seed, len(user)))
+
+
+def _resamples(users: int, resamples: int, seed: int, rows: int = 0) -> Iterator[FloatArray]:
+    """How often each user is drawn, (chunk, users) at a time: `users` draws with replacement per resample.
+
+    Chunks are as small as for `rows` weights per resample.
+    """
+    chunk = max(1, _CELLS // max(users, rows))
     draw = _kept_draws if users * resamples <= _KEPT_CELLS else _draws
     return (counts.astype(np.float64) for counts in draw(users, resamples, seed, chunk))
 
