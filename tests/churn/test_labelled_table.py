@@ -67,6 +67,32 @@ def test_rows_alike_but_for_their_id_are_one_group_and_named_columns_group_inste
     assert table.groups[0] == table.groups[1] == table.groups[3] != table.groups[2]
 
 
+def test_rows_without_a_group_are_not_one_user(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(
+        tmp_path,
+        home=["x", "x", None, "  ", None, None],
+        flat=[1.0, 1.0, None, float("nan"), None, 2.0],
+        orders=[5, 6, 5, 5, 6, 5],
+        left=[True, True, True, True, False, True],
+    )
+    groups = read_labelled_table(file, "left", ["home", "flat"]).groups
+    assert groups[0] == groups[1]
+    assert groups[2] == groups[3]
+    assert len(set(groups)) == 4
+    assert caplog.messages == [
+        f"{file}: 3 of 6 rows have no 'home' or 'flat'; only those alike in all columns stay together"
+    ]
+
+
+def test_half_of_the_rows_without_a_group_leave_the_folds_equal(tmp_path: Path) -> None:
+    """As one group they were half of the table, and one of five folds."""
+    users = [number if number % 2 else None for number in range(400)]
+    spend = np.random.default_rng(1).normal(size=400).tolist()
+    table = read_labelled_table(write(tmp_path, user=users, spend=spend, left=[0, 1, 0, 0] * 100), "left", ["user"])
+    assert len(set(table.groups)) == 400
+    assert np.bincount(group_folds(table.groups, 5, 1)).tolist() == [80] * 5
+
+
 def test_a_csv_file_reads_like_a_parquet_file(tmp_path: Path) -> None:
     file = write(tmp_path, plan=["a", "b", "a"], orders=[1, 2, 1], left=[0, 1, 0])
     pl.read_parquet(file).write_csv(tmp_path / "table.csv")

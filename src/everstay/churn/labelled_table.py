@@ -3,6 +3,7 @@
 Columns are numeric or categorical and have no times. Rows of one group stay in one fold.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everstay.errors import EverstayError
+
+log = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
@@ -52,7 +55,8 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     Args:
         file: with a header.
         label: column that says who left: booleans, 0 and 1, words like yes and no, true and false.
-        group: rows equal in these columns are kept together; if empty, rows equal in every feature and the label.
+        group: rows equal in these columns are kept together; if empty, rows equal in every feature and the label. So
+            are rows that have none of these values.
 
     Raises:
         EverstayError: names the file, the column and what to do.
@@ -75,8 +79,9 @@ def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> La
     if features.width == 0:
         known = ", ".join((*group, *ids, *constants, *texts))
         raise EverstayError(f"{file} has no column to learn from besides '{label}' and {known}")
-    key = table.select(group) if group else features.with_columns(pl.Series("label", churned))
-    groups = key.select(pl.struct(pl.all()).rank("dense").cast(pl.Int64)).to_series().to_numpy()
+    groups = _numbers_of_equal([*features.get_columns(), pl.Series(churned)])
+    if group:
+        groups = _named_groups(file, [table[name] for name in group], groups)
     return LabelledTable(features, churned, groups, ids, constants, texts)
 
 
@@ -110,6 +115,35 @@ def _read_label(file: Path, column: pl.Series) -> FloatArray:
     if churned.min() == churned.max():
         raise EverstayError(f"{file}: label '{column.name}' is the same in every row; both outcomes are needed")
     return churned
+
+
+def _named_groups(file: Path, keys: Sequence[pl.Series], otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of rows equal in the keys; of rows without any key, which are not one user, those that they have else."""
+    known = [_blank_as_null(key) for key in keys]
+    is_unknown = np.logical_and.reduce([key.is_null().to_numpy() for key in known])
+    if is_unknown.any():
+        names = " or ".join(f"'{key.name}'" for key in keys)
+        log.warning(
+            "%s: %d of %d rows have no %s; only those alike in all columns stay together",
+            file,
+            is_unknown.sum(),
+            len(is_unknown),
+            names,
+        )
+    numbers = _numbers_of_equal(known)
+    return np.where(is_unknown, numbers.max() + 1 + otherwise, numbers)
+
+
+def _blank_as_null(key: pl.Series) -> pl.Series:
+    if key.dtype == pl.String:
+        return key.str.strip_chars().replace("", None)
+    return key.fill_nan(None) if key.dtype.is_float() else key
+
+
+def _numbers_of_equal(columns: Sequence[pl.Series]) -> NDArray[np.int64]:
+    """The same number for rows equal in all columns."""
+    rows = pl.DataFrame([column.alias(f"{place}") for place, column in enumerate(columns)])
+    return rows.select(pl.struct(pl.all()).rank("dense").cast(pl.Int64)).to_series().to_numpy()
 
 
 def _is_id(column: pl.Series) -> bool:
