@@ -14,12 +14,11 @@ from benchmarks.peers import run_peer
 from benchmarks.result import tell_progress
 from everstay.churn.labelled_table import (
     LabelledTable,
-    check_folds,
     columns_that_tell,
-    group_folds,
     read_labelled_table,
 )
 from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
+from everstay.churn.table_folds import check_folds, group_folds
 from everstay.errors import EverstayError
 from everstay.metrics.classification import log_loss
 
@@ -41,11 +40,11 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     for column in columns_that_tell(table):
         log.warning("WARNING: '%s' alone decides '%s' in every row: if it restates the label, drop it", column, label)
     folds = group_folds(table.groups, _FOLDS, _SEED)
-    check_folds(table.churned, folds)
+    check_folds(table.churned, table.groups, folds)
     log.info("%s: %d folds", ", ".join(PEERS), _FOLDS)
     probabilities = _score_peers(table, folds)
     for name in TABLE_CANDIDATES:
-        probabilities[name] = cross_validate(table, folds, name, _SEED)
+        probabilities[name] = cross_validate(table, folds, name, _SEED).probabilities
     ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
     left = (*table.ids, *table.constants, *table.texts)
     left_out = f", without {', '.join(left)}" if left else ""

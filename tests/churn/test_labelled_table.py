@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from everstay.churn.labelled_table import TableEncoder, check_folds, columns_that_tell, group_folds, read_labelled_table
-from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
+from everstay.churn.labelled_table import TableEncoder, columns_that_tell, read_labelled_table
+from everstay.churn.table_candidates import TABLE_CANDIDATES, CrossValidated, choose_per_fold, cross_validate
+from everstay.churn.table_folds import check_folds, group_folds, outcome_folds
 from everstay.errors import EverstayError
-from everstay.metrics.classification import roc_auc
+from everstay.metrics.classification import calibration_slope, log_loss, roc_auc
 
 
 def write(folder: Path, **columns: list[object]) -> Path:
@@ -204,10 +205,13 @@ def test_columns_that_alone_decide_the_label_are_named(tmp_path: Path) -> None:
 
 
 def test_an_outcome_too_rare_for_the_folds_is_told() -> None:
-    folds = np.arange(100) % 5
-    check_folds((np.arange(100) < 3).astype(float), folds)
+    rows = np.arange(100)
+    folds = rows % 5
+    check_folds((rows < 3).astype(float), rows, folds)
     with pytest.raises(EverstayError, match="2 of 100 rows with the rarer outcome are too few for 5 folds"):
-        check_folds((np.arange(100) < 2).astype(float), folds)
+        check_folds((rows < 2).astype(float), rows, folds)
+    with pytest.raises(EverstayError, match="2 of 100 rows with the rarer outcome are too few for 5 folds"):
+        check_folds(np.isin(rows, (0, 2)).astype(float), rows, folds)  # without either fold one leaver would remain
 
 
 def test_folds_never_part_a_group_and_are_nearly_equal() -> None:
@@ -226,6 +230,28 @@ def test_no_fold_is_empty_beside_large_groups() -> None:
         sizes = np.bincount(group_folds(groups, 5, seed), minlength=5)
         assert sizes.min() > 0
     assert np.bincount(group_folds(np.array([1] * 96 + [2, 3, 4, 5]), 5, 1)).tolist() == [96, 1, 1, 1, 1]
+
+
+def test_both_outcomes_remain_without_a_fold_however_rare_one_is() -> None:
+    groups = np.random.default_rng(3).integers(0, 300, 1_000)
+    for leavers in ((4, 9), (1, 5, 80, 201), range(150)):
+        churned = np.isin(groups, leavers).astype(float)
+        folds = outcome_folds(churned, groups, 10, 1)
+        assert all(len(set(folds[groups == group])) == 1 for group in np.unique(groups))
+        groups_left = [len(set(groups[(folds == fold) & (churned == 1)])) for fold in range(10)]
+        assert max(groups_left) - min(groups_left) <= 1
+    assert (outcome_folds(churned, groups, 10, 2) != folds).any()
+    assert set(outcome_folds(np.array([0.0, 0, 1, 1]), np.arange(4), 10, 1)) == {0, 1, 2, 3}
+
+
+def test_every_fold_has_the_candidate_that_was_expected_to_be_best_in_it() -> None:
+    judged = {
+        "tree": CrossValidated(np.full(6, 0.1), np.array([0.3, 0.5, 0.3])),
+        "lasso": CrossValidated(np.full(6, 0.2), np.array([0.4, 0.4, 0.4])),
+    }
+    names, probabilities = choose_per_fold(judged, np.array([0, 1, 2, 0, 1, 2]))
+    assert names == ["tree", "lasso", "tree"]
+    assert probabilities.tolist() == [0.1, 0.2, 0.1, 0.1, 0.2, 0.1]
 
 
 def test_categories_are_those_of_training_and_unknown_ones_are_none_of_them() -> None:
@@ -250,6 +276,28 @@ def test_a_support_vector_machine_learns_from_a_sample_of_many_rows() -> None:
     assert roc_auc(outcome, machine.decision_function(matrix)) > 0.8
 
 
+class Learner:
+    """Tells users apart the better, the more rows it has learned from."""
+
+    def fit(self, matrix: np.ndarray, _: np.ndarray) -> None:
+        self.strength = len(matrix) / 3_000
+
+    def decision_function(self, matrix: np.ndarray) -> np.ndarray:
+        return matrix[:, 0] * self.strength
+
+
+def test_probabilities_are_right_though_more_rows_make_a_stronger_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(9)
+    odds = 2 * generator.normal(size=3_000)
+    left = generator.random(3_000) < 1 / (1 + np.exp(-odds))
+    table = read_labelled_table(write(tmp_path, odds=odds.tolist(), left=left.tolist()), "left")
+    monkeypatch.setitem(TABLE_CANDIDATES, "learner", lambda _: [Learner()])
+    judged = cross_validate(table, group_folds(table.groups, 3, 1), "learner", 1)
+    assert calibration_slope(table.churned, judged.probabilities) == pytest.approx(0.9, abs=0.05)
+
+
 @pytest.mark.parametrize("name", ["logistic", "lasso", "tree", "svm"])
 def test_candidates_rank_what_is_planted_and_are_judged_on_what_they_have_not_seen(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
@@ -262,7 +310,10 @@ def test_candidates_rank_what_is_planted_and_are_judged_on_what_they_have_not_se
     table = read_labelled_table(write(tmp_path, orders=[*orders], plan=[*plan], noise=[*noise], left=[*left]), "left")
     folds = group_folds(table.groups, 3, 1)
     with caplog.at_level("INFO"):
-        probability = cross_validate(table, folds, name, 1)
+        judged = cross_validate(table, folds, name, 1)
     assert name in TABLE_CANDIDATES
+    probability = judged.probabilities
     assert caplog.messages == [f"{name}: fold {fold} of 3" for fold in (1, 2, 3)]
     assert 0.78 < roc_auc(table.churned, probability) < roc_auc(table.churned, odds) + 0.01
+    assert judged.losses.mean() == pytest.approx(log_loss(table.churned, probability), abs=0.05)
+    assert 0.8 < calibration_slope(table.churned, probability) < 1.2

@@ -159,21 +159,16 @@ def choose_calibrator(scores: FloatArray, churned: FloatArray, parts: NDArray, u
         parts: (n,) which rows are left out together: their as-of, or a fold of users where there is one as-of only.
         users: (n,) clusters of the standard error.
     """
-    losses = {kind: _left_out_losses(model, scores, churned, parts) for kind, model in CALIBRATORS.items()}
+    losses = {kind: left_out_losses(kind, scores, churned, parts) for kind in CALIBRATORS}
     best = min(losses, key=lambda kind: float(losses[kind].mean()))
     gain = losses["platt"] - losses[best]
     is_sure = gain.mean() > clustered_error(gain, users)
     return CALIBRATORS[best if is_sure else "platt"].fit(scores, churned)
 
 
-def _left_out_losses(
-    model: type[Calibrator] | type[BetaCalibrator] | type[IsotonicCalibrator],
-    scores: FloatArray,
-    churned: FloatArray,
-    parts: NDArray,
-) -> FloatArray:
-    """Negative log-likelihood of each outcome, (n,), by a curve fitted to the other parts."""
-    odds = np.zeros(len(scores))
+def left_out_losses(kind: str, scores: FloatArray, churned: FloatArray, parts: NDArray) -> FloatArray:
+    """Negative log-likelihood of each outcome, (n,), by a curve of that kind fitted to the other parts."""
+    model, odds = CALIBRATORS[kind], np.zeros(len(scores))
     for part in np.unique(parts):
         out = parts == part
         odds[out] = model.fit(scores[~out], churned[~out]).log_odds(scores[out])

@@ -5,9 +5,10 @@ Columns are numeric or categorical and have no times. Rows of one group stay in 
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -47,6 +48,10 @@ class LabelledTable:
     ids: tuple[str, ...]
     constants: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+
+    def only(self, rows: NDArray[np.bool_]) -> Self:
+        """The marked ones of N rows."""
+        return replace(self, features=self.features.filter(rows), churned=self.churned[rows], groups=self.groups[rows])
 
 
 def read_labelled_table(file: Path, label: str, group: Sequence[str] = ()) -> LabelledTable:
@@ -195,40 +200,6 @@ def _tells(column: pl.Series, left: pl.Series) -> bool:
         for low, high in ((ours, others), (others, ours))
         for end in (-np.inf, np.inf)
     )
-
-
-def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Assign every row (N,) one of `count` folds; rows of one group get the same, sizes are nearly equal.
-
-    Raises:
-        EverstayError: there are fewer groups than folds.
-    """
-    names, sizes = np.unique(groups, return_counts=True)
-    if len(names) < count:
-        raise EverstayError(f"{len(names)} groups of rows are too few for {count} folds")
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold = np.empty(len(names), np.int64)
-    fold[order] = np.minimum((np.cumsum(sizes[order]) - sizes[order]) * count // len(groups), count - 1)
-    if len(np.unique(fold)) < count:  # a group exceeds a fold: the largest first, to the smallest fold
-        filled = np.zeros(count, np.int64)
-        for group in np.argsort(-sizes, kind="stable"):
-            fold[group] = np.argmin(filled)
-            filled[fold[group]] += sizes[group]
-    return fold[np.searchsorted(names, groups)]
-
-
-def check_folds(churned: FloatArray, folds: NDArray[np.int64]) -> None:
-    """Check that both outcomes (N,) remain without any one fold and the next.
-
-    Raises:
-        EverstayError: they do not, because one is too rare.
-    """
-    count = int(folds.max()) + 1
-    for fold in range(count):
-        known = churned[(folds != fold) & (folds != (fold + 1) % count)]
-        if known.min() == known.max():
-            rare = int(min(churned.sum(), len(churned) - churned.sum()))
-            raise EverstayError(f"{rare} of {len(churned):,} rows with the rarer outcome are too few for {count} folds")
 
 
 @dataclass(frozen=True)
