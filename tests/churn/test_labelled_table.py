@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from everstay.churn import table_candidates
 from everstay.churn.labelled_table import TableEncoder, columns_that_tell, read_labelled_table
 from everstay.churn.table_candidates import TABLE_CANDIDATES, CrossValidated, choose_per_fold, cross_validate
 from everstay.churn.table_folds import check_folds, group_folds, outcome_folds
@@ -274,6 +275,19 @@ def test_a_support_vector_machine_learns_from_a_sample_of_many_rows() -> None:
     machine = TABLE_CANDIDATES["svm"](1)[0].fit(matrix, outcome)  # type: ignore[attr-defined]
     assert machine[-1].shape_fit_ == (10_000, 1)
     assert roc_auc(outcome, machine.decision_function(matrix)) > 0.8
+
+
+@pytest.mark.parametrize("leavers", [1, 2, 3])
+def test_a_support_vector_machine_learns_from_the_only_leavers_among_many_rows(
+    leavers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_candidates, "_MOST_SVM_ROWS", 500)
+    matrix = np.random.default_rng(5).normal(size=(20_000, 1))
+    outcome = np.zeros(20_000)
+    outcome[np.argsort(matrix[:, 0])[-leavers:]] = 1
+    machine = TABLE_CANDIDATES["svm"](1)[0].fit(matrix, outcome)  # type: ignore[attr-defined]
+    assert machine[-1].shape_fit_ == (500, 1)
+    assert roc_auc(outcome, machine.decision_function(matrix)) > 0.99
 
 
 class Learner:

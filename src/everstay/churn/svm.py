@@ -20,6 +20,19 @@ _BLOCK = 4_096  # rows whose kernel with all support vectors is held at once
 _POINTS = 24  # of the quadrature of reasons
 
 
+def sampled_places(outcome: FloatArray, most: int, seed: int) -> NDArray[np.int64]:
+    """Places, ascending, of at most `most` rows, given their outcomes (N,) of 0 and 1.
+
+    Rows of the rarer outcome are all kept, or half of the sample is theirs; the rest is drawn from the other outcome.
+    """
+    if len(outcome) <= most:
+        return np.arange(len(outcome))
+    shuffled = np.random.default_rng(seed).permutation(len(outcome))
+    rare, common = sorted((shuffled[outcome[shuffled] == value] for value in (0, 1)), key=len)
+    kept = rare[: most // 2]
+    return np.sort(np.concatenate([kept, common[: most - len(kept)]]))
+
+
 @dataclass(frozen=True)
 class SvmScorer:
     """S support vectors among E encoded features.
@@ -40,11 +53,9 @@ class SvmScorer:
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, config: SvmConfig, cost: float, seed: int) -> "SvmScorer":
-        """Fit to a random sample, as time is quadratic in the rows; `cost` is the penalty of margin violations (C)."""
+        """Fit to a sample, as time is quadratic in the rows; `cost` is the penalty of margin violations (C)."""
         encoder = FeatureEncoder.fit(rows)
-        sample = rows.sample(min(config.max_rows, rows.height), seed=seed)
-        if sample["churned"].n_unique() < 2:
-            sample = rows
+        sample = rows[sampled_places(outcomes(rows), config.max_rows, seed)]
         gamma = config.width_scale / encoder.width
         model = SVC(C=cost, gamma=gamma).fit(encoder.encode(sample), outcomes(sample))
         return cls(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -19,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from everstay.churn.calibration import Calibration, Calibrator, calibrator_kind, choose_calibrator, left_out_losses
 from everstay.churn.labelled_table import LabelledTable, TableEncoder
+from everstay.churn.svm import sampled_places
 from everstay.churn.table_folds import outcome_folds
 from everstay.metrics.classification import log_loss
 
@@ -37,14 +37,11 @@ def _scaled(estimator: object) -> object:
 
 
 class _SampledSVC(SVC):
-    """Learns from a sample, stratified by outcome, if there are many rows."""
+    """Learns from a sample if there are many rows."""
 
     def fit(self, matrix: FloatArray, outcome: FloatArray) -> Self:
-        if len(outcome) > _MOST_SVM_ROWS:
-            matrix, _, outcome, _ = train_test_split(
-                matrix, outcome, train_size=_MOST_SVM_ROWS, stratify=outcome, random_state=0
-            )
-        fitted: Self = super().fit(matrix, outcome)
+        places = sampled_places(outcome, _MOST_SVM_ROWS, seed=0)
+        fitted: Self = super().fit(matrix[places], outcome[places])
         return fitted
 
 
