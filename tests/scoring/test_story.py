@@ -13,12 +13,16 @@ from everstay import tables as t
 from everstay.churn.calibration import Calibrator
 from everstay.churn.model import CalibratedModel
 from everstay.errors import NotReady
+from everstay.features import net_purchases
+from everstay.features.slices import known_before
 from everstay.partitions import IN_PROCESS
 from everstay.scoring import Work, compute_churn_scores
 from everstay.scoring.__main__ import main, print_story
 from everstay.scoring.story import Story, silence_words, tell_story
-from everstay.settings import Churn, Settings
+from everstay.settings import Churn, Fairness, Settings
 from everstay.storage import Folder
+from everstay.value import fit_value, purchase_summary
+from everstay.value.summary import ORDER_DAYS_SO_FAR
 from tests.scoring.conftest import AS_OF
 
 Make = Callable[..., Work]
@@ -53,6 +57,66 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
     assert soon.tier in ("low", "medium")
     assert outlooks["if inactive for another 28 days"].probability > story.now.probability
     assert outlooks["if inactive for another 28 days"].tier in ("medium", "high")
+
+
+def test_a_future_is_worth_what_would_be_published_then(
+    make_work: Make, published: pl.DataFrame, events: pl.DataFrame
+) -> None:
+    work = make_work("churn")
+    summary = purchase_summary(events, work.as_of)
+    once = summary.filter(pl.col(ORDER_DAYS_SO_FAR) == summary[ORDER_DAYS_SO_FAR].min())[t.USER_ID]
+    user = published.filter(pl.col(t.USER_ID).is_in(once.to_list())).row(0, named=True)
+    story = tell(user[t.USER_ID], work, published)
+    words = "if they repeat it tomorrow, then nothing for a week"
+    (soon,) = [outlook for outlook in story.outlooks if outlook.words == words]
+    assert soon.probability > 0
+    order = net_purchases(events.filter(pl.col(t.USER_ID) == user[t.USER_ID], known_before(work.as_of)))
+    order = order.filter(pl.col(t.OCCURRED_AT).dt.date() == order[t.OCCURRED_AT].dt.date().max())
+    noon = pl.lit(work.as_of + timedelta(hours=12), t.TIME)
+    again = order.with_columns(
+        noon.alias(t.OCCURRED_AT), noon.alias(t.RECORDED_AT), pl.lit("new").alias(t.ORDER_ID)
+    )  # fmt: skip
+    told = purchase_summary(pl.concat([events.filter(known_before(work.as_of)), again]), soon.as_of)
+    model = fit_value(summary, Settings().value)
+    assert model is not None
+    value = model.values(told.filter(pl.col(t.USER_ID) == user[t.USER_ID]))[t.CUSTOMER_VALUE][0]
+    assert value > user[t.CUSTOMER_VALUE] + 1  # as published, an order less
+    assert soon.value_at_risk == pytest.approx(soon.probability * value)
+    riskier = (published[t.VALUE_AT_RISK] > soon.value_at_risk).sum()
+    assert soon.tier == published.sort(t.VALUE_AT_RISK, descending=True)[t.RISK_TIER][riskier]
+
+
+def test_a_future_has_the_tier_of_its_own_group(make_work: Make, tmp_path: Path) -> None:
+    work, even = make_work("churn"), Settings(fairness=Fairness(mitigate="age_band"))
+    listed = compute_churn_scores(work, even, Folder(str(tmp_path / "even")), IN_PROCESS).read_all()
+    is_old = pl.col(t.USER_ID).str.tail(1).is_in(["0", "1", "2"])  # as the shop declares
+    for group in (listed.filter(is_old), listed.filter(~is_old)):
+        ranked = group.sort(t.VALUE_AT_RISK, descending=True)
+        for user in group[t.USER_ID].to_list()[:8]:
+            for outlook in tell_story(user, work, listed, even, AS_OF).outlooks:
+                riskier = (ranked[t.VALUE_AT_RISK] > outlook.value_at_risk).sum()
+                assert outlook.tier == (ranked[t.RISK_TIER][riskier] if riskier < len(ranked) else "low")
+                assert outlook.tier is not None
+
+
+def test_no_tier_is_told_by_another_order_than_the_published_one(make_work: Make, tmp_path: Path) -> None:
+    work, even = make_work("churn"), Settings(fairness=Fairness(mitigate="age_band"))
+    listed = compute_churn_scores(work, even, Folder(str(tmp_path / "even")), IN_PROCESS).read_all()
+    story = tell(listed[t.USER_ID][0], work, listed)
+    assert story.now.tier == listed[t.RISK_TIER][0]
+    assert {outlook.tier for outlook in story.outlooks} == {None}
+    console = Console(record=True, width=300, highlight=False)
+    print_story(console, story)
+    assert "No tier is told: the published ones do not follow the order that the settings" in console.export_text()
+
+
+def test_tiers_by_probability_need_no_value(make_work: Make, tmp_path: Path) -> None:
+    work, by_risk = make_work("churn"), Settings(churn=Churn(tiers_by="probability"))
+    listed = compute_churn_scores(work, by_risk, Folder(str(tmp_path / "risk")), IN_PROCESS).read_all()
+    user = listed.sort(t.CHURN_PROBABILITY)[t.USER_ID][0]
+    outlooks = tell_story(user, work, listed, by_risk, AS_OF).outlooks
+    assert {outlook.value_at_risk for outlook in outlooks} == {None}
+    assert outlooks[0].tier == "low"
 
 
 def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.DataFrame) -> None:

@@ -56,7 +56,9 @@ def print_story(console: Console, story: Story) -> None:
     console.rule(f"User {story.user_id} as of {story.now.as_of:%Y-%m-%d}")
     for line in story.summary:
         console.print(line)
-    console.print(f"\nProbability of leaving: {_told(story.now)}. Churn labels: {story.labels}.")
+    console.print(
+        f"\nProbability of leaving: {story.now.probability:.1%}{_tier(story.now)}. Churn labels: {story.labels}."
+    )
     if story.worth is not None:
         console.print(f"Value if they stay: {story.worth[0]:,.2f}; value at risk: {story.worth[1]:,.2f}")
     for line in (*story.reasons, *story.silence):
@@ -66,11 +68,16 @@ def print_story(console: Console, story: Story) -> None:
         console.print(f"  {as_of:%Y-%m-%d} {probability:6.1%} {'█' * round(_BAR * probability)}")
     console.print("\nWhat would change the risk")
     for outlook in story.outlooks:
-        console.print(f"  {outlook.words}, as of {outlook.as_of:%Y-%m-%d}: {_told(outlook)}")
+        worth = "" if outlook.value_at_risk is None else f", value at risk {outlook.value_at_risk:,.2f}"
+        console.print(
+            f"  {outlook.words}, as of {outlook.as_of:%Y-%m-%d}: {outlook.probability:.1%}{worth}{_tier(outlook)}"
+        )
+    if story.untold:
+        console.print(f"  {story.untold}")
 
 
-def _told(outlook: Outlook) -> str:
-    return f"{outlook.probability:.1%}" + (f", tier {outlook.tier}" if outlook.tier else "")
+def _tier(outlook: Outlook) -> str:
+    return f", tier {outlook.tier}" if outlook.tier else ""
 
 
 if __name__ == "__main__":

@@ -57,6 +57,13 @@ def assign_group_tiers(
     return pl.concat(tiered).sort("_row").drop("_row", _GROUP)
 
 
+def group_of(user_id: str, scores: pl.DataFrame, users: pl.DataFrame, attribute: str | None) -> pl.DataFrame:
+    """The scores of the users in the group of one of them; all without an attribute."""
+    grouped = _grouped(scores, users, attribute)
+    own = grouped.filter(pl.col(t.USER_ID) == user_id).select(_GROUP)
+    return grouped.join(own, on=_GROUP, how="semi", maintain_order="left").drop(_GROUP)
+
+
 def _part_of(value: Value, share: float) -> Value:
     return value if value.budget is None else value.model_copy(update={"budget": value.budget * share})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everstay import tables as t
 from everstay.churn.model import CalibratedModel
@@ -16,14 +17,24 @@ from everstay.features import net_purchases
 from everstay.lake import assign_bucket
 from everstay.metrics.maturity import Maturity
 from everstay.scoring.back_test import label_clock
+from everstay.scoring.churn_scores import summarise_bucket
+from everstay.scoring.even_tiers import group_of
 from everstay.scoring.rows import churn_rows
-from everstay.scoring.tiers import HIGH, LOW, MEDIUM
+from everstay.scoring.tiers import TierBounds, assign_tiers, published_bounds
 from everstay.scoring.work import Work
 from everstay.settings import Churn, Settings
+from everstay.value import fit_value, purchase_summary, with_value
+
+Future = tuple[str, datetime, pl.DataFrame]
+"""Words, as-of, and the events that would be known then."""
 
 _PAST, _STEP_DAYS = 13, 7  # as-ofs of the curve: a quarter, week by week
 _LATER_DAYS = (7, 14, 28)
 _CENTS = 100
+_OTHER_ORDER = (
+    "No tier is told: the published ones do not follow the order that the settings have now (churn.tiers_by, "
+    "fairness.mitigate); `make score` publishes the list by it."
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,15 @@ class Outlook:
         words: the case.
         as_of: when the user would be scored again.
         probability: of leaving.
-        tier: the tier of published users with such a risk; None when the user is not published for the as-of.
+        value_at_risk: with the value that the user would have then; None when tiers do not go by it.
+        tier: in which such a risk would be on the published list; None when the user is not on it, or see
+            `Story.untold`.
     """
 
     words: str
     as_of: datetime
     probability: float
+    value_at_risk: float | None
     tier: str | None
 
 
@@ -57,6 +71,7 @@ class Story:
         silence: probability of no order for several lengths of time, in words; empty where the champion has no curve.
         worth: `customer_value` and `value_at_risk`, where published.
         outlooks: what would change the risk.
+        untold: why no outlook of a published user has a tier; empty when they have.
     """
 
     user_id: str
@@ -68,6 +83,7 @@ class Story:
     silence: Sequence[str]
     worth: tuple[float, float] | None
     outlooks: Sequence[Outlook]
+    untold: str
 
 
 def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Settings, known_until: datetime) -> Story:
@@ -77,7 +93,8 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Sett
         user_id: of the shop.
         work: lake, champion and the as-of.
         published: `tables.CHURN_SCORES` of the same as-of, or no rows; tiers and values are read from it.
-        settings: gap and horizon are the champion's definition of leaving.
+        settings: gap and horizon are the champion's definition of leaving; horizon of the value; order and groups of
+            the tiers.
         known_until: up to when events have been recorded.
 
     Raises:
@@ -93,17 +110,15 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Sett
     rows = pl.concat([churn_rows(changed, items, as_of) for as_of, changed in looked_at])
     risk = model.predict_probability(rows)
     own, place = _published_row(user_id, published), len(past)
-    outlooks = [
-        Outlook(words, as_of, float(probability), _tier(float(probability), own, published))
-        for (words, as_of, _), probability in zip(futures, risk[place + 1 :], strict=True)
-    ]
+    bounds = _bounds(user_id, work, published, settings)
+    outlooks = _outlooks(futures, _ahead(user_id, risk[place + 1 :], futures, bounds, work, settings))
     tier = own[t.RISK_TIER] if own else None
     curve = pl.DataFrame(
         {t.AS_OF: [as_of for as_of, _ in looked_at[: place + 1]], t.CHURN_PROBABILITY: risk[: place + 1]}
     )
     return Story(
         user_id,
-        Outlook("as it is", work.as_of, float(risk[place]), tier),
+        Outlook("as it is", work.as_of, float(risk[place]), own[t.VALUE_AT_RISK] if own else None, tier),
         _summary(events, work.as_of),
         curve,
         label_clock(work.as_of, settings.churn, known_until),
@@ -111,6 +126,7 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Sett
         silence_words(model, rows.slice(place, 1), settings.churn),
         (own[t.CUSTOMER_VALUE], own[t.VALUE_AT_RISK]) if own and own[t.CUSTOMER_VALUE] is not None else None,
         outlooks,
+        _OTHER_ORDER if own and bounds is None else "",
     )
 
 
@@ -142,8 +158,8 @@ def _last_order(events: pl.DataFrame) -> pl.DataFrame:
     return purchases.filter(day == day.max())
 
 
-def _futures(events: pl.DataFrame, order: pl.DataFrame, as_of: datetime) -> list[tuple[str, datetime, pl.DataFrame]]:
-    """Hypothetical futures: words, as-of, and the events that would be known then."""
+def _futures(events: pl.DataFrame, order: pl.DataFrame, as_of: datetime) -> list[Future]:
+    """Hypothetical futures."""
     silent = [(f"if inactive for another {days} days", as_of + timedelta(days=days), events) for days in _LATER_DAYS]
     if order.is_empty():
         return silent
@@ -194,23 +210,40 @@ def _published_row(user_id: str, published: pl.DataFrame) -> dict[str, Any] | No
     return None if mine.is_empty() else mine.row(0, named=True)
 
 
-def _tier(probability: float, own: dict[str, Any] | None, published: pl.DataFrame) -> str | None:
-    """The tier in which the user would be among the published ones, by the order that the published tiers follow."""
-    if own is None:
-        return None
-    value = own[t.CUSTOMER_VALUE]
-    key, mine = t.CHURN_PROBABILITY, probability
-    if isinstance(value, float) and _is_ordered_by(published, t.VALUE_AT_RISK):
-        key, mine = t.VALUE_AT_RISK, probability * value
-    for tier in (HIGH, MEDIUM):
-        inside = published.filter(pl.col(t.RISK_TIER) == tier)[key].drop_nulls().to_list()
-        if inside and mine >= min(inside):
-            return tier
-    return LOW
+def _bounds(user_id: str, work: Work, published: pl.DataFrame, settings: Settings) -> TierBounds | None:
+    """Where the published tiers end among the users within whom the user's was given; None if that is not known."""
+    attribute = settings.fairness.mitigate
+    users = work.reader.read(t.USERS) if attribute else t.USERS.empty()
+    alike = group_of(user_id, published, users, attribute)
+    return published_bounds(alike, settings.churn) if len(alike) else None
 
 
-def _is_ordered_by(published: pl.DataFrame, key: str) -> bool:
-    """Whether nobody outside the tier `high` has more of `key` than anybody in it."""
-    is_high = pl.col(t.RISK_TIER) == HIGH
-    inside, outside = (published.filter(part)[key].drop_nulls().to_list() for part in (is_high, ~is_high))
-    return bool(inside) and min(inside) >= max(outside, default=0.0)
+def _ahead(
+    user_id: str,
+    risk: NDArray[np.float64],
+    futures: Sequence[Future],
+    bounds: TierBounds | None,
+    work: Work,
+    settings: Settings,
+) -> pl.DataFrame:
+    """Probability, value at risk and tier in each of the futures; what is not known is null.
+
+    The value is the one that would be published then: another order raises it. Only where tiers go by it, because its
+    model learns from all users.
+    """
+    known = pl.DataFrame({t.USER_ID: [user_id] * len(futures), t.CHURN_PROBABILITY: risk})
+    unvalued = known.with_columns(pl.lit(None, pl.Float64).alias(t.VALUE_AT_RISK))
+    if bounds is None:
+        return unvalued.with_columns(pl.lit(None, pl.String).alias(t.RISK_TIER))
+    if not bounds.by_value:
+        return assign_tiers(unvalued, bounds)
+    everybody = pl.concat([summarise_bucket(bucket, work=work) for bucket in work.reader.buckets])
+    model = fit_value(everybody.sort(t.USER_ID), settings.value)
+    user = pl.DataFrame({t.USER_ID: [user_id]})
+    summaries = [user.join(purchase_summary(events, as_of), on=t.USER_ID, how="left") for _, as_of, events in futures]
+    return assign_tiers(with_value(known.hstack(pl.concat(summaries).drop(t.USER_ID)), model), bounds)
+
+
+def _outlooks(futures: Sequence[Future], ahead: pl.DataFrame) -> list[Outlook]:
+    told = ahead.select(t.CHURN_PROBABILITY, t.VALUE_AT_RISK, t.RISK_TIER).iter_rows()
+    return [Outlook(words, as_of, *figures) for (words, as_of, _), figures in zip(futures, told, strict=True)]

@@ -16,6 +16,9 @@ HIGH, MEDIUM, LOW = "high", "medium", "low"
 TIERS = (HIGH, MEDIUM, LOW)
 
 _WEIGHT, _LAST = "weight", -1.0
+_TIER_PLACE = pl.col(t.RISK_TIER).replace_strict(
+    {tier: place for place, tier in enumerate(TIERS)}, return_dtype=pl.Int8
+)
 
 
 class Place(NamedTuple):
@@ -49,7 +52,7 @@ def tier_bounds(scores: pl.DataFrame, churn: Churn, value: Value) -> TierBounds:
         churn: the order and the shares; a share of n users is rounded to whole users.
         value: costs and budget of a campaign.
     """
-    by_value = churn.tiers_by == "value_at_risk" and scores[t.VALUE_AT_RISK].null_count() < len(scores)
+    by_value = _is_by_value(scores, churn)
     ranked = _ranked(scores, by_value)
     shares = [round(share * len(ranked)) for share in churn.tiers]
     high = shares[0] if value.budget is None else _affordable(ranked, value)
@@ -57,12 +60,32 @@ def tier_bounds(scores: pl.DataFrame, churn: Churn, value: Value) -> TierBounds:
     return TierBounds(by_value, _place(ranked, high), _place(ranked, medium))
 
 
+def published_bounds(scores: pl.DataFrame, churn: Churn) -> TierBounds | None:
+    """Where published tiers end; None if they do not follow the order that the settings have now.
+
+    Args:
+        scores: published ones of all users, or of the group within which tiers were given.
+        churn: the order.
+
+    >>> scores = pl.DataFrame({t.USER_ID: ["a", "b"], t.CHURN_PROBABILITY: [0.9, 0.2], t.RISK_TIER: ["high", "low"]})
+    >>> published_bounds(scores, Churn(tiers_by="probability")).high.user_id
+    'a'
+    >>> published_bounds(scores.with_columns(pl.col(t.RISK_TIER).reverse()), Churn(tiers_by="probability")) is None
+    True
+    """
+    by_value = _is_by_value(scores, churn)
+    ranked = _ranked(scores, by_value)
+    places = ranked.select(_TIER_PLACE).to_series()
+    if not places.is_sorted():
+        return None
+    return TierBounds(by_value, *(_place(ranked, int((places <= tier).sum())) for tier in (0, 1)))
+
+
 def list_order(scores: pl.DataFrame, churn: Churn) -> pl.DataFrame:
     """Published scores sorted by tier, then by what orders the list, probability and user id."""
-    rank = pl.col(t.RISK_TIER).replace_strict({tier: place for place, tier in enumerate(TIERS)}, return_dtype=pl.Int8)
     probability = -pl.col(t.CHURN_PROBABILITY)
     weight = -pl.col(t.VALUE_AT_RISK) if churn.tiers_by == "value_at_risk" else probability
-    return scores.sort(rank, weight, probability, t.USER_ID, nulls_last=True)
+    return scores.sort(_TIER_PLACE, weight, probability, t.USER_ID, nulls_last=True)
 
 
 def assign_tiers(scores: pl.DataFrame, bounds: TierBounds) -> pl.DataFrame:
@@ -76,6 +99,10 @@ def assign_tiers(scores: pl.DataFrame, bounds: TierBounds) -> pl.DataFrame:
     high, medium = (_is_within(place, bounds.by_value) for place in (bounds.high, bounds.medium))
     tier = pl.when(high).then(pl.lit(HIGH)).when(medium).then(pl.lit(MEDIUM)).otherwise(pl.lit(LOW))
     return scores.with_columns(tier.alias(t.RISK_TIER))
+
+
+def _is_by_value(scores: pl.DataFrame, churn: Churn) -> bool:
+    return churn.tiers_by == "value_at_risk" and scores[t.VALUE_AT_RISK].null_count() < len(scores)
 
 
 def _affordable(ranked: pl.DataFrame, value: Value) -> int:
