@@ -128,6 +128,16 @@ def test_the_curve_knows_nothing_that_came_later(make_work: Make, events: pl.Dat
     assert {outlook.tier for outlook in story.outlooks} == {None}
 
 
+def test_the_curve_begins_when_the_first_event_was_recorded(make_work: Make, events: pl.DataFrame) -> None:
+    mine, moment = events.filter(pl.col(t.USER_ID) == "u1"), AS_OF - timedelta(weeks=5)
+    late = mine.with_columns(
+        pl.lit(moment - timedelta(hours=10), t.TIME).alias(t.OCCURRED_AT),
+        pl.lit(moment + timedelta(days=1), t.TIME).alias(t.RECORDED_AT),
+    )
+    story = tell("u1", make_work("churn", shop=t.EVENTS.conform(late)), t.CHURN_SCORES.empty())
+    assert story.curve[t.AS_OF][0] == AS_OF - timedelta(weeks=4)
+
+
 def test_who_never_bought_can_only_be_silent(make_work: Make) -> None:
     story = tell("u55", make_work("churn"), t.CHURN_SCORES.empty())
     assert "no order net of returns" in story.summary

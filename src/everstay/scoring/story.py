@@ -14,6 +14,7 @@ from everstay.churn.model import CalibratedModel
 from everstay.churn.reasons.words import counted
 from everstay.errors import NotReady
 from everstay.features import net_purchases
+from everstay.features.slices import known_before
 from everstay.lake import assign_bucket
 from everstay.metrics.maturity import Maturity
 from everstay.scoring.back_test import label_clock
@@ -105,7 +106,7 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Sett
     usual = _last_order(events)
     futures = _futures(events, usual, work.as_of)
     moments = [work.as_of - timedelta(days=_STEP_DAYS * back) for back in range(_PAST, 0, -1)]
-    past = [(moment, events) for moment in moments if (events[t.OCCURRED_AT] < moment).any()]
+    past = [(moment, events) for moment in moments if events.select(known_before(moment).any()).item()]
     looked_at = [*past, (work.as_of, events), *((as_of, changed) for _, as_of, changed in futures)]
     rows = pl.concat([churn_rows(changed, items, as_of) for as_of, changed in looked_at])
     risk = model.predict_probability(rows)
