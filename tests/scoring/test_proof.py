@@ -117,6 +117,19 @@ def test_tiers_that_are_evened_out_by_what_users_declare_do_not_change(snapshot,
     assert proof.rows[t.CHURN_SCORES.name] > 10
 
 
+def test_lists_do_not_change_and_neither_does_who_gets_one_without_an_event(snapshot, make_work, tmp_path):
+    now = as_of(snapshot)
+    sampled = write_futures(snapshot, now, str(tmp_path / "futures"), most_events=2_000, seed=1)
+    proof = prove_as_of(sampled, {"recommender": make_work("recommender").artifact}, now, SETTINGS, tmp_path / "work")
+    assert proof.leaks == []
+    one = sampled[AS_IT_IS]
+    users = pl.concat([one.read_events(bucket, now) for bucket in one.buckets])[t.USER_ID]
+    joined = snapshot.read(t.USERS).filter(pl.col(t.JOINED_AT) < now)
+    others = joined.filter(~pl.col(t.USER_ID).is_in(users.unique().implode()))
+    assert others.height > 20
+    assert proof.rows[t.RECOMMENDATIONS.name] >= users.n_unique() + others.height
+
+
 def test_a_change_of_the_past_is_found_in_every_table(snapshot, futures, tmp_path):
     now = as_of(snapshot)
     events = everything(futures[AS_IT_IS])

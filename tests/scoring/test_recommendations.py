@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.partitions import IN_PROCESS
+from everstay.recommender import ListRules
 from everstay.scoring import Work, compute_recommendations, history_rows
 from everstay.scoring.recommendations import list_rows
 from everstay.settings import Recommender
@@ -65,4 +68,55 @@ def test_rows_are_sorted_and_cold_users_have_null_lists(make_work: Make, events:
 
 
 def test_an_empty_lake_gives_no_lists(make_work: Make, events: pl.DataFrame, tmp_path: Path):
-    assert lists(make_work("recommender", 2, events.clear()), tmp_path).is_empty()
+    assert lists(having(make_work("recommender", 2, events.clear()), USERS.clear()), tmp_path).is_empty()
+
+
+def having(work: Work, users: pl.DataFrame) -> Work:
+    return replace(work, reader=replace(work.reader, users=users))  # type: ignore[type-var]
+
+
+def registered(work: Work) -> pl.DataFrame:
+    """The shop's users, and some without an event: who joined just in time, nobody knows when, and too late."""
+    joined = {"in time": work.as_of - timedelta(microseconds=1), "sometime": None, "too late": work.as_of}
+    new = pl.DataFrame(
+        {t.USER_ID: list(joined), t.JOINED_AT: list(joined.values()), t.AGE_BAND: ["old", "young", "old"]}
+    )
+    return pl.concat([USERS, t.USERS.conform(new)])
+
+
+@pytest.mark.parametrize("bucket_count", [1, 5])
+def test_who_has_only_registered_gets_a_list_and_changes_no_other(make_work: Make, tmp_path: Path, bucket_count: int):
+    work = make_work("recommender", bucket_count)
+    before, after = lists(work, tmp_path), lists(having(work, registered(work)), tmp_path)
+    is_new = pl.col(t.USER_ID).is_in(["in time", "sometime"])
+    assert_frame_equal(after.filter(~is_new), before)
+    new = after.filter(is_new)
+    assert new.select(t.USER_ID, t.RANK, t.ITEM_ID).rows() == [
+        (user, rank, f"i{rank - 1}") for user in ("in time", "sometime") for rank in (1, 2, 3)
+    ]
+    assert (
+        new.drop(t.USER_ID)
+        .unique(t.RANK)
+        .sort(t.RANK)
+        .equals(
+            before.filter(pl.col(t.USER_ID) == "u55").drop(t.USER_ID)  # who never bought
+        )
+    )
+
+
+def test_who_has_only_registered_gets_what_is_liked_in_their_segment(
+    make_work: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def by_age(self: ToyRecommender, rows: pl.DataFrame, k: int, rules: ListRules | None = None) -> pl.DataFrame:
+        item = pl.when(pl.col(t.AGE_BAND) == "old").then(pl.lit("i9")).otherwise(pl.lit("i8"))
+        one = rows.select(t.USER_ID, item.alias(t.ITEM_ID), pl.lit(1, pl.Int32).alias(t.RANK))
+        return one.with_columns(pl.lit(0.5).alias(t.SCORE), pl.lit("popular").alias(t.REASON))
+
+    monkeypatch.setattr(ToyRecommender, "segment_by", t.AGE_BAND)
+    monkeypatch.setattr(ToyRecommender, "recommend", by_age)
+    work = make_work("recommender", 2)
+    silent = pl.DataFrame({t.USER_ID: ["silent", "silent too"]})  # declare nothing
+    table = lists(having(work, pl.concat([registered(work), t.USERS.conform(silent)])), tmp_path)
+    found = dict(table.select(t.USER_ID, t.ITEM_ID).iter_rows())
+    assert [found[user] for user in ("in time", "sometime", "silent", "silent too")] == ["i9", "i8", "i8", "i8"]
+    assert "too late" not in found

@@ -16,7 +16,7 @@ from everstay.partitions import IN_PROCESS
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.scoring.churn_scores import compute_churn_scores
 from everstay.scoring.digest import digest
-from everstay.scoring.recommendations import compute_recommendations
+from everstay.scoring.recommendations import list_rows, list_rules, recommendations, registered_rows
 from everstay.scoring.rows import MAX_TOKENS, history_rows
 from everstay.scoring.work import Work
 from everstay.settings import Settings
@@ -95,10 +95,12 @@ def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, 
         scored = Work(lake, champions["churn"], "champion", as_of)
         return compute_churn_scores(scored, settings, Folder(str(work / "scores")), IN_PROCESS).read_all()
 
-    def lists(lake: Snapshot) -> pl.DataFrame:
+    def lists(lake: Snapshot, bucket: int) -> pl.DataFrame:
         listed = Work(lake, champions["recommender"], "champion", as_of)
-        folder = Folder(str(work / "lists"))
-        return compute_recommendations(listed, settings.recommender, folder, IN_PROCESS).read_all()
+        rows, rules = list_rows(bucket, listed), list_rules(listed, settings.recommender)
+        made = recommendations(listed.load_model(), rows, rules, listed.stamp())
+        others = registered_rows(bucket, listed, rows)  # all outside the sample: who they are, not their equal lists
+        return pl.concat([made, others.select(t.USER_ID, t.AS_OF)], how="diagonal")
 
     tables: dict[str, TableOf] = {
         t.USER_FEATURES.name: features,
@@ -110,7 +112,7 @@ def _tables(champions: Mapping[str, Path], as_of: datetime, settings: Settings, 
     if "churn" in champions:
         tables[t.CHURN_SCORES.name] = scores
     if "recommender" in champions:
-        tables[t.RECOMMENDATIONS.name] = lists
+        tables[t.RECOMMENDATIONS.name] = _over_buckets(lists)
     return tables
 
 

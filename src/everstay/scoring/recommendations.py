@@ -1,5 +1,6 @@
-"""What each user wants next: one ranked list for every user with any event, cold users too."""
+"""What each user wants next: one ranked list for every user, with or without a purchase, or any event at all."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -8,12 +9,15 @@ import polars as pl
 from everstay import tables as t
 from everstay.features import latest_ratings
 from everstay.features.sequences import history_columns
+from everstay.lake import assign_bucket
 from everstay.partitions import Parts, compute_parts
 from everstay.recommender import ListRules, with_attribute
-from everstay.scoring.rows import history_rows
+from everstay.scoring.rows import history_rows, registered_users
 from everstay.scoring.work import Work
 from everstay.settings import Recommender, UserAttribute
 from everstay.storage import Folder
+
+_KIND = "kind"
 
 
 class RecommenderModel(Protocol):
@@ -42,6 +46,8 @@ def recommendations(
         rules: the shop's, with the length of each list.
         stamp: model and data version, from `Work.stamp`.
     """
+    if rows.is_empty():
+        return t.RECOMMENDATIONS.empty()
     lists = model.recommend(rows, rules.settings.list_length, rules).join(
         rows.select(t.USER_ID, t.AS_OF), on=t.USER_ID, how="left"
     )
@@ -49,15 +55,36 @@ def recommendations(
 
 
 def recommend_bucket(bucket: int, *, work: Work, recommender: Recommender) -> pl.DataFrame:
-    """`tables.RECOMMENDATIONS` of one bucket's users."""
+    """`tables.RECOMMENDATIONS` of one bucket's users: those with an event, and those who have only registered."""
+    model = work.load_model()
+    make = partial(recommendations, model, rules=list_rules(work, recommender), stamp=work.stamp())
     rows = list_rows(bucket, work)
-    if rows.is_empty():
-        return t.RECOMMENDATIONS.empty()
-    return recommendations(work.load_model(), rows, list_rules(work, recommender), work.stamp())
+    registered = registered_rows(bucket, work, rows)
+    return pl.concat([make(rows), _copied(registered, model.segment_by or t.AS_OF, make)]).sort(t.USER_ID, t.RANK)
+
+
+def _copied(rows: pl.DataFrame, key: str, make: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """Lists of users who differ in nothing but `key`: made for one user of each kind, and copied to the others."""
+    kinds = rows.unique(key, keep="first", maintain_order=True)
+    own = rows.select(key, t.USER_ID).join(kinds.select(key, pl.col(t.USER_ID).alias(_KIND)), on=key, nulls_equal=True)
+    lists = own.select(t.USER_ID, _KIND).join(make(kinds).rename({t.USER_ID: _KIND}), on=_KIND)
+    return lists.select(*t.RECOMMENDATIONS.columns)
+
+
+def registered_rows(bucket: int, work: Work, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with empty histories of one bucket's `registered_users`; `rows` are its `list_rows`."""
+    users = assign_bucket(work.reader.read(t.USERS), len(work.reader.buckets)).filter(pl.col(t.USER_BUCKET) == bucket)
+    segment_by = work.load_model().segment_by
+    known = [t.USER_ID, segment_by] if segment_by else [t.USER_ID]
+    registered = registered_users(users, rows, work.as_of).select(known)
+    return pl.concat([rows.clear(), registered.with_columns(pl.lit(work.as_of, t.TIME).alias(t.AS_OF))], how="diagonal")
 
 
 def list_rows(bucket: int, work: Work) -> pl.DataFrame:
-    """`history_rows` of one bucket's users, with their ratings and declared attribute where the champion reads them."""
+    """`history_rows` of one bucket's users, with their ratings and declared attribute where the champion reads them.
+
+    Of every user with an event before the as-of.
+    """
     model = work.load_model()
     events = work.reader.read_events(bucket, work.as_of, history_columns(with_ratings=model.reads_ratings))
     rows = history_rows(events, work.as_of)

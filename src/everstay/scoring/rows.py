@@ -56,3 +56,15 @@ def history_rows(events: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         .join(purchase_history(events, as_of), on=[t.USER_ID, t.AS_OF], how="left")
         .sort(t.USER_ID)
     )
+
+
+def registered_users(users: pl.DataFrame, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Users who had joined before `as_of`, or nobody knows when, and have no row: all that is known is that they are.
+
+    Args:
+        users: `tables.USERS`, of the same bucket as the rows.
+        rows: of every user with an event before `as_of`.
+        as_of: a midnight UTC.
+    """
+    has_joined = pl.col(t.JOINED_AT).is_null() | (pl.col(t.JOINED_AT) < as_of)
+    return users.filter(has_joined).join(rows, on=t.USER_ID, how="anti", maintain_order="left")
