@@ -9,12 +9,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 PASSWORD = "p@ss/word:1%"  # every letter that a URL has to escape
+CERTIFICATE = "certificate.pem"
+"""Of a server, in its folder."""
 _START_SECONDS = 30
 _ACCOUNTS = {"postgresql": ("postgres", "nobody"), "mariadb": ("mysql", "nobody")}
 
@@ -40,7 +48,9 @@ def _postgresql(folder: Path, account: str | None) -> Iterator[sa.URL]:
     _run(
         account, initdb, "-D", data, "-U", "shop", "-A", "scram-sha-256", "--pwfile", secret, "--locale=C", "-E", "UTF8"
     )
-    options = f"-c listen_addresses=127.0.0.1 -c fsync=off -p {port} -k {folder}"
+    certificate, key = _certificate(folder, account)
+    tls = f"-c ssl=on -c ssl_cert_file={certificate} -c ssl_key_file={key}"
+    options = f"-c listen_addresses=127.0.0.1 -c fsync=off -p {port} -k {folder} {tls}"
     _run(account, pg_ctl, "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
     try:
         yield sa.URL.create("postgresql", "shop", PASSWORD, "127.0.0.1", port, "postgres")
@@ -62,12 +72,36 @@ def _mariadb(folder: Path, account: str | None) -> Iterator[sa.URL]:
         f"--socket={folder / 's'}",
         f"--pid-file={folder / 'pid'}",
     )
-    arguments = [daemon, "--no-defaults", data, *where, f"--init-file={script}"]
+    certificate, key = _certificate(folder, account)
+    tls = [f"--ssl-ca={certificate}", f"--ssl-cert={certificate}", f"--ssl-key={key}"]
+    arguments = [daemon, "--no-defaults", data, *where, *tls, f"--init-file={script}"]
     with (folder / "log").open("w") as log, subprocess.Popen(arguments, user=account, stdout=log, stderr=log) as server:
         try:
             yield sa.URL.create("mysql", "shop", PASSWORD, "127.0.0.1", port, "mysql")
         finally:
             server.terminate()
+
+
+def _certificate(folder: Path, account: str | None) -> tuple[Path, Path]:
+    """The server's own certificate, which is its authority too, and its key."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(secret, hashes.SHA256())
+    )
+    certificate, key = folder / CERTIFICATE, folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key.chmod(0o600)
+    if account is not None:
+        shutil.chown(key, account)
+    return certificate, key
 
 
 def run_sql(url: sa.URL, *statements: str) -> None:

@@ -4,6 +4,7 @@ import pickle
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -16,7 +17,9 @@ from everstay.partitions import map_parts, open_cluster
 from everstay.settings import Dask, DatabaseSource, Source
 from everstay.sources import open_source
 from everstay.sources.contract import STAGED, Chunk
-from tests.sources.servers import PASSWORD, run_server, run_sql
+from everstay.sources.database_url import arrow_url, database_url
+from everstay.sources.sql import Database
+from tests.sources.servers import CERTIFICATE, PASSWORD, run_server, run_sql
 
 COLUMNS = {
     t.EVENT_ID: "line", t.USER_ID: "customer", t.ITEM_ID: "sku", t.EVENT_TYPE: "what", t.OCCURRED_AT: "happened",
@@ -165,6 +168,115 @@ def test_items_are_read_whole(shop: sa.URL) -> None:
     assert open_source(Source(kind="database", database=settings_of())).users().height == 0
 
 
+# ---- options of the URL --------------------------------------------------------------------------------------------
+def _options(shop: sa.URL, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]) -> None:
+    monkeypatch.setenv(URL, shop.update_query_dict(options).render_as_string(hide_password=False))
+
+
+def _folder(shop: sa.URL) -> Path:
+    """Where the server has its socket and its certificate."""
+    query = "SHOW unix_socket_directories" if shop.drivername == "postgresql" else "SELECT @@socket"
+    ((place,),) = Database().fetch(query)
+    return Path(place) if shop.drivername == "postgresql" else Path(place).parent
+
+
+HARMLESS = {
+    "postgresql": [
+        {"connect_timeout": "5", "application_name": "our shop"},
+        {"client_encoding": "utf8", "gssencmode": "disable"},
+        {"keepalives": "1", "keepalives_count": "3", "sslmode": "prefer"},
+        {"sslmode": "disable"},
+        {"sslmode": "require"},
+    ],
+    "mysql": [
+        {"connect_timeout": "5", "read_timeout": "30", "write_timeout": "30"},
+        {"local_infile": "0", "charset": "utf8mb4"},
+        {"ssl_disabled": "true", "program_name": "everstay"},
+    ],
+}
+ONLY_OF_THE_DRIVER = {
+    "postgresql": [{"sslmode": "allow"}, {"passfile": "/nowhere"}, {"gssencmode": "prefer", "sslsni": "0"}],
+    "mysql": [{"init_command": "SET @a = 1"}, {"sql_mode": "ANSI_QUOTES"}, {"collation": "utf8mb4_bin"}],
+}
+
+
+def test_options_of_the_connection_change_no_row(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = read_database(settings_of())
+    for options in HARMLESS[shop.drivername]:
+        _options(shop, monkeypatch, options)
+        assert arrow_url(database_url()) is not None, options
+        assert read_database(settings_of()).equals(plain), options
+    for options in ONLY_OF_THE_DRIVER[shop.drivername]:
+        _options(shop, monkeypatch, options)
+        assert arrow_url(database_url()) is None, options
+        assert read_database(settings_of()).equals(plain), options
+
+
+def test_a_socket_is_read(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, folder = read_database(settings_of()), _folder(shop)
+    if shop.drivername == "postgresql":
+        local = shop.set(host=None, port=None).update_query_dict({"host": str(folder), "port": str(shop.port)})
+    else:
+        local = shop.set(host="localhost", port=None).update_query_dict({"unix_socket": str(folder / "s")})
+    monkeypatch.setenv(URL, local.render_as_string(hide_password=False))
+    assert read_database(settings_of()).equals(plain)
+
+
+def test_rows_come_encrypted_from_the_server_of_the_certificate(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = str(_folder(shop) / CERTIFICATE)
+    if shop.drivername == "postgresql":
+        options = {"sslmode": "verify-full", "sslrootcert": certificate}
+        is_encrypted = "(SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
+        other = {"sslmode": "verify-full", "sslrootcert": __file__}
+    else:
+        options = {"ssl_ca": certificate}
+        variable = "FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'"
+        is_encrypted = f"(SELECT variable_value <> '' {variable})"
+        other = {"ssl_ca": __file__}
+    settings = settings_of(events=f"SELECT * FROM order_lines WHERE {is_encrypted}")
+    _options(shop, monkeypatch, options)
+    assert read_database(settings)[t.SOURCE_ROW].to_list() == [10, 12, 900]
+    _options(shop, monkeypatch, other)
+    assert "cannot be opened" in refusal_of(settings)
+
+
+def test_an_option_that_decides_what_a_table_is_holds_for_its_rows(
+    shop: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shop.drivername == "postgresql":
+        run_sql(shop, "CREATE SCHEMA other", "CREATE TABLE other.more AS SELECT * FROM order_lines WHERE line > 10")
+        _options(shop, monkeypatch, {"options": "-c search_path=other -c statement_timeout=9000"})
+        assert arrow_url(database_url()) is not None
+        settings = settings_of(events="SELECT * FROM more")
+    else:
+        _options(shop, monkeypatch, {"init_command": "SET @least = 11"})
+        settings = settings_of(events="SELECT * FROM order_lines WHERE line > @least")
+    assert read_database(settings)[t.SOURCE_ROW].to_list() == [12, 900]
+
+
+def test_an_option_that_does_not_exist_is_named_when_planning(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in ("ssl_mode", "ssl"):
+        _options(shop, monkeypatch, {option: "true"})
+        message = refusal_of(settings_of())
+        assert "EVERSTAY_DATABASE_URL" in message
+        assert option in message
+
+
+def test_the_driver_s_rows_are_those_of_arrow_whatever_the_type(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_postgresql = shop.drivername == "postgresql"
+    kinds = {"odd": "uuid" if is_postgresql else "bigint unsigned", "moment": "timestamptz", "day": "date"}
+    if not is_postgresql:
+        kinds["moment"] = "datetime(6)"
+    run_sql(shop, *(f"ALTER TABLE order_lines ADD COLUMN {name} {kind}" for name, kind in kinds.items()))
+    value = "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'" if is_postgresql else "18446744073709551615"
+    run_sql(shop, f"UPDATE order_lines SET odd = {value}, moment = logged, day = logged WHERE line > 10")
+    columns = {**COLUMNS, t.SESSION_ID: "odd", t.RECORDED_AT: "moment", t.ORDER_ID: "day"}
+    plain = read_database(settings_of(columns=columns))
+    _options(shop, monkeypatch, ONLY_OF_THE_DRIVER[shop.drivername][0])
+    assert read_database(settings_of(columns=columns)).equals(plain)
+    assert plain[t.SESSION_ID].to_list() == [None, *[value.strip("'")] * 2]
+
+
 # ---- only what is new ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("others", "read"),
@@ -279,8 +391,9 @@ def test_a_wrong_password_a_wrong_database_and_no_server(shop: sa.URL, monkeypat
 def test_a_table_that_went_away_before_it_was_read(shop: sa.URL) -> None:
     chunk = chunks_of(settings_of())[0]
     run_sql(shop, "DROP TABLE order_lines")
-    with pytest.raises(SourceError, match=r"order_lines cannot be read from the database: .*order_lines"):
+    with pytest.raises(SourceError, match=r"order_lines cannot be read from the database: .*order_lines") as told:
         list(chunk.read())
+    assert "cast" not in str(told.value)
 
 
 def test_a_type_that_cannot_be_read_has_to_be_cast(shop: sa.URL) -> None:

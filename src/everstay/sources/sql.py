@@ -1,24 +1,26 @@
-"""A shop's database: where it is, what its tables are called, and rows as Arrow. The URL is read where it is used."""
+"""A shop's database: what its tables are called, and rows as Arrow. The URL is read where it is used."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 
 import connectorx
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 
 from everstay.errors import SourceError
 from everstay.settings import DATABASE_VARIABLE
 from everstay.sources.blocks import frame_of
 from everstay.sources.columns import nearest
+from everstay.sources.database_url import arrow_url, database_url, driver_engine
 
-_EXAMPLE = "postgresql://user:password@host:5432/shop or mysql://user:password@host:3306/shop"
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
-_CONNECT_SECONDS = 10
 _PANIC = "PanicException"  # raised by ConnectorX for types or values it does not know, but not exported
-_CAST = "cast any column whose type cannot be read: use a SELECT instead of the table"
+_OF_TYPES = ("error deserializing column", "decimal scale")  # how it begins to tell of others
+_CAST = "; cast any column whose type cannot be read: use a SELECT instead of the table"
+_PLAIN = {bool, int, float, Decimal, str, bytes, date, datetime, time, timedelta, list, dict, type(None)}
 _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
 
@@ -30,13 +32,9 @@ class Database:
     """
 
     def __init__(self) -> None:
-        url = _url()
-        self._place = f"the {url.get_backend_name()} database '{url.database}' at {url.host}"
-        self._engine = sa.create_engine(
-            url.set(drivername=_DRIVERS[url.get_backend_name()]),
-            poolclass=sa.NullPool,
-            connect_args={"connect_timeout": _CONNECT_SECONDS},
-        )
+        url = database_url()
+        self._place = f"the {url.get_backend_name()} database '{url.database}' at {url.host or 'a socket'}"
+        self._engine = driver_engine(url)
         with self._explained("cannot be opened", f"; check {DATABASE_VARIABLE}"), self._engine.connect():
             pass
 
@@ -81,44 +79,52 @@ class Database:
         """Turn the driver's errors into messages for a person."""
         try:
             yield
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, OSError) as error:  # the latter of a certificate that is no file, or none
             raise SourceError(f"{self._place} {what}: {_first_line(error)}{advice}") from None
 
 
 def read_rows(query: str, origin: str) -> pl.DataFrame:
-    """All rows of a query, via Arrow.
+    """All rows of a query, via Arrow: by ConnectorX, or where it lacks an option of the URL by Python's driver.
 
     Raises:
-        SourceError: the database does not answer, or refuses the query.
+        SourceError: the database does not answer, refuses the query, or has a type that cannot be read.
     """
-    url = _url()
-    plain = url.set(drivername="postgresql" if url.get_backend_name() == "postgresql" else "mysql")
-    plain = plain.difference_update_query(["charset"])  # a usual option of Python's drivers that ConnectorX refuses
+    url = database_url()
+    address = arrow_url(url)
     try:
-        return frame_of(connectorx.read_sql(plain.render_as_string(hide_password=False), query, return_type="arrow"))
+        if address is None:
+            return frame_of(_read_by_driver(url, query))
+        return frame_of(connectorx.read_sql(address, query, return_type="arrow"))
     except BaseException as error:
-        if not isinstance(error, RuntimeError) and type(error).__name__ != _PANIC:
+        is_panic = type(error).__name__ == _PANIC
+        if not isinstance(error, RuntimeError | sa.exc.SQLAlchemyError | OSError) and not is_panic:
             raise
-        raise SourceError(f"{origin} cannot be read from the database: {_first_line(error)}; {_CAST}") from None
+        said = _first_line(error)
+        is_of_types = is_panic or isinstance(error, sa.exc.DataError) or said.startswith(_OF_TYPES)
+        advice = _CAST if is_of_types else ""
+        raise SourceError(f"{origin} cannot be read from the database: {said}{advice}") from None
+
+
+def _read_by_driver(url: sa.URL, query: str) -> pa.Table:
+    with driver_engine(url).connect() as connection:
+        result = connection.execute(_as_it_is(query))
+        names, rows = list(result.keys()), result.all()
+    return pa.Table.from_arrays([_as_arrow([row[place] for row in rows]) for place in range(len(names))], names)
+
+
+def _as_arrow(values: list[object]) -> pa.Array:
+    """Values of a driver (n,) in their own Arrow type; as text where Arrow has none, such as for MySQL's zero dates."""
+    try:
+        if _PLAIN.issuperset(map(type, values)):
+            return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        pass
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
 def select(columns: Sequence[str], relation: str) -> str:
     """The beginning of a query; all names are quoted already."""
     return f"SELECT {', '.join(columns)} FROM {relation}"
-
-
-def _url() -> sa.URL:
-    text = os.environ.get(DATABASE_VARIABLE)
-    if not text:
-        raise SourceError(f"the environment variable {DATABASE_VARIABLE} is not set: set it to a URL like {_EXAMPLE}")
-    try:
-        url = sa.make_url(text)
-        backend = url.get_backend_name()
-    except (sa.exc.ArgumentError, ValueError):
-        raise SourceError(f"{DATABASE_VARIABLE} is not a database URL: write one like {_EXAMPLE}") from None
-    if backend not in _DRIVERS:
-        raise SourceError(f"{DATABASE_VARIABLE} names an unsupported database '{backend}': write {_EXAMPLE}")
-    return url
 
 
 def _as_it_is(query: str) -> sa.TextClause:
