@@ -127,6 +127,13 @@ def test_a_csv_file_reads_like_a_parquet_file(tmp_path: Path) -> None:
             r"no column to learn from besides 'left' and x",
         ),
         ({"x": [], "left": []}, "left", (), r"table\.parquet has no rows"),
+        (
+            {"^x.*$": [1, 1, 2], "left": [0, 1, 1]},
+            "left",
+            (),
+            r"column '\^x\.\*\$' is named like a pattern .*: rename it",
+        ),
+        ({"*": [1, 1, 2], "left": [0, 1, 1]}, "left", (), r"column '\*' is named like a pattern .*: rename it"),
     ],
 )
 def test_columns_that_cannot_be_used_are_named(
@@ -163,6 +170,42 @@ def test_text_files_of_other_makers_read_alike(tmp_path: Path, name: str, separa
     (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     table = read_labelled_table(tmp_path / name, "left")
     assert table.features.rows() == [(1.0, "a", 19724.0), (2.0, "b", 19725.0), (2.0, "a", 19725.0)]
+
+
+def test_decimal_commas_of_a_file_with_semicolons_are_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    rows = ["-12,50;3,;a;1;1,0", "7;3,5;b;1,5;0,0", ";-;1,5;2;1,0", " 0,25 ;3,;b;NA;0,0"]
+    file.write_text("\n".join(["saldo;note;plan;orders;left", *rows]), encoding="utf-8")
+    table = read_labelled_table(file, "left")
+    assert table.features["saldo"].to_list() == [-12.5, 7.0, None, 0.25]
+    assert table.features["orders"].to_list() == [1.0, 1.5, 2.0, None]
+    assert table.features["note"].to_list() == ["3,", "3,5", "-", "3,"]  # one is no number
+    assert table.features["plan"].to_list() == ["a", "b", "1,5", "b"]
+    assert table.churned.tolist() == [1, 0, 1, 0]
+
+
+def test_a_pattern_as_a_name_is_refused_in_a_file_with_semicolons_too(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("^a.*$;left\n1,5;0\n2,5;1\n", encoding="utf-8")
+    with pytest.raises(EverstayError, match="is named like a pattern"):
+        read_labelled_table(tmp_path / "table.csv", "left")
+
+
+def test_commas_within_the_texts_of_other_files_are_not_decimal(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text('codes,left\n"1,5",0\n"2,5",1\n"1,5",1\n')
+    assert read_labelled_table(file, "left").features["codes"].to_list() == ["1,5", "2,5", "1,5"]
+
+
+def test_times_of_day_are_hours(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("calls_at,left\n10:30:00,0\n00:00:36,1\n,1\n")
+    assert read_labelled_table(file, "left").features["calls_at"].to_list() == [10.5, 0.01, None]
+
+
+def test_a_decimal_label_is_a_label(tmp_path: Path) -> None:
+    labels = pl.Series("left", [1, 0, 1]).cast(pl.Decimal(10, 2))
+    pl.DataFrame({"x": [1.5, 1.5, 2.0], "left": labels}).write_parquet(tmp_path / "table.parquet")
+    assert read_labelled_table(tmp_path / "table.parquet", "left").churned.tolist() == [1, 0, 1]
 
 
 def test_dates_are_days_and_words_for_missing_numbers_are_missing(tmp_path: Path) -> None:

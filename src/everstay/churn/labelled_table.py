@@ -26,7 +26,9 @@ _MOST_CATEGORIES = 100
 _LEFT = {"1", "1.0", "true", "t", "yes", "y", "churned", "left", "exited", "attrited", "attrited customer"}
 _STAYED = {"0", "0.0", "-1", "-1.0", "false", "f", "no", "n", "stayed", "retained", "existing", "existing customer"}
 _MISSING = ("na", "n/a", "nan", "null", "none", "?", "-")  # in a column that has numbers otherwise
+_DECIMAL_COMMA = r"^-?\d+(,\d+)?$"
 _DAY = 86_400_000.0  # milliseconds
+_HOUR = 3_600e9  # nanoseconds
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def _read_table(file: Path) -> pl.DataFrame:
     """Read a table; a text file's separator is the most frequent candidate in its header, and its dates are parsed."""
     if not file.name.lower().endswith(_SUFFIXES) or not file.is_file():
         raise EverstayError(f"{file} does not exist, or is not one of {', '.join(_SUFFIXES)}")
+    separator = ""
     try:
         if file.suffix.lower() == _PARQUET:
             table = pl.read_parquet(file)
@@ -105,11 +108,30 @@ def _read_table(file: Path) -> pl.DataFrame:
         raise EverstayError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
     if table.is_empty():
         raise EverstayError(f"{file} has no rows")
-    return table
+    for name in table.columns:
+        if name == "*" or (name.startswith("^") and name.endswith("$")):
+            raise EverstayError(f"{file}: column '{name}' is named like a pattern for several columns: rename it")
+    return pl.DataFrame([_with_decimal_points(column) for column in table]) if separator == ";" else table
+
+
+def _with_decimal_points(column: pl.Series) -> pl.Series:
+    """A text column as numbers, if all that is not missing is like 3 or -1,5: who writes so parts columns by ;."""
+    if column.dtype != pl.String:
+        return column
+    known = _known_words(column)
+    is_number = known.str.contains(_DECIMAL_COMMA).all() and known.count() > 0
+    return known.str.replace(",", ".", literal=True).cast(pl.Float64) if is_number else column
+
+
+def _known_words(words: pl.Series) -> pl.Series:
+    """Without surrounding blanks; null where blank or a word for a missing number."""
+    words = words.str.strip_chars().replace("", None)
+    return words.set(words.str.to_lowercase().is_in(_MISSING), None)
 
 
 def _read_label(file: Path, column: pl.Series) -> FloatArray:
-    words = column.cast(pl.String).str.to_lowercase().str.strip_chars(" .")
+    numbers = column.cast(pl.Float64) if column.dtype.is_numeric() else column  # 1.00 of a decimal is 1.0
+    words = numbers.cast(pl.String).str.to_lowercase().str.strip_chars(" .")
     known = words.is_in(list(_LEFT | _STAYED)).fill_null(False)
     if not known.all():
         row = int(known.arg_min() or 0)
@@ -158,12 +180,14 @@ def _is_id(column: pl.Series) -> bool:
 
 
 def _read_feature(file: Path, column: pl.Series) -> pl.Series:
-    """Numbers, and dates and times as days since 1970, as Float64, null if not finite; categories as String.
+    """Numbers, dates as days since 1970 and times of day as hours, as Float64, null if not finite; else String.
 
     A text column is numeric if all of its values are numbers, blank, or markers of missing values.
     """
     if column.dtype in (pl.Date, pl.Datetime):
         return column.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64) / _DAY
+    if column.dtype == pl.Time:
+        return column.cast(pl.Int64).cast(pl.Float64) / _HOUR
     if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
         return _finite(column.cast(pl.Float64))
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
@@ -171,7 +195,7 @@ def _read_feature(file: Path, column: pl.Series) -> pl.Series:
             f"{file}: column '{column.name}' is {column.dtype}, neither a number nor a category: convert or drop it"
         )
     words = column.cast(pl.String).str.strip_chars().replace("", None)
-    known = words.set(words.str.to_lowercase().is_in(_MISSING), None)
+    known = _known_words(words)
     numbers = known.cast(pl.Float64, strict=False)
     if numbers.null_count() == known.null_count() and numbers.null_count() < len(known):
         return _finite(numbers)
