@@ -32,6 +32,9 @@ the reader knows all but these and infers them from the visits, which no model d
 BOOSTING = "boosting"
 """Our own candidate that the others have to beat, if it is among them."""
 
+CHOSEN = "chosen"
+"""The model whose probabilities are, in each fold of a table, those of the candidate chosen for the fold."""
+
 _REFERENCES = (*PEERS, TRUTH, READER)
 _RANKING = {"ROC-AUC": c.roc_auc, "AP": c.average_precision}
 _SURENESS = {"ECE": c.expected_calibration_error, "slope": c.calibration_slope}
@@ -48,9 +51,10 @@ class Scored:
         title: of the data and as-of.
         churned: (N,) of 0 and 1.
         probabilities: model to (N,).
-        chosen: the candidate with the best average precision on validation.
+        chosen: the candidate with the best average precision on validation; for tables `CHOSEN`.
         states: which rows (N,) are in a lifecycle state.
         users: (N,) whose row it is; None where every row is a user.
+        chosen_in_folds: the candidates behind `CHOSEN`.
     """
 
     title: str
@@ -59,6 +63,7 @@ class Scored:
     chosen: str
     states: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     users: NDArray[np.int64] | None = None
+    chosen_in_folds: Sequence[str] = ()
 
     @classmethod
     def of_rows(cls, data: str, test: pl.DataFrame, probabilities: Mapping[str, FloatArray], chosen: str) -> Self:
@@ -74,15 +79,14 @@ def show_scored(scored: Sequence[Scored], json_file: Path | None) -> None:
     for each in scored:
         figures = [row for name in each.probabilities for row in _figures(each, name)]
         users = "" if each.users is None else f"rows of {len(np.unique(each.users)):,} "
-        told = (
-            f"{each.title}: {len(each.churned):,} {users}users, {each.churned.mean():.1%} left; chosen: {each.chosen}"
-        )
+        choice = ", ".join(each.chosen_in_folds) or each.chosen
+        told = f"{each.title}: {len(each.churned):,} {users}users, {each.churned.mean():.1%} left; chosen: {choice}"
         show(told, figures, None)
         states = _state_figures(each)
         if states:
             show(f"{each.title}: calibration by lifecycle state; perfect: the error of right scores", states, None)
         rows += [replace(row, case=f"{each.title}, {row.case}") for row in (*figures, *states)]
-    ranking = [row for row in rows if ", chosen" in row.case]
+    ranking = [row for row in rows if row.case.endswith(f", {CHOSEN}")]
     show("The candidate chosen on validation", ranking or rows, None)
     if json_file is not None:
         show("All figures", rows, json_file)
@@ -92,7 +96,7 @@ def _figures(scored: Scored, name: str) -> list[Row]:
     """Figures of one model, and its differences from the peers."""
     ours, peers = scored.probabilities[name], scored.probabilities
     log.info("%s: intervals of its figures", name)
-    case = f"{name}, chosen" if name == scored.chosen else name
+    case = f"{name}, {CHOSEN}" if name == scored.chosen != CHOSEN else name
     resamples = min(_RESAMPLES, max(_DRAWS, _RESAMPLED_ROWS // len(ours)))
     users = scored.users
     interval = partial(statistic_interval, resamples=resamples, confidence=_CONFIDENCE, seed=_SEED, users=users)

@@ -22,10 +22,30 @@ from flows import runtime
 from flows.ingest_events import ingest_events
 from flows.train_churn import train_churn
 
+_LAKE = "--source, --as-of, --horizon-days, --candidates"
+
 
 def main() -> None:
     """Judge what the arguments name."""
-    runtime.run(_judge, arguments=parse_arguments(__doc__ or "", _parser()))
+    parser = argument_parser()
+    arguments = parse_arguments(__doc__ or "", parser)
+    refuse_ignored(parser, arguments)
+    runtime.run(_judge, arguments=arguments)
+
+
+def refuse_ignored(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where an argument would change nothing, because another decides what is judged."""
+    lake = arguments.source or arguments.as_of or arguments.horizon_days or arguments.candidates
+    subjects = {"--cdnow": arguments.cdnow, "--table": arguments.table, _LAKE: lake}
+    named = [subject for subject, value in subjects.items() if value]
+    if len(named) > 1:
+        parser.error(f"{' and '.join(named)} are different subjects: give one")
+    if arguments.rolling > 1 and not lake:
+        parser.error(f"--rolling needs one of {_LAKE}")
+    if (arguments.label or arguments.group) and not arguments.table:
+        parser.error("--label and --group need --table, the file whose columns they name")
+    if arguments.table and not arguments.label:
+        parser.error("--table needs --label: the column that says who left")
 
 
 def _judge(arguments: argparse.Namespace) -> None:
@@ -42,7 +62,8 @@ def _judge(arguments: argparse.Namespace) -> None:
     show_scored(scored, arguments.json)
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
+    """All arguments but `--json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, metavar="SETTINGS", help="a settings file: all candidates on its lake")
     parser.add_argument("--as-of", type=datetime.fromisoformat, metavar="DATE", help="where candidates are judged")

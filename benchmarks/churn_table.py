@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.churn_comparison import PEERS, Scored
+from benchmarks.churn_comparison import CHOSEN, PEERS, Scored
 from benchmarks.peers import run_peer
 from benchmarks.result import tell_progress
 from everstay.churn.labelled_table import (
@@ -17,24 +17,22 @@ from everstay.churn.labelled_table import (
     columns_that_tell,
     read_labelled_table,
 )
-from everstay.churn.table_candidates import TABLE_CANDIDATES, cross_validate
+from everstay.churn.table_candidates import TABLE_CANDIDATES, choose_per_fold, cross_validate
 from everstay.churn.table_folds import check_folds, group_folds
-from everstay.errors import EverstayError
-from everstay.metrics.classification import log_loss
 
 log = logging.getLogger(__name__)
 
 _FOLDS, _SEED = 5, 17
 
 
-def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
+def judge_table(file: Path, label: str, group: Sequence[str]) -> Scored:
     """Out-of-fold probabilities of all rows by every candidate and peer, on the same folds.
 
+    Chosen is in each fold the candidate of the lowest log-loss that was expected from the other folds.
+
     Raises:
-        EverstayError: the label is not named, or a column cannot be used.
+        EverstayError: a column cannot be used.
     """
-    if label is None:
-        raise EverstayError("--table needs --label: the column that says who left")
     tell_progress()
     table = read_labelled_table(file, label, group)
     for column in columns_that_tell(table):
@@ -43,16 +41,15 @@ def judge_table(file: Path, label: str | None, group: Sequence[str]) -> Scored:
     check_folds(table.churned, table.groups, folds)
     log.info("%s: %d folds", ", ".join(PEERS), _FOLDS)
     probabilities = _score_peers(table, folds)
-    for name in TABLE_CANDIDATES:
-        probabilities[name] = cross_validate(table, folds, name, _SEED).probabilities
-    ours = {name: float(log_loss(table.churned, probabilities[name])) for name in TABLE_CANDIDATES}
+    judged = {name: cross_validate(table, folds, name, _SEED) for name in TABLE_CANDIDATES}
+    probabilities |= {name: each.probabilities for name, each in judged.items()}
+    chosen, probabilities[CHOSEN] = choose_per_fold(judged, folds)
     left = (*table.ids, *table.constants, *table.texts)
     left_out = f", without {', '.join(left)}" if left else ""
     together = f"{len(np.unique(table.groups)):,} groups"
-    best = min(ours, key=lambda name: ours[name])
     title = f"{file.name} in {_FOLDS} folds, {together}{left_out}"
     users = table.groups if group else None  # rows that happen to be alike are not one user's
-    return Scored(title, table.churned, probabilities, best, users=users)
+    return Scored(title, table.churned, probabilities, CHOSEN, users=users, chosen_in_folds=chosen)
 
 
 def _score_peers(table: LabelledTable, folds: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

@@ -1,13 +1,14 @@
 """Figures of models side by side: whose rows are drawn together."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import churn_comparison
-from benchmarks.churn_comparison import BOOSTING, LIGHTGBM, Scored, show_scored
+from benchmarks.churn_comparison import BOOSTING, CHOSEN, LIGHTGBM, Scored, show_scored
 
 FIGURES = ["ROC-AUC", "AP", "ECE", "slope", "ROC-AUC, minus LightGBM's", "AP, minus LightGBM's"]
 
@@ -49,3 +50,18 @@ def test_intervals_are_over_users_where_the_users_of_the_rows_are_known(
     assert grouped == pytest.approx(once)
     assert all(apart[figure] < 0.95 * once[figure] for figure in once)
     assert "twin: 400 rows of 100 users" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_what_was_chosen_in_each_fold_has_a_row_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = scored(1, None)
+    probabilities = dict(judged.probabilities) | {CHOSEN: 0.9 * judged.probabilities[BOOSTING]}
+    table = replace(judged, probabilities=probabilities, chosen=CHOSEN, chosen_in_folds=("tree", "boosting"), states={})
+    show_scored([table], tmp_path / "rows.json")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {row["case"] for row in rows} == {f"twin, {name}" for name in probabilities}
+    told = capsys.readouterr().out
+    assert "chosen: tree, boosting" in told
+    best = told[told.index("The candidate chosen on validation") : told.index("All figures")]
+    assert "twin, chosen" in best
+    assert "boosting" not in best.replace("boosting's", "")
