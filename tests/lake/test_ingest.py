@@ -1,10 +1,12 @@
 """Ingestion: idempotent, atomic, quarantining, the same in one process and in several."""
 
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 
 import polars as pl
@@ -292,6 +294,52 @@ def test_an_id_used_for_two_events_keeps_the_first_and_quarantines_the_other(lak
     assert (result.rows_added, result.rows_quarantined) == (10, 1)
     assert "appears twice" in lake.read(t.QUARANTINE)[t.PROBLEM].item()
     assert everything(lake).filter(pl.col(t.EVENT_ID) == "e5")[t.AMOUNT].item() == 2.5
+
+
+def test_files_that_overlap_are_stored_as_in_two_nights_when_only_the_record_differs(lake: Lake, tmp_path: Path):
+    later = pl.col(t.RECORDED_AT) + pl.duration(days=1)
+    one, other = purchases(0, 100), purchases(80, 100, recorded_at=later, text=pl.lit("filled in later"))
+    together = ingest(lake, other, one, share=0.0)
+    assert (together.rows_added, together.rows_duplicate, together.rows_quarantined) == (180, 20, 0)
+    nights = Lake(str(tmp_path / "nights"), 4)
+    ingest(nights, one)
+    ingest(nights, other)
+    assert_frame_equal(everything(lake), everything(nights))
+
+
+def repeated_purchases(seed: int) -> pl.DataFrame:
+    """Some of e0-e19, recorded and described anew, and a few of them with another amount."""
+    draw = random.Random(seed)
+    rows = [
+        purchases(
+            draw.randrange(20),
+            1,
+            recorded_at=pl.col(t.OCCURRED_AT) + pl.duration(hours=draw.randrange(2)),
+            text=pl.lit(draw.choice(["good", "bad", None]), pl.String),
+            amount=pl.lit(draw.choice([2.5, 2.5, 1.0, 9.0])),
+        )
+        for _ in range(40)
+    ]
+    return pl.concat(rows)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_in_which_files_are_read_decides_nothing(tmp_path: Path, seed: int):
+    files = [repeated_purchases(3 * seed + number) for number in range(3)]
+    found = []
+    for number, order in enumerate(permutations(files)):
+        lake = Lake(str(tmp_path / f"lake-{number}"), 2)
+        result = ingest(lake, *(file.sample(fraction=1, shuffle=True, seed=number) for file in order), share=1.0)
+        refused = lake.read(t.QUARANTINE).select(t.PROBLEM, t.CONTENT).sort(pl.all())
+        assert 0 < result.rows_added < result.rows_read == 120
+        assert result.rows_added + result.rows_duplicate + result.rows_quarantined == 120
+        found.append((everything(lake), refused))
+    for events, refused in found[1:]:
+        assert_frame_equal(events, found[0][0])
+        assert_frame_equal(refused, found[0][1])
+    kept = everything(lake).join(pl.concat(files), on=t.EVENT_ID, how="left").group_by(t.EVENT_ID)
+    first = kept.agg(pl.col(t.RECORDED_AT).first() == pl.col(f"{t.RECORDED_AT}_right").min())
+    assert first[t.RECORDED_AT].all()
 
 
 def test_quarantine_does_not_grow_when_the_same_file_comes_again(lake: Lake):

@@ -44,7 +44,7 @@ def test_rows_that_repeat_are_told_from_ids_that_stand_on_two_events() -> None:
     sample, events = UserSample(), events_of(10, 10)
     sample.add(events)
     assert (sample.repeated_share, sample.conflict_share) == (0, 0)
-    sample.add(events.head(20))
+    sample.add(events.head(20).with_columns(pl.lit("filled in later").alias(t.TEXT)))
     sample.add(events.head(80).with_columns(pl.lit(9.0).alias(t.AMOUNT)))
     assert sample.repeated_share == pytest.approx(20 / 200)
     assert sample.conflict_share == pytest.approx(80 / 200)

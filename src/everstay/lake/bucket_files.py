@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,13 +27,15 @@ from everstay.storage import Folder
 REFUSED_BEFORE = "refused-before.arrow"
 """In a staging's folder: `SOURCE_FILE` and `SOURCE_ROW` of rows that were refused when its files were read before."""
 
+WHAT_IT_IS = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.QUANTITY, t.AMOUNT)
+"""What tells an event from another of its id; other columns may be filled in later."""
+
 _ROW_GROUP = 1 << 20
 _DICTIONARY_BYTES = 16 << 20  # holds a bucket's whole catalogue, so readers get codes instead of text
 _DICTIONARIES = [t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID,
                  t.QUANTITY, t.AMOUNT, t.DISCOUNT, t.RATING]  # fmt: skip
 _TIMES = (t.OCCURRED_AT, t.RECORDED_AT)
 _ENCODINGS = dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED")
-_WHAT_IT_IS = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.OCCURRED_AT, t.QUANTITY, t.AMOUNT)  # others may be filled in later
 _REPEATING = (t.ORDER_ID, t.SESSION_ID, t.TEXT, t.PLATFORM, t.CAMPAIGN_ID)  # the others hardly compress
 _COMPRESSION = {name: "zstd" if name in _REPEATING else "none" for name in t.EVENTS.columns}
 _SCHEMA = pa.schema(
@@ -133,11 +136,11 @@ def _unlike_stored(delivered: pa.Table, folder: Folder, files: Sequence[str]) ->
     rows = _plain(pl.DataFrame(pl.from_arrow(with_text_ids(delivered))))
     ids = rows.select(t.EVENT_ID)
     stored = pl.concat(
-        _plain(folder.read_parquet(file, (t.EVENT_ID, *_WHAT_IT_IS))).join(ids, on=t.EVENT_ID, how="semi")
+        _plain(folder.read_parquet(file, (t.EVENT_ID, *WHAT_IT_IS))).join(ids, on=t.EVENT_ID, how="semi")
         for file in files
     )
     both = rows.join(stored.unique(t.EVENT_ID), on=t.EVENT_ID, suffix="_stored", maintain_order="left")
-    is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in _WHAT_IT_IS)
+    is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in WHAT_IT_IS)
     words = "event_id: {} is already stored with different content, which was kept (an event does not change: a "
     words += "correction is a separate event)"
     told = both.filter(is_other).with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
@@ -146,7 +149,7 @@ def _unlike_stored(delivered: pa.Table, folder: Folder, files: Sequence[str]) ->
 
 def _plain(rows: pl.DataFrame) -> pl.DataFrame:
     """Decode categories to text, and add compared columns that are absent, as null."""
-    absent = [pl.lit(None, t.EVENTS.columns[name]).alias(name) for name in _WHAT_IT_IS if name not in rows.columns]
+    absent = [pl.lit(None, t.EVENTS.columns[name]).alias(name) for name in WHAT_IT_IS if name not in rows.columns]
     return rows.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String), *absent)
 
 
@@ -166,19 +169,24 @@ def _may_repeat(events: pa.Table) -> bool:
 
 
 def _distinct(fresh: pa.Table) -> tuple[pa.Table, pl.DataFrame]:
-    """The first row of each id, and rows that reuse its id for a different event; exact duplicates are in neither."""
+    """One row of each id, and rows that reuse its id for a different event; repetitions are in neither.
+
+    The one recorded first stays, by its values where several were: the order in which files are read decides nothing.
+    """
     fresh = with_text_ids(fresh)
     rows = pl.DataFrame(pl.from_arrow(fresh)).with_row_index("row")
-    columns = [name for name in t.EVENTS.columns if name in fresh.column_names]
-    distinct = rows.unique(columns, keep="first", maintain_order=True)
-    is_first = distinct[t.EVENT_ID].is_first_distinct()
-    words = (
-        "event_id: {} appears twice in this delivery with different content; the first was kept (an id shared by the "
-    )
-    words += "rows of an order is an order_id)"
-    conflicts = distinct.filter(~is_first).drop("row").with_columns(pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
-    conflicts = conflicts.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    return fresh.take(distinct["row"].filter(is_first).to_arrow()), conflicts
+    repeated = _plain(rows.filter(pl.col(t.EVENT_ID).is_duplicated()))
+    columns = [name for name in t.EVENTS.columns if name in repeated.columns]
+    ranked = repeated.sort(t.EVENT_ID, t.RECORDED_AT, *columns, t.SOURCE_FILE, t.SOURCE_ROW, nulls_last=True)
+    is_first = ranked[t.EVENT_ID].is_first_distinct()
+    distinct = ranked.unique([t.EVENT_ID, *WHAT_IT_IS], keep="first", maintain_order=True)
+    words = "event_id: {} appears twice in this delivery with different content; the one that was recorded first was "
+    words += "kept (an id shared by the rows of an order is an order_id)"
+    told = distinct.filter(~distinct[t.EVENT_ID].is_first_distinct())
+    told = told.select(*fresh.column_names, pl.format(words, t.EVENT_ID).alias(t.PROBLEM))
+    is_kept = np.ones(len(fresh), bool)
+    is_kept[ranked["row"].filter(~is_first)] = False
+    return fresh.filter(pa.array(is_kept)), told
 
 
 def bucket_path(bucket: int, name: str) -> str:

@@ -90,7 +90,7 @@ def _sentences(survey: Survey, currency: str) -> list[str]:
         lines.append(f"{survey.rows_anonymous:,} rows ({share:.1%}) are anonymous events: they count for items only.")
     if survey.repeated_share:
         lines.append(
-            f"{survey.repeated_share:.2%} of the users' rows are exact duplicates: each is stored once. "
+            f"{survey.repeated_share:.2%} of the users' rows repeat another one: each event is stored once. "
             "If they are separate events, map event_id to a column that distinguishes them."
         )
     return lines

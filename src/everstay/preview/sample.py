@@ -3,6 +3,7 @@
 import polars as pl
 
 from everstay import tables as t
+from everstay.lake.bucket_files import WHAT_IT_IS
 
 _MOST_ROWS = 1_000_000
 _EVENT_HASH, _ROW_HASH = "event_hash", "row_hash"
@@ -47,7 +48,7 @@ class UserSample:
 
     def add(self, events: pl.DataFrame) -> None:
         """Take more events, with the columns of `tables.EVENTS`; anonymous ones are left out."""
-        event, row = pl.col(t.EVENT_ID).hash(), pl.struct(name for name in t.EVENTS.columns).hash()
+        event, row = pl.col(t.EVENT_ID).hash(), pl.struct(t.EVENT_ID, *WHAT_IT_IS).hash()
         known = events.filter(~t.is_anonymous()).select(*_COLUMNS, event.alias(_EVENT_HASH), row.alias(_ROW_HASH))
         self._keep([*self._frames, self._chosen(known)])
         while self._rows > self._most_rows:
@@ -63,7 +64,7 @@ class UserSample:
 
     @property
     def repeated_share(self) -> float:
-        """The share of rows that exactly repeat another one."""
+        """The share of rows that repeat another one in all that tells events apart."""
         return 1 - self._different(_ROW_HASH) / self._rows if self._rows else 0.0
 
     @property
