@@ -171,8 +171,17 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(write: Write) -> None:
     assert read_files(files_settings(write(content)))[t.TEXT].to_list() == ["fine"]
 
 
-def test_a_last_line_without_its_end_is_a_row(write: Write) -> None:
+def test_a_last_line_without_its_end_is_a_row_that_is_warned_of(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_files(files_settings(write(HEADER + ROWS))).height == 3
+    assert not caplog.records
     assert read_files(files_settings(write((HEADER + ROWS).removesuffix("\n")))).height == 3
+    assert "events.csv row 3, the last, has no line end: if the file was cut there, so is its" in caplog.text
+
+
+def test_a_cut_inside_the_last_value_is_warned_of(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "id,customer,sku,what,when,pieces,note,total\n1,ann,A,buy,2024-05-01 12:00:00,2,fine,125.50\n"
+    assert read_files(files_settings(write(rows.removesuffix("5.50\n"))))[t.AMOUNT].to_list() == [12.0]
+    assert "events.csv row 1, the last, has no line end" in caplog.text
 
 
 # ---- rows that cannot be stored ------------------------------------------------------------------------------------

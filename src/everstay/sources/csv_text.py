@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,8 @@ from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, unread_rows
 from everstay.sources.quotations import Quotations
 from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
+
+log = logging.getLogger(__name__)
 
 STRAY = "text follows a closing quotation mark: is an earlier mark unmatched, or escaped by a backslash?"
 """The problem of a row whose quotation marks do not match."""
@@ -79,7 +82,7 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int, encoding: str) -> 
             block = Block(rows, raw, _unread(unread[told:until]), is_quoted=watch.quotations.has_any)
             yield _without_strays(block, watch.quotations.take_stray(rows[-1]), separator)
             told = until
-        _refuse_a_cut(part.name, watch, read, unread)
+        _judge_end(part.name, watch, read, unread)
     if unread[told:]:
         yield Block(pl.Series([], dtype=pl.Int64), raw.clear(), _unread(unread[told:]))
 
@@ -173,12 +176,14 @@ def _without_strays(block: Block, stray: Sequence[int], separator: str) -> Block
     return Block(block.rows.filter(~is_stray), block.raw.filter(~is_stray), unread, block.is_quoted)
 
 
-def _refuse_a_cut(name: str, watch: _Watch, read: int, unread: list[pa.csv.InvalidRow]) -> None:
-    """Raise when the file ends in the middle of a row."""
+def _judge_end(name: str, watch: _Watch, read: int, unread: list[pa.csv.InvalidRow]) -> None:
+    """Raise when the file ends in the middle of a row, warn when it ends without a line end."""
     last = read + len(unread)
     is_cut = bool(unread) and unread[-1].number - 1 == last and not watch.ends_with_a_row
     if is_cut or watch.quotations.is_open:
         raise SourceError(f"{name} row {last} is cut off, the file ends in the middle of it: {EXPORT_AGAIN}")
+    if not watch.ends_with_a_row:
+        log.warning("%s row %d, the last, has no line end: if the file was cut there, so is its last value", name, last)
 
 
 def _row_numbers(read: int, count: int, skipped: np.ndarray) -> pl.Series:
