@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from prefect import flow
 
@@ -10,10 +11,13 @@ from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
 from everstay.recommender import load_artifact
 from everstay.registry import rollout
+from everstay.registry.artifact import ArtifactRefused
 from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
+from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import champion, usable_champion
+from everstay.scoring.leaving import other_definition
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
 from flows.candidates import Training, best_on_validation
@@ -51,15 +55,16 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
 def promote(training: Training, settings: Settings) -> Decision:
     """Judge the challenger of a training.
 
-    Without a champion, or with one whose files are lost or whose `segment_by` differs from the settings, a challenger
-    that is not promoted is set aside, and the best baseline put forward.
+    Without a champion, or with one that counts as none (see `why_none`), a challenger that is not promoted is set
+    aside, and the best baseline put forward.
 
     Raises:
         ChampionChanged: somebody moved the champion alias meanwhile.
     """
     registry, lake = Registry(settings.mlflow), runtime.open_lake(settings)
     current = champion(registry, training.model)
-    lost = "" if current is None else _why_none(current, registry, settings)
+    test_as_of = datetime.fromisoformat(training.challenger.as_of)
+    lost = "" if current is None else why_none(current, registry, settings, test_as_of)
     rival = None if lost else current
     decision = _judge(training, training.challenger, rival, registry, settings)
     if rival is None and not decision.is_promoted and training.challenger.candidate not in BASELINES[training.model]:
@@ -70,15 +75,35 @@ def promote(training: Training, settings: Settings) -> Decision:
     return decision
 
 
-def _why_none(current: ModelRef, registry: Registry, settings: Settings) -> str:
-    """Why a champion is disregarded, in words; empty when it is not."""
+def why_none(current: ModelRef, registry: Registry, settings: Settings, test_as_of: datetime | None) -> str:
+    """Why a champion counts as none, in words; empty when it competes.
+
+    Its files are lost, it predicts something else than the settings ask for, or it knows the answers of the test.
+
+    Args:
+        current: the champion.
+        registry: the store.
+        settings: the present ones.
+        test_as_of: of the comparison; None: not known yet.
+    """
     if lost := tasks.why_lost(registry, current):
         return f"cannot be loaded and is disregarded: {lost}"
-    if current.model == "recommender":
+    if current.model == "churn":
+        try:
+            logged = logged_settings(registry, current.run_id).get("churn", {})
+        except ArtifactRefused as gone:
+            return f"cannot be judged and is disregarded: {gone}"
+        if others := other_definition(logged, settings.churn):
+            return f"was trained with {others} and counts as none: it predicts another leaving"
+    else:
         own = load_artifact(tasks.download_artifact(registry, current)).segment_by
         if own != settings.recommender.segment_by:
             said = f"recommender.segment_by says {settings.recommender.segment_by or 'none'}"
             return f"segments by {own or 'no attribute'} and counts as none: {said}"
+    known_until = datetime.fromisoformat(current.as_of)  # it was refitted on all that was known then
+    if test_as_of is not None and known_until > test_as_of:
+        known = f"learned from all that was known as of {known_until:%Y-%m-%d}"
+        return f"{known} and counts as none: the test begins at {test_as_of:%Y-%m-%d}"
     return ""
 
 

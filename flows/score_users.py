@@ -16,7 +16,7 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
 from everstay.registry.versions import usable_champion
 from everstay.scoring import Work, is_history, keep_previous, previous_as_of, scoring_as_of
-from everstay.scoring.leaving import learned_definition
+from everstay.scoring.leaving import learned_definition, other_definition
 from everstay.settings import Churn, Settings, load_settings
 from flows import runtime, tasks
 from flows.ingest_events import ingest_events
@@ -131,11 +131,8 @@ def _publication_key(model: ModelName, ref: ModelRef, snapshot: Snapshot, settin
 
 def learned_otherwise(logged: Mapping[str, object], churn: Churn) -> str:
     """A warning if a champion learned another definition of leaving than the settings have now; else empty."""
-    now = churn.model_dump(include={"look_back_days", "gap_days", "horizon_days"})
-    others = [f"{name} = {logged[name]} (now {now[name]})" for name in now if logged.get(name, now[name]) != now[name]]
-    if not others:
-        return ""
-    return f"was trained with {', '.join(others)}, and its probabilities follow that: run `make train`"
+    others = other_definition(logged, churn)
+    return f"was trained with {others}, and its probabilities follow that: run `make train`" if others else ""
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 import time
 import tomllib
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -493,3 +493,18 @@ def test_the_page_in_mlflow_tells_of_the_champion_there_is(trained: Path, settin
     assert page == (trained / "reports" / "report.html").read_text()
     assert f"champion remains version {other.version}" in page
     rollout.roll_back(registry, lake_of(trained), "churn")
+
+
+def test_a_champion_competes_with_none_that_is_tested_before_it(monkeypatch: pytest.MonkeyPatch, settings_of):
+    before = versions.champion(Registry(settings_of.mlflow), "churn")
+    as_of = datetime.fromisoformat(before.as_of).date() - timedelta(days=7)
+    monkeypatch.setenv("EVERSTAY_AS_OF", as_of.isoformat())
+    decision = promote_model("churn")
+    told = f"learned from all that was known as of {before.as_of[:10]} and counts as none: the test begins at {as_of}"
+    assert decision.reasons[0] == f"champion version {before.version} {told}"
+    assert decision.is_promoted
+    assert "first model" in decision.reasons[1]
+    promoted = versions.champion(Registry(settings_of.mlflow), "churn")
+    again = promote_model("churn")
+    assert again.reasons[0].startswith(f"average_precision against champion {promoted.version}: ")
+    assert versions.champion(Registry(settings_of.mlflow), "churn") == promoted

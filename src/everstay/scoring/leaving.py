@@ -23,6 +23,22 @@ def learned_definition(logged: Mapping[str, object], churn: Churn) -> Churn:
     return churn.model_copy(update={name: logged[name] for name in _COLUMNS if name in logged})
 
 
+def other_definition(logged: Mapping[str, object], churn: Churn) -> str:
+    """The days of a learned definition that the settings now have otherwise, in words; empty when there are none.
+
+    Args:
+        logged: as for `learned_definition`.
+        churn: the present one.
+
+    >>> other_definition({"horizon_days": 28, "gap_days": 0}, Churn(horizon_days=60))
+    'horizon_days = 28 (now 60)'
+    """
+    now = churn.model_dump(include={"look_back_days", "gap_days", "horizon_days"})
+    return ", ".join(
+        f"{name} = {logged[name]} (now {now[name]})" for name in now if logged.get(name, now[name]) != now[name]
+    )
+
+
 def with_definitions(scores: pl.DataFrame, learned: Mapping[str, Churn]) -> pl.DataFrame:
     """Fill gap and horizon of publications that an older release made without them, by their model versions."""
     filled = scores
