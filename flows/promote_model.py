@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, time
 
 from prefect import flow
 
@@ -16,10 +16,11 @@ from everstay.registry.promotion import Decision, Evidence, decide
 from everstay.registry.refs import ModelName, ModelRef, RunRef
 from everstay.registry.store import Registry
 from everstay.registry.tracking import logged_settings
-from everstay.registry.versions import champion, usable_champion
+from everstay.registry.versions import champion
 from everstay.scoring.leaving import other_definition
 from everstay.settings import Settings, load_settings
 from flows import runtime, tasks
+from flows.build_features import choose_split
 from flows.candidates import Training, best_on_validation
 from flows.train_churn import train_churn
 from flows.train_recommender import train_recommender
@@ -44,11 +45,11 @@ def promote_model(model: ModelName, scheduler: str | None = None) -> Decision:
         scheduler: Dask scheduler of a calling flow.
 
     Raises:
-        SettingsError: there is no champion and no baseline among the candidates; nothing was trained.
+        SettingsError: there is no champion that competes, and no baseline among the candidates; nothing was trained.
         ChampionChanged: somebody moved the champion alias meanwhile.
     """
     settings = load_settings()
-    require_baseline(model, settings)
+    require_baseline(model, settings, choose_split(runtime.open_lake(settings).snapshot(), settings).test)
     return promote(_TRAIN[model](scheduler=scheduler), settings)
 
 
@@ -115,23 +116,33 @@ def _told_of(current: ModelRef | None, lost: str, decision: Decision) -> Decisio
     return replace(decision, champion_version=current.version, reasons=(told, *decision.reasons))
 
 
-def require_baseline(model: ModelName, settings: Settings) -> None:
+def require_baseline(model: ModelName, settings: Settings, test_as_of: datetime | None = None) -> None:
     """Make sure that a first model can be judged; the registry is asked only when the settings name no baseline.
 
+    Args:
+        model: "churn" or "recommender".
+        settings: the present ones.
+        test_as_of: of the comparison; None: that of the settings, if they have one.
+
     Raises:
-        SettingsError: there is no champion that can be loaded, and no baseline among the candidates.
+        SettingsError: there is no champion that competes, and no baseline among the candidates.
     """
     named = settings.churn.candidates if model == "churn" else settings.recommender.candidates
-    if not set(BASELINES[model]).intersection(named) and not _has_champion(model, settings):
-        names = " or ".join(BASELINES[model])
-        raise SettingsError(
-            f"{model}.candidates names no baseline, and there is no champion yet: the first model is judged against "
-            f"{names}; add it to candidates in [{model}]"
-        )
-
-
-def _has_champion(model: ModelName, settings: Settings) -> bool:
-    return usable_champion(Registry(settings.mlflow), model) is not None
+    if set(BASELINES[model]).intersection(named):
+        return
+    if test_as_of is None and settings.as_of is not None:
+        test_as_of = datetime.combine(settings.as_of, time(), UTC)
+    registry = Registry(settings.mlflow)
+    current, why = champion(registry, model), "there is no champion yet"
+    if current is not None and (lost := why_none(current, registry, settings, test_as_of)):
+        why = f"champion version {current.version} {lost}"
+    elif current is not None:
+        return
+    names = " or ".join(BASELINES[model])
+    raise SettingsError(
+        f"{model}.candidates names no baseline, and {why}: the first model is judged against {names}; add it to "
+        f"candidates in [{model}]"
+    )
 
 
 def _put_baseline_forward(training: Training, refused: Decision, registry: Registry, settings: Settings) -> Decision:

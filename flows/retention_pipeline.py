@@ -13,7 +13,7 @@ from everstay.scoring.even_tiers import require_declared
 from everstay.settings import Settings, load_settings
 from everstay.validation import load_suite
 from flows import leftovers, runtime, summary, tasks
-from flows.build_features import build_features
+from flows.build_features import build_features, choose_split
 from flows.candidates import train_candidates
 from flows.ingest_events import ingest_events
 from flows.promote_model import promote, require_baseline
@@ -93,10 +93,14 @@ def check_data(snapshot: Snapshot, settings: Settings) -> None:
 
     Raises:
         NotReady: the data does not reach `score_as_of`.
-        SettingsError: no user declares the attribute of `fairness.mitigate`, or no item is of a category with a rule.
+        SettingsError: no user declares the attribute of `fairness.mitigate`, no item is of a category with a rule, or a
+            champion knows the outcomes of the test and no baseline is among the candidates.
     """
     require_declared(snapshot.read(t.USERS), settings.fairness.mitigate)
     ListRules.read(snapshot.read(t.ITEMS), scoring_as_of(snapshot, settings), settings.recommender)
+    test_as_of = choose_split(snapshot, settings).test
+    for model in MODELS:
+        require_baseline(model, settings, test_as_of)
 
 
 if __name__ == "__main__":

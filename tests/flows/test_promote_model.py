@@ -1,6 +1,6 @@
 """Which champions a challenger is compared with."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from everstay import tables as t
 from everstay.churn.baselines import RecencyScorer
 from everstay.churn.calibration import Calibrator
 from everstay.churn.model import CalibratedModel
+from everstay.errors import SettingsError
 from everstay.metrics.comparison import Interval
 from everstay.metrics.report import CandidateReport
 from everstay.recommender.baselines import PopularityRanker
@@ -22,7 +23,7 @@ from everstay.registry.store import Registry
 from everstay.registry.tracking import log_candidate
 from everstay.registry.versions import CHAMPION, champion, register_challenger
 from everstay.settings import Churn, Mlflow, Recommender, Settings
-from flows.promote_model import why_none
+from flows.promote_model import require_baseline, why_none
 from tests.churn.conftest import planted_rows
 from tests.recommender.conftest import basket_rows
 
@@ -99,3 +100,38 @@ def test_a_champion_of_another_segment_counts_as_none_and_one_of_another_horizon
     why = judged("recommender", store, AS_OF, recommender=Recommender(segment_by=t.AGE_BAND))
     assert why == "segments by no attribute and counts as none: recommender.segment_by says age_band"
     assert judged("recommender", store, AS_OF, recommender=Recommender(horizon_days=60)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"recommender": Recommender(candidates=("ease",), segment_by=t.AGE_BAND)},
+            r"recommender\.candidates names no baseline, and champion version 1 segments by no .* popularity or",
+        ),
+        (
+            {"churn": Churn(candidates=("logistic",), horizon_days=60)},
+            r"churn\.candidates names no baseline, and champion version 1 was trained with horizon_days = 28 ",
+        ),
+        (
+            {"churn": Churn(candidates=("logistic",)), "as_of": date(2024, 2, 1)},
+            r"learned from all that was known as of 2024-03-01 .*: the first model is judged against recency; add it",
+        ),
+    ],
+)
+def test_without_a_baseline_a_champion_that_counts_as_none_is_told_before_training(
+    store: Settings, changed: dict[str, Any], message: str
+):
+    model: ModelName = "churn" if "churn" in changed else "recommender"
+    with pytest.raises(SettingsError, match=message):
+        require_baseline(model, store.model_copy(update=changed))
+
+
+def test_without_a_baseline_a_champion_that_competes_will_do(store: Settings):
+    candidates = {"churn": Churn(candidates=("logistic",)), "recommender": Recommender(candidates=("ease",))}
+    settings = store.model_copy(update=candidates)
+    for model in ("churn", "recommender"):
+        require_baseline(model, settings)
+        require_baseline(model, settings, AS_OF)
+        with pytest.raises(SettingsError, match="the test begins at 2024-02-29"):
+            require_baseline(model, settings, AS_OF - DAY)
