@@ -1,5 +1,7 @@
 """The network: place t never sees t+1, company changes nothing, probabilities add up, one batch can be overfitted."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,9 +14,13 @@ from everstay.recommender.loss import basket_loss
 from everstay.recommender.module import target_log_probability
 from everstay.recommender.network import RepeatNetwork
 from everstay.recommender.network_config import NetworkConfig
+from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.repeats import track_repeats
 from everstay.recommender.trends import weekly_trends
 from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import Training
+
+from .conftest import shop
 
 CONFIG = NetworkConfig(dimensions=16, blocks=2, heads=2, max_orders=100)
 
@@ -172,3 +178,11 @@ def test_one_batch_can_be_overfitted(questioner: Questioner, vocabulary: Vocabul
     best = float(sizes[sizes > 0].log().mean())  # of a network that knows the baskets by heart
     assert losses[0] > best + 1.0
     assert min(losses) < best + 0.15
+
+
+def test_without_a_known_target_all_epochs_are_trained(tmp_path: Path) -> None:
+    rows = shop(12, 3).with_columns(pl.lit(["never-sold"]).alias("target_item"))
+    training = Training(accelerator="cpu", max_epochs=2)
+    fitted = fit_network_ranker(rows, Vocabulary.learn(rows, 2), NetworkConfig(), 28, training, tmp_path)
+    assert fitted.epochs == 2
+    assert set(fitted.curves) == {"train_loss"}

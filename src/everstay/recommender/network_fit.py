@@ -53,7 +53,8 @@ def fit_network_ranker(
         horizon_days: within which a next basket counts.
         training: device, seed and maximum epochs.
         folder: of the checkpoints, from which a killed call resumes.
-        epochs: number to train, ignoring targets; None: stop where the loss of `target_item` is smallest.
+        epochs: number to train, ignoring targets; None: stop where the loss of `target_item` is smallest, or train all
+            epochs if the vocabulary holds no target.
 
     Raises:
         NotReady: nobody has a second order within the horizon.
@@ -63,19 +64,19 @@ def fit_network_ranker(
     weeks = oldest_week(histories, horizon_days)
     questioner = Questioner(histories, repeats, weekly_trends(histories, vocabulary.size, weeks), config.max_orders)
     batches = BasketBatches(questioner, config, horizon_days, training.seed)
+    validation = [] if epochs else target_batches(rows, vocabulary, questioner, config)
     trainer = make_trainer(
         training,
         folder=folder,
-        monitor=None if epochs else "validation_loss",
+        monitor="validation_loss" if validation else None,
         patience=_PATIENCE,
         max_epochs=epochs or min(config.epochs, training.max_epochs),
     )
     network = RepeatNetwork(config, vocabulary.size)
     measure_features(network, batches, histories, repeats)
     module = RecommenderModule(network, config, len(batches))
-    validation = None if epochs else target_batches(rows, vocabulary, questioner, config)
     loader: DataLoader[Batch] | None = None
-    if validation is not None:
+    if validation:
         loader = DataLoader(validation, batch_size=None)  # type: ignore[arg-type]  # a list is a data set
     curves = fit_network(trainer, module, batches, loader)
     ranker = NetworkRanker(config, network.cpu().eval(), current_trends(vocabulary)[None])
@@ -90,10 +91,12 @@ def target_batches(
     known = vocabulary.with_index(targets, TARGET_ITEM).drop_nulls(ITEM_INDEX).sort("user", ITEM_INDEX)
     user, item = (known[name].to_numpy().astype(np.int64) for name in ("user", ITEM_INDEX))
     users, start, count = np.unique(user, return_index=True, return_counts=True)
+    if not len(users):
+        return []
     size = config.batch_users * config.questions_per_user
     return [
         _target_batch(questioner, users[part], (start[part], count[part]), item)
-        for part in np.array_split(np.arange(len(users)), max(1, -(-len(users) // size)))
+        for part in np.array_split(np.arange(len(users)), -(-len(users) // size))
     ]
 
 
