@@ -9,7 +9,7 @@ from prefect import flow
 
 from everstay import recommender
 from everstay.code_version import code_version
-from everstay.features.sequences import TARGET_ITEM
+from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
 from everstay.lake import Snapshot
 from everstay.registry.identity import run_key
 from everstay.settings import Settings, load_settings
@@ -89,7 +89,9 @@ def basket_rows(snapshot: Snapshot, as_of: datetime, settings: Settings, schedul
 
 
 def _example(rows: Path) -> pl.DataFrame:
-    return recommender.BasketRows.read(rows).test.drop(TARGET_ITEM).head(_EXAMPLE_ROWS)
+    """Of users with a history: an example of cold users shows what nobody asks about."""
+    test = recommender.BasketRows.read(rows).test.drop(TARGET_ITEM)
+    return test.filter(pl.col(HISTORY_ITEM).list.len() > 0).head(_EXAMPLE_ROWS)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,23 @@ def test_rows_go_to_pandas_and_back_unchanged(churn_rows: pl.DataFrame, history_
         assert_frame_equal(served.rows_from_pandas(served.rows_to_pandas(rows)), rows)
 
 
+@pytest.mark.parametrize("lists", [[None, None], [[], []], [None, []]])
+def test_rows_of_cold_users_alone_keep_their_dtypes(history_rows: pl.DataFrame, lists: list[object]):
+    none = [pl.Series(name, lists, history_rows.schema[name]) for name in ("history_item", "history_order")]
+    cold = history_rows.head(2).with_columns(none)
+    for rows in (cold, cold.clear()):
+        assert_frame_equal(served.rows_from_pandas(served.rows_to_pandas(rows)), rows)
+
+
+def test_the_recommender_answers_cold_users_alone_and_has_them_as_its_example(
+    registry: Registry, make_report: Make, history_rows: pl.DataFrame
+):
+    cold = history_rows[2:]
+    model = serve(registry, make_report(model="recommender"), "recommender", cold)
+    for asked in (served.rows_to_pandas(cold), served.rows_to_pandas(history_rows[1:2])):
+        assert model.predict(asked, params={served.LIST_LENGTH: 2})[t.ITEM_ID].to_list() == ["i1", "i2"]
+
+
 @pytest.mark.parametrize(
     "loader",
     [

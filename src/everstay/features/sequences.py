@@ -1,5 +1,6 @@
 """User histories as sequences: day tokens for the churn network, purchases and next baskets for the recommender."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -10,7 +11,7 @@ from everstay.features.feature import divide, ratio
 from everstay.features.kernels import DAY
 from everstay.features.ledger import HOUR, MONEY
 from everstay.features.orders import ORDER_DAY, ORDER_KEY, net_purchases, order_day
-from everstay.features.ratings import RATING_COLUMNS
+from everstay.features.ratings import RATED_ITEM, RATED_VALUE, RATING_COLUMNS
 from everstay.features.slices import known_before
 
 TOKEN_TYPE = "token_type"
@@ -35,6 +36,15 @@ HISTORY_ORDER = "history_order"
 HISTORY_PRICE = "history_price"
 HISTORY_DISCOUNT = "history_discount"
 TARGET_ITEM = "target_item"
+
+LIST_DTYPES: Mapping[str, pl.List] = {
+    **dict.fromkeys((TOKEN_TYPE, HISTORY_ITEM, TARGET_ITEM, RATED_ITEM), pl.List(pl.String)),
+    **dict.fromkeys((TOKEN_DAYS_AGO, TOKEN_COUNT, TOKEN_AMOUNT, TOKEN_ITEMS), pl.List(pl.Float32)),
+    **dict.fromkeys((TOKEN_DISCOUNT, TOKEN_HOUR, HISTORY_DAYS_AGO), pl.List(pl.Float32)),
+    **dict.fromkeys((HISTORY_PRICE, HISTORY_DISCOUNT, RATED_VALUE), pl.List(pl.Float32)),
+    HISTORY_ORDER: pl.List(pl.UInt32),
+}
+"""Types of all list columns: values do not show them when every list is null or empty."""
 
 
 def day_tokens(events: pl.DataFrame, as_of: datetime, max_tokens: int) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from polars import selectors as cs
 
 from everstay import tables as t
+from everstay.features.sequences import LIST_DTYPES
 from everstay.registry.artifact import load_artifact, read_card
 
 MODELS = ("churn", "recommender")
@@ -77,9 +78,13 @@ def portable(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def rows_from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
-    """Undo `rows_to_pandas`: times are in UTC, NaN is null, lists of numbers have the dtypes of `everstay.features`."""
+    """Undo `rows_to_pandas`: times are in UTC, NaN is null, lists have the dtypes of `everstay.features`."""
     rows = pl.from_pandas(frame).with_columns(cs.datetime().dt.replace_time_zone("UTC").dt.cast_time_unit("us"))
-    return rows.with_columns(
-        cs.list(cs.float()).cast(pl.List(pl.Float32)),
-        cs.list(cs.integer()).cast(pl.List(pl.UInt32)),
-    )
+    return rows.with_columns(_as_lists(rows[name], dtype) for name, dtype in LIST_DTYPES.items() if name in rows)
+
+
+def _as_lists(column: pl.Series, dtype: pl.List) -> pl.Series:
+    """The column with its declared dtype; pandas has none for a column without any list."""
+    if column.null_count() == len(column):
+        return pl.Series(column.name, [None] * len(column), dtype)
+    return column.cast(dtype)
