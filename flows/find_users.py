@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from prefect import flow, get_run_logger
 
@@ -43,9 +44,12 @@ def find_users(items: Sequence[str] = (), category: str = "", users: int = 100, 
     as_of = scoring_as_of(snapshot, settings)
     wanted = list(items) or items_of(snapshot.read(t.ITEMS), category)
     work = Work(snapshot, tasks.download_artifact(registry, champion), champion.version, as_of)
-    folder = runtime.parts_folder(settings, "campaign")
-    with runtime.dask_scheduler(settings, scheduler) as address:
-        found = tasks.find_campaign_users(work, settings.recommender, wanted, users, folder, address)
+    folder = runtime.parts_folder(settings, "campaign") / uuid4().hex  # no lock keeps two campaigns apart
+    try:
+        with runtime.dask_scheduler(settings, scheduler) as address:
+            found = tasks.find_campaign_users(work, settings.recommender, wanted, users, folder, address)
+    finally:
+        folder.clear()
     file = Path(settings.report_folder, "campaign.csv")
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write_csv(file)

@@ -1,7 +1,7 @@
-"""Prepared rows, fitted candidates and judged publications under `_work/` that no run has used for a week.
+"""Prepared rows, fitted candidates, judged publications and what killed campaigns left, unused for a week.
 
-All of it can be recomputed. Folder names include the data and code versions, so that every delivery and every edit of a
-model leaves one behind.
+All of it lies under `_work/` and can be recomputed. Folder names include the data and code versions, so that every
+delivery and every edit of a model leaves one behind.
 """
 
 import os
@@ -15,7 +15,7 @@ from flows import runtime
 UNUSED_DAYS = 7
 """No run lasts this long: what was not used since is used by no live run."""
 
-_ROOMS = ("churn", "recommender", "back_test")
+_ROOMS = ("churn", "recommender", "back_test", "campaign")
 _REMOVED = ".removed"
 
 

@@ -37,9 +37,10 @@ def test_only_what_is_old_in_every_part_is_removed(settings: Settings, tmp_path:
     halved = make(runtime.work_folder(settings, "churn", "halved.removed"), 9)
     parts, events = make(tmp_path / "_work" / "day_tokens", 30), make(tmp_path / "events", 30)
     judged = make(runtime.work_folder(settings, "back_test", "judged"), 8)
-    removed = ["churn/halved.removed", "churn/old", "recommender/other", "back_test/judged"]
+    killed = make(runtime.work_folder(settings, "campaign", "killed"), 8)
+    removed = ["churn/halved.removed", "churn/old", "recommender/other", "back_test/judged", "campaign/killed"]
     assert leftovers.remove_unused(settings) == removed
-    assert not any(folder.exists() for folder in (old, other, halved, judged, Path(f"{old}.removed")))
+    assert not any(folder.exists() for folder in (old, other, halved, judged, killed, Path(f"{old}.removed")))
     assert all((folder / "candidates").exists() for folder in (young, written, read, parts, events))
     assert leftovers.remove_unused(settings) == []
 

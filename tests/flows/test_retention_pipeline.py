@@ -360,6 +360,9 @@ def test_a_user_is_explained_at_no_as_of_that_the_data_does_not_reach(
 def test_users_for_a_category_are_written_down(settings_of, trained: Path, caplog: pytest.LogCaptureFixture):
     items = lake_of(trained).snapshot().read(t.ITEMS)
     category = items[t.CATEGORY].drop_nulls().sort()[0]
+    at_the_same_time = trained / "lake" / "_work" / "campaign" / "another" / "part-00000.arrow"
+    at_the_same_time.parent.mkdir(parents=True)
+    at_the_same_time.touch()
     found = pl.read_csv(find_users(category=category, users=25), schema_overrides={t.USER_ID: pl.String})
     assert found.columns == [t.USER_ID, t.ITEM_ID, t.SCORE, t.PLACE, t.REASON]
     assert 0 < found.height <= 25
@@ -374,6 +377,8 @@ def test_users_for_a_category_are_written_down(settings_of, trained: Path, caplo
         find_users(items=["no-item"])
     find_users(items=["no-item", found[t.ITEM_ID][0]])
     assert "left out no-item: the champion does not know 1 of the items" in caplog.text
+    in_work = [file for file in at_the_same_time.parents[1].rglob("*") if file.is_file()]
+    assert in_work == [at_the_same_time]
 
 
 @pytest.mark.parametrize(
