@@ -29,7 +29,7 @@ Estimators = Callable[[int], Sequence[object]]
 
 _PENALTIES = (0.3, 3.0, 30.0)
 _MOST_SVM_ROWS = 10_000  # its time grows with their square
-_PARTS, _FEW_PARTS, _MANY_ROWS = 10, 4, 20_000  # cross-fits: an hour of boosting for 100,000 rows, were they ten
+_PARTS, _FEW_PARTS, _MANY_ROWS = 10, 4, 20_000  # cross-fits: ten of 100,000 rows would take more than an hour
 
 
 def _scaled(estimator: object) -> object:
