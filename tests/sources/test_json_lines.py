@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
-from everstay.settings import FilesSource
+from everstay.errors import SourceError
+from everstay.settings import FilesSource, Source
+from everstay.sources import json_lines, open_source
 from tests.sources.reading import HEADER, ROWS, files_settings, read_files, refusal_of
 
 LINES = [
@@ -72,10 +74,44 @@ def test_a_key_that_no_object_has_is_an_absent_column(path: Path) -> None:
     assert events.select(t.QUANTITY, t.AMOUNT).rows() == [(1, 0.0)] * 3
 
 
-def test_an_id_that_is_named_and_that_no_object_has_is_missing(path: Path) -> None:
-    """None is made: what was stored under the shop's own ids would be stored again."""
-    path.write_text(TEXT.replace('"id"', '"number"'))
-    assert read_files(files_settings(path))[t.EVENT_ID].to_list() == [None] * 3
+@pytest.mark.parametrize(("theirs", "meant"), [("id", "ids"), ("total", "totals"), ("note", "notes")])
+def test_a_key_that_is_named_and_that_no_object_has_is_told_with_the_nearest(
+    path: Path, theirs: str, meant: str
+) -> None:
+    """Else a misspelt one would be empty in every row, and ids would be made."""
+    path.write_text(TEXT.replace(f'"{theirs}"', f'"{meant}"'))
+    message = refusal_of(files_settings(path))
+    assert f"events.jsonl: no object has the key '{theirs}', which [columns] of the source in the settings" in message
+    assert f"did you mean '{meant}'?" in message
+
+
+def test_a_table_lacks_a_key_that_is_named(path: Path) -> None:
+    path.write_text('{"item_id": "a", "name": "Tea"}\n')
+    settings = FilesSource(events="none", items=str(path), columns={t.TITLE: "title"})
+    with pytest.raises(SourceError, match="no object has the key 'title'"):
+        open_source(Source(kind="files", files=settings)).items()
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 1_000])
+def test_what_a_missing_key_means_does_not_depend_on_the_rows_read_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int
+) -> None:
+    monkeypatch.setattr(json_lines, "_HEADER_LINES", 1)
+    late = {"user_id": "b", "occurred_at": "2024-05-01", "amount": 3, "platform": "app", "quantity": "x"}
+    lines = [{"user_id": "a", "occurred_at": "2024-05-01"}, late, {"user_id": "c", "occurred_at": "2024-05-01"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = FilesSource(events=str(path), default_event_type=t.PURCHASE, chunk_rows=chunk_rows)
+    message = refusal_of(settings)
+    assert "events.jsonl: some objects have the key 'quantity', but none of the first 1 has" in message
+    assert 'name it in [columns] of the source in the settings (quantity = "quantity")' in message
+    named = settings.model_copy(update={"columns": {t.AMOUNT: "amount", t.QUANTITY: "quantity"}})
+    events = read_files(named)
+    assert events.select(t.QUANTITY, t.AMOUNT, t.PLATFORM).rows() == [
+        (None, None, None),
+        (None, 3.0, "app"),
+        (None, None, None),
+    ]
+    assert events.equals(read_files(named.model_copy(update={"chunk_rows": 3})))
 
 
 def test_a_key_that_the_first_objects_have_is_a_column_of_all(path: Path) -> None:

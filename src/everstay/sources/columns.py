@@ -5,18 +5,20 @@ import difflib
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from encodings.aliases import aliases
 from zoneinfo import available_timezones
 
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import FilesSource, MappedSource
-from everstay.sources.blocks import Header
+from everstay.sources.blocks import Header, Part
 from everstay.sources.times import format_mistake
 
 log = logging.getLogger(__name__)
 
 _TABLES = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
+_TELLING = (t.EVENT_ID, t.EVENT_TYPE, t.QUANTITY, t.AMOUNT)  # no such column means something else than an empty value
 _MACHINE_ZONES = {"localtime", "Factory"}  # machine-specific, so they differ between machines
 
 
@@ -41,7 +43,8 @@ def match_columns(
     matched = {}
     for ours in table.columns:
         theirs = settings.columns.get(ours, ours)
-        if theirs in header.names or (header.is_open and ours not in required):
+        may_come = header.is_open and ours not in required and (ours in settings.columns or ours not in _TELLING)
+        if theirs in header.names or may_come:
             matched[ours] = theirs
         elif ours in required or ours in settings.columns:
             raise _absent(theirs, ours, header, origin, f"[{settings.section}.columns]")
@@ -51,6 +54,23 @@ def match_columns(
         matched[t.PRICE] = settings.unit_price
         matched.pop(t.AMOUNT, None)
     return matched
+
+
+def with_late_keys(part: Part, header: Header, matched: Mapping[str, str], settings: MappedSource) -> Part:
+    """A part of a file of which `header` may not know all columns, told which keys must come, and which must not.
+
+    Args:
+        part: of the file.
+        header: of the file.
+        matched: from `match_columns`.
+        settings: names of ours and theirs.
+    """
+    if not header.is_open:
+        return part
+    named = (theirs for ours, theirs in matched.items() if ours in settings.columns)
+    unread = {t.AMOUNT} if settings.unit_price else set()
+    absent = tuple(ours for ours in _TELLING if ours not in {*matched, *settings.columns, *unread})
+    return replace(part, needed=tuple(name for name in named if name not in header.names), absent=absent)
 
 
 def required_event_columns(settings: MappedSource) -> set[str]:

@@ -11,13 +11,14 @@ import polars as pl
 from everstay import tables as t
 from everstay.code_version import code_version
 from everstay.settings import FilesSource
-from everstay.sources.blocks import Part
+from everstay.sources.blocks import Header, Part
 from everstay.sources.columns import (
     check_mapping,
     match_columns,
     required_event_columns,
     warn_of_gaps,
     warn_of_namesakes,
+    with_late_keys,
 )
 from everstay.sources.contract import Chunk
 from everstay.sources.entities import entity_table
@@ -50,15 +51,15 @@ class Files:
         """Split the event files; each file's columns are checked here, before any row is read."""
         required = required_event_columns(self._settings)
         columns: dict[str, dict[str, str]] = {}
-        for file in self._new.values():
-            header = read_header(file, self._settings)
+        headers = {file: read_header(file, self._settings) for file in self._new.values()}
+        for file, header in headers.items():
             columns[file] = match_columns(t.EVENTS, header, self._settings, required, file)
             if not header.is_open:
                 warn_of_namesakes(t.EVENTS, header, columns[file], file)
         warn_of_gaps(columns)
         chunks: list[Chunk] = []
         for file, matched in columns.items():
-            parts = split(file, self._settings.chunk_rows)
+            parts = self._parts(file, headers[file], matched)
             chunks.extend(FileChunk(part, matched, self._settings) for part in parts)
         if known := len(self._files) - len(self._new):
             log.info("%d of %d event files were stored before and are not read again", known, len(self._files))
@@ -97,9 +98,14 @@ class Files:
         files = find_files(pattern, key)
         return entity_table([frame for file in files for frame in self._typed(file.name, table)], table)
 
+    def _parts(self, file: str, header: Header, columns: Mapping[str, str]) -> list[Part]:
+        parts = split(file, self._settings.chunk_rows)
+        return [with_late_keys(part, header, columns, self._settings) for part in parts]
+
     def _typed(self, file: str, table: t.Table) -> Iterator[pl.DataFrame]:
-        columns = match_columns(table, read_header(file, self._settings), self._settings, table.required, file)
-        for part in split(file, self._settings.chunk_rows):
+        header = read_header(file, self._settings)
+        columns = match_columns(table, header, self._settings, table.required, file)
+        for part in self._parts(file, header, columns):
             for block in read_part(part, _different(columns), self._settings):
                 rows = typed_rows(block, columns, self._settings)
                 yield rows.with_columns(pl.lit(file).alias(t.SOURCE_FILE))

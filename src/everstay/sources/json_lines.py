@@ -10,6 +10,7 @@ import pyarrow as pa
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, unread_rows
+from everstay.sources.columns import nearest
 from everstay.sources.storage import EXPORT_AGAIN, open_stream
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -31,16 +32,28 @@ def read_header(name: str) -> Header:
 def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]:
     """Yield the objects, at most `chunk_rows` lines at once, with the named keys as text; an absent key is null.
 
-    A key in neither the first objects of the file nor those of the block is not a column of the block.
-
     Raises:
-        SourceError: the last line is cut off, a line is too long, or the file is one array.
+        SourceError: the last line is cut off, a line is too long, the file is one array, a key of `part.needed` occurs
+            nowhere, or one of `part.absent` somewhere.
     """
-    first, known = 1, set(read_header(part.name).names)
+    first, keys = 1, set[str]()
     with open_stream(part.name) as stream:
         for lines in _lines(stream, part.name, chunk_rows):
-            yield _block(lines, first, columns, known)
+            block, found = _block(lines, first, columns)
+            keys |= found
+            if late := [key for key in part.absent if key in keys]:
+                raise SourceError(
+                    f"{part.name}: some objects have the key '{late[0]}', but none of the first {_HEADER_LINES:,} has: "
+                    f'name it in [columns] of the source in the settings ({late[0]} = "{late[0]}"), then it is null '
+                    "where it is missing"
+                )
+            yield block
             first += len(lines)
+    if missing := [key for key in part.needed if key not in keys]:
+        raise SourceError(
+            f"{part.name}: no object has the key '{missing[0]}', which [columns] of the source in the settings names; "
+            f"they have {', '.join(sorted(keys))}{nearest(missing[0], sorted(keys))}"
+        )
 
 
 def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]]:
@@ -66,7 +79,8 @@ def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]
         yield waiting
 
 
-def _block(lines: Sequence[bytes], first: int, columns: Sequence[str], known: set[str]) -> Block:
+def _block(lines: Sequence[bytes], first: int, columns: Sequence[str]) -> tuple[Block, set[str]]:
+    """The objects of some lines, and all their keys."""
     rows, numbers, texts, unread = [], [], [], []
     for number, line in enumerate(lines, first):
         if (row := _parsed(line)) is not None:
@@ -75,15 +89,16 @@ def _block(lines: Sequence[bytes], first: int, columns: Sequence[str], known: se
             texts.append(line)
         elif line.strip():
             unread.append((number, "the line is not a JSON object", line.decode(errors="replace")))
-    keys = known.union(*rows)
+    keys = set[str]().union(*rows)
     values = {name: _with_all_digits(name, [row.get(name) for row in rows], texts) for name in columns if name in keys}
     if told := _nested(values):
         unread += [(numbers[at], problem, orjson.dumps(rows[at]).decode()) for at, problem in told.items()]
         kept = [at for at in range(len(rows)) if at not in told]
         numbers = [numbers[at] for at in kept]
         values = {name: [column[at] for at in kept] for name, column in values.items()}
-    raw = pl.DataFrame([_texts(name, column) for name, column in values.items()])
-    return Block(pl.Series(t.SOURCE_ROW, numbers, pl.Int64), raw, unread_rows(sorted(unread)))
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers))
+    raw = pl.DataFrame([_texts(name, values[name]) if name in values else nothing.alias(name) for name in columns])
+    return Block(pl.Series(t.SOURCE_ROW, numbers, pl.Int64), raw, unread_rows(sorted(unread))), keys
 
 
 def _parsed(line: bytes) -> dict[str, object] | None:

@@ -26,8 +26,6 @@ def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, o
         origin: name of the file or table.
     """
     events = typed_rows(block, columns, settings)
-    if t.EVENT_ID in settings.columns and t.EVENT_ID not in events.columns:  # no JSON line has it
-        events = events.with_columns(pl.lit(None, pl.String).alias(t.EVENT_ID))
     events = _with_quantities(_with_types(events, settings))
     events = _with_whole_quantities(_with_amounts(_with_returns(events, settings)))
     return stage(_with_users(events, settings), origin)
@@ -35,8 +33,7 @@ def staged_rows(block: Block, columns: dict[str, str], settings: MappedSource, o
 
 def typed_rows(block: Block, columns: dict[str, str], settings: MappedSource) -> pl.DataFrame:
     """Our columns in our dtypes with `SOURCE_ROW`, `PROBLEM` and `CONTENT`; unreadable rows come last, all null."""
-    there = {ours: theirs for ours, theirs in columns.items() if theirs in block.raw.columns}
-    read = [read_column(block.raw[theirs], ours, settings, block.decimal) for ours, theirs in there.items()]
+    read = [read_column(block.raw[theirs], ours, settings, block.decimal) for ours, theirs in columns.items()]
     if block.is_quoted:
         read = [_without_line_breaks(*one) if one[0].name in _ONE_LINE else one for one in read]
     words = pl.DataFrame([problem.alias(value.name) for value, problem in read])
