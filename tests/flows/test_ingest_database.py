@@ -92,3 +92,20 @@ def test_what_is_recorded_at_the_newest_moment_after_a_night_is_read_in_the_next
     second = ingest_events().result
     assert (second.rows_read, second.rows_added) == (2, 1)
     assert Lake(str(shop / "lake"), 2).snapshot().event_count == events.height + 1
+
+
+def test_a_refused_row_that_was_corrected_is_stored_when_everything_is_read_once(
+    shop: Path, database: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = open_source(load_settings().source.model_copy(update={"kind": "store_twin"}))
+    events = next(twin.event_chunks()[0].read()).filter(pl.col(t.EVENT_TYPE) == t.PURCHASE).sort(t.RECORDED_AT)
+    is_first = pl.int_range(pl.len()) == 0
+    quantity = pl.when(is_first).then(-1).otherwise(t.QUANTITY).cast(pl.Int32).alias(t.QUANTITY)
+    insert(database, events.with_columns(quantity))
+    assert ingest_events().result.rows_quarantined == 1
+    run_sql(database, "UPDATE shop_events SET quantity = 1 WHERE quantity = -1")
+    assert ingest_events().result.rows_added == 0
+    monkeypatch.setenv("EVERSTAY_SOURCE__DATABASE__INCREMENTAL", "false")
+    again = ingest_events().result
+    assert (again.rows_read, again.rows_added) == (events.height, 1)
+    assert Lake(str(shop / "lake"), 2).snapshot().event_count == events.height
