@@ -8,7 +8,7 @@ from prefect import flow
 
 from everstay.churn.evaluate import RIGHT_SCORES_ERROR
 from everstay.errors import SettingsError
-from everstay.metrics.comparison import Interval
+from everstay.metrics.comparison import Interval, Judged
 from everstay.recommender import load_artifact
 from everstay.registry import rollout
 from everstay.registry.artifact import ArtifactRefused
@@ -175,8 +175,14 @@ def _judge(
         chance_error=chance.high if chance else None,
         coverage=coverage.value if coverage else None,
         was_rolled_back=rollout.was_rolled_back(registry, runtime.open_lake(settings), challenger),
+        judged=_count_judged(training),
     )
     return decide(current, challenger, evidence, settings.promotion)
+
+
+def _count_judged(training: Training) -> Judged:
+    count = tasks.count_judged_churn if training.model == "churn" else tasks.count_judged_recommender
+    return count(training.rows)
 
 
 def _against_baselines(training: Training, run: RunRef, registry: Registry, settings: Settings) -> dict[str, Interval]:

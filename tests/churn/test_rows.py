@@ -10,10 +10,12 @@ from polars.testing import assert_frame_equal
 
 from everstay import tables as t
 from everstay.churn.encoding import TOKEN_COLUMNS
+from everstay.churn.prepare import count_judged
 from everstay.churn.pretraining import last_histories
 from everstay.churn.rows import LABEL_COLUMNS, PARTS, ChurnRows, join_rows
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
+from everstay.metrics.comparison import Judged
 from tests.churn.conftest import BETWEEN, TEST, TRAIN, VALIDATION
 
 
@@ -31,6 +33,16 @@ def test_refit_holds_every_row_but_the_test(churn_rows: ChurnRows) -> None:
     churn_rows.check()
     assert churn_rows.refit.height == 4 * 400 + 400 + 400
     assert churn_rows.refit[t.AS_OF].max() + timedelta(days=30) == churn_rows.test[t.AS_OF][0]
+
+
+@pytest.mark.parametrize(("left", "stayed"), [(3, 9), (9, 3), (4, 0)])
+def test_judged_users_are_counted_with_the_rarer_outcome(
+    churn_rows: ChurnRows, tmp_path: Path, left: int, stayed: int
+) -> None:
+    test = churn_rows.test
+    some = pl.concat([test.filter(t.CHURNED).head(left), test.filter(~pl.col(t.CHURNED)).head(stayed)])
+    folder = replace(churn_rows, test=some).write(tmp_path / "rows")
+    assert count_judged(folder) == Judged(left + stayed, min(left, stayed))
 
 
 def test_one_class_is_refused(churn_rows: ChurnRows) -> None:

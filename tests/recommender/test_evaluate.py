@@ -1,19 +1,21 @@
 """Judging lists, as arithmetic: whole, repeat, explore, by length of history."""
 
 import math
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from everstay import tables as t
-from everstay.metrics.comparison import Interval
+from everstay.metrics.comparison import Interval, Judged
 from everstay.recommender.baselines import PersonalFrequencyRanker
 from everstay.recommender.choose import mean_ndcg
 from everstay.recommender.config import PersonalFrequencyConfig
 from everstay.recommender.evaluate import fallback_shares, judge_lists, length_slices, per_user_metrics
 from everstay.recommender.model import ListModel
 from everstay.recommender.plots import draw_recall
-from everstay.recommender.rows import with_targets
+from everstay.recommender.prepare import count_judged
+from everstay.recommender.rows import BasketRows, with_targets
 from everstay.recommender.vocabulary import Vocabulary
 
 from .conftest import Order, basket_rows
@@ -40,6 +42,13 @@ def test_all_targets(judged: pl.DataFrame) -> None:
     assert judged["ndcg"].to_list() == pytest.approx([(1 + 1 / 2) / best, 1 / 2, 0.0])
     assert judged["mrr"].to_list() == pytest.approx([1.0, 1 / 3, 0.0])
     assert judged["hit_rate"].to_list() == [1.0, 1.0, 0.0]
+
+
+def test_users_with_a_next_basket_are_counted_cold_ones_too(tmp_path: Path) -> None:
+    rows = basket_rows(
+        {"ann": [(9.0, ["tea"])], "bob": [(4.0, ["tea"])], "cold": []}, {"ann": ["tea"], "cold": ["jam"]}
+    )
+    assert count_judged(BasketRows(rows, rows).write(tmp_path / "rows")) == Judged(2)
 
 
 def test_repeat_and_explore_targets(judged: pl.DataFrame) -> None:

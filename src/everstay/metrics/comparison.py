@@ -34,6 +34,19 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How many users a comparison rests on.
+
+    Attributes:
+        users: all that are judged.
+        rarer: those with the outcome that fewer users have; None: the figure has no two outcomes.
+    """
+
+    users: int
+    rarer: int | None = None
+
+
 def standard_error(interval: Interval, confidence: float) -> float:
     """Standard error of the figure, derived from its bounds assuming normal errors.
 

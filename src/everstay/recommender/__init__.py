@@ -9,7 +9,7 @@ from everstay.recommender.candidates import candidate_key, evaluate_candidate, t
 from everstay.recommender.config import BLENDED
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
-from everstay.recommender.prepare import check_rows, compare_models, prepare_rows
+from everstay.recommender.prepare import check_rows, compare_models, count_judged, prepare_rows
 from everstay.recommender.rows import BasketRows, with_attribute
 from everstay.recommender.rules import ListRules
 
@@ -22,6 +22,7 @@ __all__ = [
     "candidate_key",
     "check_rows",
     "compare_models",
+    "count_judged",
     "evaluate_candidate",
     "load_artifact",
     "per_user_metrics",

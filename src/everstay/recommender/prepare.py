@@ -9,11 +9,11 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import SettingsError
 from everstay.features.sequences import TARGET_ITEM
-from everstay.metrics.comparison import Interval, paired_mean_difference
+from everstay.metrics.comparison import Interval, Judged, paired_mean_difference
 from everstay.partitions import Parts
 from everstay.recommender.artifact import load_artifact
 from everstay.recommender.evaluate import per_user_metrics
-from everstay.recommender.rows import CATALOGUE, BasketRows, with_attribute
+from everstay.recommender.rows import CATALOGUE, BasketRows, with_attribute, with_targets
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Settings, UserAttribute
 
@@ -92,3 +92,8 @@ def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings
     return paired_mean_difference(
         *values, resamples=policy.resamples, confidence=policy.confidence, seed=settings.training.seed
     )
+
+
+def count_judged(rows: Path) -> Judged:
+    """The test users that `compare_models` compares on: those with a next basket."""
+    return Judged(with_targets(BasketRows.read(rows).test).height)

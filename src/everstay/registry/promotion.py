@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from everstay.metrics.comparison import Interval
+from everstay.metrics.comparison import Interval, Judged
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.settings import Promotion
+
+LEAST_USERS = 30
+LEAST_OF_CLASS = 10
+"""A bootstrap of fewer takes chance for a difference more often than it says (decision 26 has what was measured)."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Evidence:
             when the guard fails.
         coverage: share of the catalogue the challenger shows; None for churn.
         was_rolled_back: this model was rolled back by hand before, under this version or another.
+        judged: the users of those rows; None: not counted.
     """
 
     metric: str
@@ -34,6 +39,7 @@ class Evidence:
     chance_error: float | None = None
     coverage: float | None = None
     was_rolled_back: bool = False
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,9 @@ class Decision:
 def decide(champion: ModelRef | None, challenger: ModelRef, evidence: Evidence, policy: Promotion) -> Decision:
     """Judge a challenger.
 
-    It wins when the lower bound of its paired difference to the champion is above `policy.minimum_effect` and every
-    guard holds. A tie keeps the champion. Without a champion the same holds against every baseline, or it is itself
-    the best of them.
+    It wins when the lower bound of its paired difference to the champion is above `policy.minimum_effect`, enough users
+    are judged and every guard holds. A tie keeps the champion. Without a champion the same holds against every
+    baseline, or it is itself the best of them, which no interval decides.
 
     Raises:
         ValueError: the evidence lacks the difference that the situation asks for.
@@ -84,8 +90,24 @@ def decide(champion: ModelRef | None, challenger: ModelRef, evidence: Evidence, 
         difference, is_better, reason = _judge_first_baseline(challenger, evidence)
     else:
         difference, is_better, reason = _judge_first(challenger, evidence, policy)
-    failures = guard_failures(evidence, policy)
+    is_first_baseline = champion is None and evidence.is_baseline
+    failures = (*(() if is_first_baseline else too_few(evidence.judged)), *guard_failures(evidence, policy))
     return _decision(champion, challenger, evidence, difference, is_better and not failures, (reason, *failures))
+
+
+def too_few(judged: Judged | None) -> tuple[str, ...]:
+    """Why a difference among so few users decides nothing, in words; empty when they are enough."""
+    if judged is None:
+        return ()
+    failures = []
+    if judged.users < LEAST_USERS:
+        failures.append(f"too few users: {judged.users} are judged, and at least {LEAST_USERS} tell more than chance")
+    if judged.rarer is not None and judged.rarer < LEAST_OF_CLASS:
+        failures.append(
+            f"too few users: {judged.rarer} of the {judged.users} judged have the rarer outcome (left or stayed), "
+            f"and at least {LEAST_OF_CLASS} tell more than chance"
+        )
+    return tuple(failures)
 
 
 def guard_failures(evidence: Evidence, policy: Promotion) -> tuple[str, ...]:
