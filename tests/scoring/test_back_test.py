@@ -12,12 +12,13 @@ from everstay import tables as t
 from everstay.features import churn_labels
 from everstay.lake import Lake
 from everstay.metrics import warned
+from everstay.metrics.maturity import maturity
 from everstay.metrics.proportion import share_interval
-from everstay.metrics.warned import calibration_points
+from everstay.metrics.warned import Outcome, calibration_points
 from everstay.partitions import IN_PROCESS, compute_parts
 from everstay.report import Report, render
 from everstay.scoring.back_test import PastPublication, back_test, judge_publications, publications
-from everstay.scoring.back_test_page import back_test_section
+from everstay.scoring.back_test_page import apart, back_test_section
 from everstay.scoring.leaving import learned_definition, mature_as_ofs, with_definitions
 from everstay.settings import Churn, Promotion
 from everstay.storage import Folder
@@ -158,6 +159,31 @@ def test_calibration_is_drawn_from_tenths_of_all_users():
     assert means == pytest.approx([probability[tenth].mean() for tenth in tenths], abs=0.002)
     assert [share.value for share in shares] == pytest.approx([left[tenth].mean() for tenth in tenths], abs=0.015)
     assert calibration_points([((10, 2.0, 3),)], 0.9) == ([0.2], [share_interval(3, 10, 0.9)])
+
+
+def nightly(outcome: Outcome, nights: int, churn: Churn = CHURN) -> list[PastPublication]:
+    """The same outcome night after night, newest first."""
+    clock = maturity(LATE, timedelta(0), LATE)
+    moments = (LATE - timedelta(days=night) for night in range(nights))
+    return [PastPublication(moment, "3", 10, churn, clock, False, outcome) for moment in moments]
+
+
+@pytest.mark.parametrize(
+    ("nights", "gap_days", "taken"),
+    [(1, 0, [0]), (28, 0, [0]), (29, 0, [0, 28]), (80, 0, [0, 28, 56]), (80, 3, [0, 31, 62])],
+)
+def test_calibration_counts_each_label_window_once(past: Past, nights: int, gap_days: int, taken: list[int]):
+    found = past.publish(scores(EARLY)).judge([0, 2, 3, 7], {"3": EARLY})
+    outcome = found[0].outcome
+    assert outcome is not None
+    told = nightly(outcome, nights, Churn(gap_days=gap_days))
+    assert [(LATE - one.as_of).days for one, _ in apart([(one, outcome) for one in told])] == taken
+    (picture,) = back_test_section(told, 0.9).pictures
+    plural = "s" if len(taken) > 1 else ""
+    rest = f" of {nights}, whose label windows do not overlap" if nights > 1 else ""
+    assert (
+        picture.caption == f"Calibration of {len(taken)} mature publication{plural}{rest}: share that left, by decile"
+    )
 
 
 def test_a_model_that_learned_from_later_is_marked_and_no_test(past: Past):

@@ -96,7 +96,8 @@ def calibration_points(
 ) -> tuple[list[float], list[Interval]]:
     """Mean probability of tenths of all publications' users, and the share of each tenth that left.
 
-    A cell lies in the tenth of its middle; tenths wholly inside a large cell are left out.
+    A cell lies in the tenth of its middle; tenths wholly inside a large cell are left out. The intervals count each row
+    as another user's, so the label windows of the publications must not overlap.
     """
     cells = np.array([cell for cells in publications for cell in cells], dtype=np.float64)
     users, expected, left = cells[np.argsort(cells[:, 1] / cells[:, 0], kind="stable")].T

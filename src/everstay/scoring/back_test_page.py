@@ -1,6 +1,7 @@
 """The back-test as a page section: publications, tiers of mature ones, calibration of those not learned from."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from everstay.metrics.warned import Outcome, calibration_points
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
@@ -103,9 +104,28 @@ def _tiers(mature: Sequence[Judged]) -> Table:
     return Table("Warnings and outcomes", columns, rows)
 
 
+def apart(honest: Sequence[Judged]) -> list[Judged]:
+    """The newest publication, then each older one that ends its label window before the as-of of the one taken last.
+
+    Of publications night by night the labels are nearly the same: counted together, users would be counted many times.
+
+    Args:
+        honest: newest first.
+    """
+    taken: list[Judged] = []
+    for one, outcome in honest:
+        window = timedelta(days=one.churn.gap_days + one.churn.horizon_days)
+        if not taken or one.as_of + window <= taken[-1][0].as_of:
+            taken.append((one, outcome))
+    return taken
+
+
 def _pictures(honest: Sequence[Judged], confidence: float) -> Iterator[Picture]:
-    if honest:
-        means, shares = calibration_points((outcome.cells for _, outcome in honest), confidence)
+    drawn = apart(honest)
+    if drawn:
+        means, shares = calibration_points((outcome.cells for _, outcome in drawn), confidence)
         chart = draw_calibration(means, [s.value for s in shares], [s.low for s in shares], [s.high for s in shares])
-        count = f"{len(honest)} mature publication{'s' if len(honest) > 1 else ''}"
+        count = f"{len(drawn)} mature publication{'s' if len(drawn) > 1 else ''}"
+        if len(drawn) < len(honest):
+            count += f" of {len(honest)}, whose label windows do not overlap"
         yield Picture(f"Calibration of {count}: share that left, by decile", chart)
