@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
+from everstay.metrics.proportion import share_interval
 from everstay.retention.rhythm import rhythm, stickiness
 from everstay.retention.survival import share_by
 from tests.retention.shop import MONDAY
@@ -53,6 +54,17 @@ def test_second_orders_are_counted_by_the_days_they_took():
     assert share is not None
     assert share.value == 0.5
     assert share_by(counts.repeated, counts.waiting, 20) is None
+
+
+def test_a_share_of_nobody_or_everybody_has_an_interval_too():
+    nobody = share_by(np.array([0, 0, 0, 0]), np.array([0, 4, 0, 10]), 2)
+    assert nobody == share_interval(0, 10, 0.9)  # the four were observed for a day
+    assert nobody.value == nobody.low == 0
+    assert nobody.high == pytest.approx(0.213, abs=0.001)  # z² / (n + z²), z = 1.645
+    everybody = share_by(np.array([2, 0, 5]), np.array([0, 3, 0]), 2)
+    assert everybody == share_interval(7, 7, 0.9)
+    assert everybody.value == everybody.high == 1
+    assert everybody.low == pytest.approx(0.721, abs=0.001)  # n / (n + z²)
 
 
 def test_everybody_watched_to_the_end_gives_the_plain_share():
