@@ -38,14 +38,14 @@ class Part:
         name: path or URI of the file.
         row_groups: of a Parquet file; none for text, which can only be read from its beginning.
         first_row: rows of the file before the part.
-        needed: keys of JSON lines that at least one object must have: the settings name them.
+        expected: keys of JSON lines that at least one object should have: the settings name them.
         absent: keys of JSON lines that no object may have: the first ones have not, and that means something.
     """
 
     name: str
     row_groups: tuple[int, ...] = ()
     first_row: int = 0
-    needed: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
 
 

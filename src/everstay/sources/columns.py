@@ -57,7 +57,7 @@ def match_columns(
 
 
 def with_late_keys(part: Part, header: Header, matched: Mapping[str, str], settings: MappedSource) -> Part:
-    """A part of a file of which `header` may not know all columns, told which keys must come, and which must not.
+    """A part of a file of which `header` may not know all columns, told which keys should come, and which must not.
 
     Args:
         part: of the file.
@@ -70,7 +70,7 @@ def with_late_keys(part: Part, header: Header, matched: Mapping[str, str], setti
     named = (theirs for ours, theirs in matched.items() if ours in settings.columns)
     unread = {t.AMOUNT} if settings.unit_price else set()
     absent = tuple(ours for ours in _TELLING if ours not in {*matched, *settings.columns, *unread})
-    return replace(part, needed=tuple(name for name in named if name not in header.names), absent=absent)
+    return replace(part, expected=tuple(name for name in named if name not in header.names), absent=absent)
 
 
 def required_event_columns(settings: MappedSource) -> set[str]:

@@ -1,6 +1,7 @@
 """JSON lines: one object per row, read block by block; a row is identified by its line number."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 
 import orjson
@@ -12,6 +13,8 @@ from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, unread_rows
 from everstay.sources.columns import nearest
 from everstay.sources.storage import EXPORT_AGAIN, open_stream
+
+log = logging.getLogger(__name__)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_CHARACTERS = 80
@@ -33,8 +36,8 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
     """Yield the objects, at most `chunk_rows` lines at once, with the named keys as text; an absent key is null.
 
     Raises:
-        SourceError: the last line is cut off, a line is too long, the file is one array, a key of `part.needed` occurs
-            nowhere, or one of `part.absent` somewhere.
+        SourceError: the last line is cut off, a line is too long, the file is one array, or a key of `part.absent`
+            occurs somewhere. A key of `part.expected` that occurs nowhere is told in the log.
     """
     first, keys = 1, set[str]()
     with open_stream(part.name) as stream:
@@ -49,11 +52,9 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
                 )
             yield block
             first += len(lines)
-    if missing := [key for key in part.needed if key not in keys]:
-        raise SourceError(
-            f"{part.name}: no object has the key '{missing[0]}', which [columns] of the source in the settings names; "
-            f"they have {', '.join(sorted(keys))}{nearest(missing[0], sorted(keys))}"
-        )
+    for missing in (key for key in part.expected if key not in keys):
+        words = "%s: no object has the key '%s', which [columns] of the source names; they have %s%s"
+        log.warning(words, part.name, missing, ", ".join(sorted(keys)), nearest(missing, sorted(keys)))
 
 
 def _lines(stream: pa.NativeFile, name: str, count: int) -> Iterator[list[bytes]]:
