@@ -9,8 +9,11 @@ import pytest
 from everstay import tables as t
 from everstay.errors import NotReady
 from everstay.features import purchase_history
+from everstay.recommender.fit import vocabularies
 from everstay.recommender.histories import read_histories
+from everstay.recommender.rows import CATALOGUE, BasketRows
 from everstay.recommender.vocabulary import Vocabulary
+from everstay.settings import Recommender, Settings
 
 from .conftest import AS_OF, basket_rows
 
@@ -21,6 +24,30 @@ def test_an_item_enters_with_enough_users() -> None:
     assert Vocabulary.learn(rows, 1).items[t.ITEM_ID].to_list() == ["x", "y"]
     with pytest.raises(NotReady, match="bought by 3 users"):
         Vocabulary.learn(rows, 3)
+
+
+def test_what_came_after_the_as_of_is_not_known_unless_it_was_sold_before() -> None:
+    day = timedelta(days=1)
+    came = {"dateless": None, "old": AS_OF - day, "today": AS_OF, "later": AS_OF + day, "back": AS_OF + day}
+    catalogue = pl.DataFrame(
+        {t.ITEM_ID: [*came], t.CATEGORY: ["c"] * len(came), t.AVAILABLE_FROM: pl.Series([*came.values()], dtype=t.TIME)}
+    )
+    rows = basket_rows({"a": [(9.0, ["x", "back"])], "b": [(5.0, ["x"])]})
+    known = Vocabulary.learn(rows, 2, catalogue, with_unsold=True)
+    assert known.items[t.ITEM_ID].to_list() == ["back", "dateless", "old", "today", "x"]
+    assert known.items[t.CATEGORY].to_list() == ["c", "c", "c", "c", None]
+    assert t.AVAILABLE_FROM not in known.items.columns
+
+
+def test_each_as_of_has_the_items_of_its_time() -> None:
+    came = [AS_OF - timedelta(days=10), AS_OF - timedelta(days=50)]
+    items = pl.DataFrame({t.ITEM_ID: ["new", "old"], t.AVAILABLE_FROM: pl.Series(came, dtype=t.TIME)})
+    test = basket_rows({"a": [(9.0, ["x"])], "b": [(5.0, ["x"])]})
+    validation = test.with_columns(pl.col(t.AS_OF) - timedelta(days=28))
+    rows = BasketRows(validation, test, t.ITEMS.conform(items).select(CATALOGUE))
+    settings = Settings(recommender=Recommender(min_item_users=2))
+    known = [one.items[t.ITEM_ID].to_list() for one in vocabularies(rows, settings, with_unsold=True)]
+    assert known == [["old", "x"], ["new", "old", "x"]]
 
 
 def test_windows_count_orders() -> None:

@@ -11,8 +11,9 @@ from everstay.errors import NotReady
 from everstay.features.sequences import HISTORY_ITEM, TARGET_ITEM
 from everstay.settings import UserAttribute
 
-CATALOGUE = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION)
-"""Columns of the items that models may learn from; what changes from day to day, such as a price, is not among them."""
+CATALOGUE = (t.ITEM_ID, t.CATEGORY, t.SUBCATEGORY, t.BRAND, t.TITLE, t.DESCRIPTION, t.AVAILABLE_FROM)
+"""Columns of the items that models may learn from, and since when there is each; what changes from day to day, such as
+a price, is not among them."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class BasketRows:
 
     validation: pl.DataFrame
     test: pl.DataFrame
-    catalogue: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(CATALOGUE, pl.String)))
+    catalogue: pl.DataFrame = field(default_factory=lambda: t.ITEMS.empty().select(CATALOGUE))
 
     def write(self, folder: Path) -> Path:
         """Store all in `folder`, which is created."""

@@ -5,6 +5,7 @@ the only module that converts between them.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 import numpy as np
@@ -50,8 +51,10 @@ class Vocabulary:
         Args:
             rows: purchase histories of all users, at one as-of.
             min_item_users: an item enters when this many users bought it.
-            catalogue: `ITEM_ID` and attributes, which are kept with the items; null for items without any.
-            with_unsold: also take the catalogue's items that too few users bought, or nobody.
+            catalogue: `ITEM_ID` and attributes, which are kept with the items; null for items without any. Its
+                `AVAILABLE_FROM`, where it has one, only decides `with_unsold`.
+            with_unsold: also take the catalogue's items that too few users bought, or nobody, unless they came later
+                than the as-of.
 
         Raises:
             NotReady: no item was bought by so many users.
@@ -69,12 +72,14 @@ class Vocabulary:
         if items.is_empty():
             raise NotReady(f"no item was bought by {min_item_users} users: lower recommender.min_item_users")
         if catalogue is not None and with_unsold:
-            every = pl.concat([items.select(t.ITEM_ID), catalogue.select(t.ITEM_ID)]).unique().sort(t.ITEM_ID)
+            offered = _known_before(catalogue, rows[t.AS_OF][0], sold[t.ITEM_ID])
+            every = pl.concat([items.select(t.ITEM_ID), offered]).unique().sort(t.ITEM_ID)
             counts = every.join(sold, on=t.ITEM_ID, how="left", maintain_order="left")
             items = counts.with_columns(pl.exclude(t.ITEM_ID).fill_null(0))
         items = items.join(_usual_gaps(lines), on=t.ITEM_ID, how="left", maintain_order="left")
         if catalogue is not None:
-            items = items.join(catalogue, on=t.ITEM_ID, how="left", maintain_order="left")
+            attributes = catalogue.drop(t.AVAILABLE_FROM, strict=False)
+            items = items.join(attributes, on=t.ITEM_ID, how="left", maintain_order="left")
         return cls(items)
 
     @property
@@ -122,6 +127,14 @@ class Vocabulary:
                 "set already_bought = 'keep'"
             )
         return self.items[column]
+
+
+def _known_before(catalogue: pl.DataFrame, as_of: datetime, sold: pl.Series) -> pl.DataFrame:
+    """`ITEM_ID` of the catalogue's items but those that came later; what was sold before is none, whatever its date."""
+    if t.AVAILABLE_FROM in catalogue.columns:
+        came_later = (pl.col(t.AVAILABLE_FROM) > as_of).fill_null(False) & ~pl.col(t.ITEM_ID).is_in(sold.to_list())
+        catalogue = catalogue.filter(~came_later)
+    return catalogue.select(t.ITEM_ID)
 
 
 def _usual_gaps(lines: pl.DataFrame) -> pl.DataFrame:
