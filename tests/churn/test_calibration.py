@@ -1,11 +1,20 @@
 """The calibrator keeps the order, finds a planted curve, and stays sane where scores are useless."""
 
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everstay import tables as t
 from everstay.churn.calibration import CALIBRATORS, BetaCalibrator, Calibrator, IsotonicCalibrator, choose_calibrator
+from everstay.churn.fit import fit_candidate
+from everstay.churn.rows import ChurnRows
+from everstay.settings import Training
 
 
 def planted(intercept: float, slope: float, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
@@ -124,3 +133,14 @@ def test_isotonic_levels_are_the_shares_of_its_steps() -> None:
         0.5,
         0.5,
     ]
+
+
+@pytest.mark.parametrize(("step_days", "kind"), [(14, "platt"), (27, "platt"), (28, "isotonic")])
+def test_a_user_whose_labels_overlap_is_left_out_whole(
+    churn_rows: ChurnRows, tmp_path: Path, step_days: int, kind: str
+) -> None:
+    """The same users leave and stay at each as-of: a curve that knows them seems the best, if the windows are apart."""
+    few = churn_rows.validation.head(60)
+    again = (few.with_columns(pl.col(t.AS_OF) + timedelta(days=ahead * step_days)) for ahead in range(3))
+    rows = replace(churn_rows, validation=pl.concat(again))
+    assert fit_candidate("recency", rows, Training(), tmp_path).params["calibrator"] == kind

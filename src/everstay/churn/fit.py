@@ -11,6 +11,7 @@ two models differ by a few weeks or a third of the users. Nothing here reads a t
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,20 @@ def fit_candidate(name: str, rows: ChurnRows, training: Training, work: Path) ->
 def _calibrate(early: Scorer, rows: ChurnRows) -> Calibration:
     """Fit to scores of held-out rows; its kind is cross-validated over as-ofs, or over fifths of the users.
 
-    The latter if there is one as-of, or if the as-ofs are those of `train` and may be so close that labels repeat.
+    The latter if there is one as-of, or if label windows overlap: then a user's labels repeat, and a curve that follows
+    single users would be judged by those it has seen.
     """
     validation = rows.validation
     parts = validation[t.AS_OF].rank("dense").to_numpy()
-    if parts.max() == 1 or rows.is_by_user:
+    if parts.max() == 1 or windows_overlap(validation):
         parts = (validation[t.USER_ID].rank("dense").to_numpy() - 1) % 5  # the order of ids means nothing
     return choose_calibrator(early.scores(validation), outcomes(validation), parts, validation[t.USER_ID].to_numpy())
+
+
+def windows_overlap(rows: pl.DataFrame) -> bool:
+    """Whether the label windows of two as-ofs of labelled rows overlap."""
+    between = rows[t.AS_OF].unique().sort().diff().drop_nulls()
+    return bool((between < timedelta(days=int(rows[t.HORIZON_DAYS][0]))).any())
 
 
 def fit_blend(members: Mapping[str, Fitted], rows: ChurnRows) -> Fitted:
