@@ -82,7 +82,8 @@ def test_the_blend_is_made_of_its_parts(homes: dict[str, Path]) -> None:
     blend, network = (load_artifact(homes[name] / "artifact").ranker for name in ("blend", "sequential"))
     assert isinstance(blend, BlendRanker)
     assert isinstance(network, SequentialRanker)
-    assert all(map(torch.equal, blend.sequential.network.parameters(), network.network.parameters()))
+    of_both = (blend.sequential.networks[0].parameters(), network.networks[0].parameters())
+    assert all(map(torch.equal, *of_both))
     config = blend.config
     weights = {config.follows_weight, config.alike_weight, config.together_weight, config.factors_weight}
     assert weights <= set(BLEND_WEIGHTS)

@@ -432,14 +432,19 @@ class TestIals(FactorContract):
 class TestSequential(FactorContract):
     name = "sequential"
     encoder: ClassVar[Literal["attention", "gru"]] = "attention"
+    members: ClassVar[int] = 1
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, vocabulary: Vocabulary, folder: Path) -> Ranker:
         config = SequentialConfig(encoder=cls.encoder, dimensions=16, batch_items=256, learning_rate=0.01)
         sequences = Sequences.of(read_histories(rows, vocabulary))
-        training = Training(seed=3, accelerator="cpu")
-        network = fit_sequential(sequences, vocabulary.size, config, training, folder, epochs=4).network
-        return SequentialRanker.build(vocabulary, config, network)
+        networks = [
+            fit_sequential(
+                sequences, vocabulary.size, config, Training(seed=seed, accelerator="cpu"), folder, epochs=4
+            ).network
+            for seed in range(3, 3 + cls.members)
+        ]
+        return SequentialRanker.build(vocabulary, config.model_copy(update={"members": cls.members}), networks)
 
     def test_the_taste_is_found(self, model: ListModel, few: pl.DataFrame) -> None:
         lists = model.recommend(few.filter(pl.col(t.USER_ID) == "regular"), K)
@@ -447,6 +452,17 @@ class TestSequential(FactorContract):
         linked = lists.filter(pl.col(t.REASON).str.starts_with("because you bought"))
         assert linked[t.REASON].str.contains("staple-0-1|new-0-3").all()
         assert linked.height >= 5
+
+
+class TestAveraged(TestSequential):
+    members = 2
+
+    def test_scores_are_those_of_the_members_on_average(self, model: ListModel, rows: pl.DataFrame) -> None:
+        ranker, histories = model.ranker, read_histories(rows, model.vocabulary)
+        assert isinstance(ranker, SequentialRanker)
+        each = [dataclasses.replace(ranker, networks=(network,)).scores(histories) for network in ranker.networks]
+        assert not np.allclose(*each)
+        np.testing.assert_allclose(ranker.scores(histories), np.mean(each, axis=0), atol=1e-4)
 
 
 class TestGru(TestSequential):

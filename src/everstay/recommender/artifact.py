@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 from scipy import sparse
+from torch import nn
 
 from everstay.errors import EverstayError
 from everstay.recommender.baselines import ItemNeighboursRanker, PersonalFrequencyRanker, PopularityRanker
@@ -166,15 +167,15 @@ def _load_ials(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> 
 
 
 def _save_sequential(ranker: SequentialRanker, folder: Path) -> None:
-    save_tensors(ranker.network.state_dict(), folder / _WEIGHTS)
+    save_tensors(nn.ModuleList(ranker.networks).state_dict(), folder / _WEIGHTS)
 
 
 def _load_sequential(folder: Path, config: dict[str, Any], vocabulary: Vocabulary) -> SequentialRanker:
     sizes = SequentialConfig(**config)
     with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, must not advance the RNG
-        network = SequentialNetwork(sizes, vocabulary.size)
-    network.load_state_dict(load_tensors(folder / _WEIGHTS))
-    return SequentialRanker.build(vocabulary, sizes, network.eval())
+        networks = [SequentialNetwork(sizes, vocabulary.size) for _ in range(sizes.members)]
+    nn.ModuleList(networks).load_state_dict(load_tensors(folder / _WEIGHTS))
+    return SequentialRanker.build(vocabulary, sizes, [network.eval() for network in networks])
 
 
 def _save_network(ranker: NetworkRanker, folder: Path) -> None:

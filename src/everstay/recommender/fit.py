@@ -33,7 +33,7 @@ from everstay.recommender.network_fit import fit_network_ranker
 from everstay.recommender.rows import BasketRows
 from everstay.recommender.sequences import Sequences
 from everstay.recommender.sequential import SequentialRanker
-from everstay.recommender.sequential_fit import fit_sequential, next_items
+from everstay.recommender.sequential_fit import FittedSequential, fit_sequential, next_items
 from everstay.recommender.vocabulary import Vocabulary
 from everstay.settings import Settings
 from everstay.training import count_parameters
@@ -176,26 +176,30 @@ def _fit_hybrid(rows: BasketRows, settings: Settings) -> Fitted:
 
 
 def _fit_sequential(name: str, rows: BasketRows, settings: Settings, folder: Path) -> Fitted:
-    """Train until the validation NDCG is largest; then again, as of the test, for as many epochs."""
-    training = settings.training
+    """Train each member until its validation NDCG is largest; then again, as of the test, for as many epochs."""
     early_vocabulary, vocabulary = vocabularies(rows, settings)
     asked = next_items(rows.validation, early_vocabulary, settings.recommender.already_bought)
     config = SEQUENTIAL[name].for_density(asked.sequences.density(early_vocabulary.size))
-    early = fit_sequential(asked.sequences, early_vocabulary.size, config, training, folder / "early", validation=asked)
-    sequences = Sequences.of(read_histories(rows.test, vocabulary))
-    final = fit_sequential(sequences, vocabulary.size, config, training, folder / "final", epochs=early.epochs)
+    sequences, first = Sequences.of(read_histories(rows.test, vocabulary)), settings.training.seed
+    early, final = [], []
+    for member in range(config.members):
+        training, place = settings.training.model_copy(update={"seed": first + member}), folder / str(member)
+        early.append(
+            fit_sequential(asked.sequences, early_vocabulary.size, config, training, place / "early", validation=asked)
+        )
+        epochs = early[-1].epochs
+        final.append(fit_sequential(sequences, vocabulary.size, config, training, place / "final", epochs=epochs))
     params = {
         **_params(config, vocabulary, settings),
-        "best_epochs": early.epochs,
-        "parameters": count_parameters(final.network),
-        "seed": training.seed,
+        "best_epochs": ", ".join(str(one.epochs) for one in early),
+        "parameters": sum(count_parameters(one.network) for one in final),
+        "seed": first,
     }
-    return Fitted(
-        list_model(name, settings, SequentialRanker.build(vocabulary, config, final.network), vocabulary),
-        list_model(name, settings, SequentialRanker.build(early_vocabulary, config, early.network), early_vocabulary),
-        params,
-        early.curves,
-    )
+
+    def model(fitted: list[FittedSequential], words: Vocabulary) -> ListModel:
+        return list_model(name, settings, SequentialRanker.build(words, config, [f.network for f in fitted]), words)
+
+    return Fitted(model(final, vocabulary), model(early, early_vocabulary), params, early[0].curves)
 
 
 def vocabularies(rows: BasketRows, settings: Settings, *, with_unsold: bool = False) -> tuple[Vocabulary, Vocabulary]:

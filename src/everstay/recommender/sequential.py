@@ -1,5 +1,6 @@
-"""The trained sequential network as a ranker."""
+"""The trained sequential network as a ranker, or several of them, averaged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,27 +24,27 @@ _LEFT_OUT = 10  # latest items that may be a reason; each costs another forward 
 
 @dataclass(frozen=True)
 class SequentialRanker:
-    """A network, what users without a history get, and shop ids for reasons.
+    """Networks, what users without a history get, and shop ids for reasons.
 
     Attributes:
-        config: of the network.
-        network: trained.
+        config: of the networks.
+        networks: trained, from different seeds.
         share: (items,) popularity.
         item_ids: shop ids.
     """
 
     config: SequentialConfig
-    network: SequentialNetwork
+    networks: tuple[SequentialNetwork, ...]
     share: Scores
     item_ids: pl.Series
 
     @classmethod
-    def build(cls, vocabulary: Vocabulary, config: SequentialConfig, network: SequentialNetwork) -> Self:
-        """Combine a network with the vocabulary's popularity and item ids."""
-        return cls(config, network, popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
+    def build(cls, vocabulary: Vocabulary, config: SequentialConfig, networks: Sequence[SequentialNetwork]) -> Self:
+        """Combine networks with the vocabulary's popularity and item ids."""
+        return cls(config, tuple(networks), popularity(vocabulary, 364), vocabulary.items[t.ITEM_ID])
 
     def scores(self, histories: Histories) -> Scores:
-        """Cosines divided by the temperature, (n, items); popularity for a user without a history."""
+        """Mean cosines divided by the temperature, (n, items); popularity for a user without a history."""
         scores: Scores = self.user_vectors(histories) @ self.item_vectors().T
         return scores
 
@@ -51,23 +52,24 @@ class SequentialRanker:
     def user_vectors(self, histories: Histories) -> Scores:
         """(n, d + 1); the last column, popularity, is for users without a history, who have nothing else."""
         known, batch = self._known(histories)
-        users = np.zeros((histories.user_count, self.config.dimensions + 1), np.float32)
+        users = np.zeros((histories.user_count, len(self.networks) * self.config.dimensions + 1), np.float32)
         users[:, -1] = 1.0
         if len(known):
-            users[known, :-1] = (self.network.last(batch) / self.config.temperature).float().cpu().numpy()
+            scale = self.config.temperature * len(self.networks)
+            users[known, :-1] = (self._expected(batch) / scale).float().cpu().numpy()
             users[known, -1] = 0.0
         return users
 
     @torch.inference_mode()
     def item_vectors(self) -> Scores:
         """(items, d + 1), popularity last."""
-        return np.column_stack([self.network.unit_items().float().cpu().numpy(), self.share])
+        return np.column_stack([self._items().float().cpu().numpy(), self.share])
 
     @torch.inference_mode()
     def explain(self, histories: Histories, user: IntArray, item: IntArray) -> list[str]:
         """The user's item without which the score would drop most, possibly the item itself, or popularity.
 
-        The drop is computed by leave-one-out: the network runs without each of the latest items in turn.
+        The drop is computed by leave-one-out: the networks run without each of the latest items in turn.
         """
         known, batch = self._known(histories)
         row_of = np.full(histories.user_count, -1)
@@ -83,18 +85,26 @@ class SequentialRanker:
         sequences = Sequences.of(histories).latest(self.config.max_items)
         known = np.flatnonzero(sequences.lengths > 0)
         batch = lay_out(sequences.select(known))
-        device = self.network.embedding.weight.device
+        device = self.networks[0].embedding.weight.device
         return known, SequenceBatch(batch.items.to(device), batch.lengths.to(device))
+
+    def _expected(self, batch: SequenceBatch) -> Tensor:
+        """Vectors of the item after each sequence, of one network beside the other's, (S, d)."""
+        return torch.cat([network.last(batch) for network in self.networks], dim=1)
+
+    def _items(self, item: Tensor | None = None) -> Tensor:
+        """Vectors of some items, or of all, of one network beside the other's, (C, d)."""
+        return torch.cat([network.unit_items(item) for network in self.networks], dim=1)
 
     def _strongest(self, batch: SequenceBatch, row: Tensor, item: Tensor) -> Tensor:
         """The item index, per pair, of the item in its sequence without which the pair's score is smallest."""
-        wanted = self.network.unit_items(item)
+        wanted = self._items(item)
         lowest = torch.full(row.shape, torch.inf)
         strongest = batch.items[row, batch.lengths[row] - 1].clone()
         for back in range(1, min(_LEFT_OUT, int(batch.lengths.max())) + 1):
             shorter, has = _without(batch, back)
             pairs = torch.nonzero(has[row])[:, 0]
-            rest = self.network.last(SequenceBatch(shorter.items[has], shorter.lengths[has]))
+            rest = self._expected(SequenceBatch(shorter.items[has], shorter.lengths[has]))
             place = has.cumsum(0) - 1
             left = (rest[place[row[pairs]]] * wanted[pairs]).sum(dim=1)
             is_lower = left < lowest[pairs]

@@ -77,7 +77,7 @@ def _ranker(
     if isinstance(config, SequentialConfig):
         asked = next_items(early, vocabulary, settings.recommender.already_bought)
         fitted = fit_sequential(asked.sequences, vocabulary.size, config, training, folder, validation=asked)
-        return SequentialRanker.build(vocabulary, config, fitted.network)
+        return SequentialRanker.build(vocabulary, config, [fitted.network])
     return ranker_maker(name, early, vocabulary, settings)(config)
 
 
