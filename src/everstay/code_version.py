@@ -10,8 +10,8 @@ ROOMS = {
     "features": ("event_ids", "features", "lake", "tables"),
     "sources": ("blanks", "event_ids", "lake", "sources", "tables"),
     "metrics": ("metrics",),
-    "churn": ("churn", "event_ids", "features", "lake", "metrics", "tables", "training"),
-    "recommender": ("recommender", "event_ids", "features", "lake", "metrics", "tables", "training"),
+    "churn": ("churn", "device_batches", "event_ids", "features", "lake", "metrics", "tables", "training"),
+    "recommender": ("recommender", "device_batches", "event_ids", "features", "lake", "metrics", "tables", "training"),
 }
 """Kind of result to the rooms (modules and packages) whose code decides it."""
 
