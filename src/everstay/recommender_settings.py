@@ -43,6 +43,9 @@ class Recommender(Section):
         "popularity", "personal_frequency", "item_neighbours", "network",
     )  # fmt: skip
     """In the order in which they are judged."""
+    members: int = Field(default=1, gt=0, le=20)
+    """Networks of different seeds that `sequential`, `gru` and `blend` average: better lists, and training, serving and
+    memory of a network as many times."""
     min_item_users: int = Field(default=5, gt=0)
     """An item enters the vocabulary when this many users bought it before the as-of."""
     already_bought: AlreadyBought = "keep"

@@ -104,6 +104,21 @@ def test_dropout_follows_density(
     assert (params["dropout"], params["input_dropout"]) == dropouts
 
 
+def test_members_have_seeds_of_their_own(homes: dict[str, Path], rows_folder: Path, tmp_path: Path) -> None:
+    several = SETTINGS.model_copy(update={"recommender": SETTINGS.recommender.model_copy(update={"members": 2})})
+    home = train_candidate("sequential", rows_folder, several, tmp_path, "events-1")
+    for part in ("artifact", "early"):
+        ranker, alone = (load_artifact(place / part).ranker for place in (home, homes["sequential"]))
+        assert isinstance(ranker, SequentialRanker)
+        assert isinstance(alone, SequentialRanker)
+        first, second = (network.embedding.weight for network in ranker.networks)
+        assert torch.equal(first, alone.networks[0].embedding.weight)
+        assert not torch.equal(first, second)
+    params = evaluate_candidate(home, rows_folder, several).params
+    assert params["members"] == 2
+    assert len(str(params["best_epochs"]).split(", ")) == 2
+
+
 def test_no_single_weight_of_the_blend_is_better_on_validation(homes: dict[str, Path], rows_folder: Path) -> None:
     early, asked = load_artifact(homes["blend"] / "early"), with_targets(BasketRows.read(rows_folder).validation)
     blend, k = early.ranker, SETTINGS.recommender.list_length

@@ -179,7 +179,8 @@ def _fit_sequential(name: str, rows: BasketRows, settings: Settings, folder: Pat
     """Train each member until its validation NDCG is largest; then again, as of the test, for as many epochs."""
     early_vocabulary, vocabulary = vocabularies(rows, settings)
     asked = next_items(rows.validation, early_vocabulary, settings.recommender.already_bought)
-    config = SEQUENTIAL[name].for_density(asked.sequences.density(early_vocabulary.size))
+    several = SEQUENTIAL[name].model_copy(update={"members": settings.recommender.members})
+    config = several.for_density(asked.sequences.density(early_vocabulary.size))
     sequences, first = Sequences.of(read_histories(rows.test, vocabulary)), settings.training.seed
     early, final = [], []
     for member in range(config.members):

@@ -73,7 +73,7 @@ class SequentialConfig(Configuration):
     """What `make tune` varies."""
 
     members: int = Field(default=1, gt=0)
-    """Networks that differ in their seed and are averaged. Training, serving and memory cost as many times as much."""
+    """Networks of different seeds whose scores are averaged."""
     encoder: Literal["attention", "gru"] = "attention"
     """What the blocks are: self-attention (SASRec) or gated recurrent units (GRU4Rec)."""
     dimensions: int = Field(default=64, gt=0)
