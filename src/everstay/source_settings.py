@@ -104,7 +104,8 @@ class DatabaseSource(MappedSource):
 
     section: ClassVar[str] = "source.database"
     key: str = "id"
-    """A unique integer column of the events, such as the primary key; ranges of it are read in parallel."""
+    """A unique column of whole numbers (`bigint`, `numeric`) of the events, such as the primary key; ranges of it are
+    read in parallel."""
     incremental: bool = True
     """Whether a later ingestion reads only rows whose `recorded_at` is not older than the lake's newest; without a
     column for `recorded_at` everything is always read."""

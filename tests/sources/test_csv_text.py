@@ -161,7 +161,9 @@ def test_a_decimal_comma(write: Write, written: str, read: float | None) -> None
     content = HEADER.replace(",", ";") + f"1;ann;A;buy;2024-05-01;1,0;{written};\n"
     event = read_files(files_settings(write(content), decimal=",")).row(0, named=True)
     assert (event[t.QUANTITY], event[t.AMOUNT]) == (1, read)
-    assert event[t.PROBLEM] == (None if read is not None else f"amount: '{written}' is not a number")
+    assert event[t.PROBLEM] == (
+        None if read is not None else f"amount: '{written}' is not a number with a decimal comma"
+    )
 
 
 def test_a_whole_number_as_id_has_the_shop_s_decimal_mark(write: Write) -> None:

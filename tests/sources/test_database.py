@@ -60,13 +60,13 @@ def settings_of(**others: Any) -> DatabaseSource:
     return DatabaseSource(**{**given, **others})
 
 
-def chunks_of(settings: DatabaseSource, recorded_until: datetime | None = None) -> list[Chunk]:
-    source = open_source(Source(kind="database", database=settings), recorded_until)
+def chunks_of(settings: DatabaseSource, newest_recorded_at: datetime | None = None) -> list[Chunk]:
+    source = open_source(Source(kind="database", database=settings), newest_recorded_at)
     return list(pickle.loads(pickle.dumps(source.event_chunks())))  # noqa: S301  as Dask
 
 
-def read_database(settings: DatabaseSource, recorded_until: datetime | None = None) -> pl.DataFrame:
-    frames = [frame for chunk in chunks_of(settings, recorded_until) for frame in chunk.read()]
+def read_database(settings: DatabaseSource, newest_recorded_at: datetime | None = None) -> pl.DataFrame:
+    frames = [frame for chunk in chunks_of(settings, newest_recorded_at) for frame in chunk.read()]
     assert all(frame.schema == pl.Schema(STAGED) for frame in frames)
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(STAGED))
 

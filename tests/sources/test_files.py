@@ -190,7 +190,7 @@ def test_bad_values_are_told_with_file_and_row(write: Write) -> None:
     bad = read_files(files_settings(path)).filter(pl.col(t.PROBLEM).is_not_null()).row(0, named=True)
     assert (bad[t.SOURCE_FILE], bad[t.SOURCE_ROW]) == (str(path), 4)
     assert "occurred_at: '2017-13-45' is not a time" in bad[t.PROBLEM]
-    assert "; quantity: 'two' is not a whole number" in bad[t.PROBLEM]
+    assert "; quantity: 'two' is not a whole number up to a million" in bad[t.PROBLEM]
     assert '"when":"2017-13-45"' in bad[t.CONTENT]
     assert (bad[t.OCCURRED_AT], bad[t.QUANTITY]) == (None, None)
 
@@ -208,7 +208,8 @@ def test_a_bad_row_of_a_parquet_file_is_shown_whatever_its_types(tmp_path: Path)
     ).write_parquet(path)
     events = read_files(FilesSource(events=str(path), default_event_type=t.VIEW))
     assert events[t.PLATFORM].to_list() == ["web", "app"]
-    words = "quantity: '1.5' is not a whole number; for goods by weight, set fractional_quantity to one_piece"
+    words = "quantity: '1.5' is not a whole number up to a million; "
+    words += "for goods by weight, set fractional_quantity to one_piece"
     assert events[t.PROBLEM].to_list() == [None, words]
     assert events[t.CONTENT][0] is None
     assert '"user_id":2' in events[t.CONTENT][1]

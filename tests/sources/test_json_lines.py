@@ -94,11 +94,24 @@ def test_a_table_lacks_a_key_that_is_named(path: Path, caplog: pytest.LogCapture
     assert "no object has the key 'title'" in caplog.text
 
 
+def test_what_tells_events_apart_is_no_matter_of_other_tables(path: Path) -> None:
+    path.write_text('{"item_id": "a", "quantity": 3, "amount": 9}\n')
+    settings = FilesSource(events="none", items=str(path))
+    assert open_source(Source(kind="files", files=settings)).items()[t.ITEM_ID].to_list() == ["a"]
+
+
+def test_a_key_that_is_required_must_come_early(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "HEADER_LINES", 1)
+    path.write_text('{"user_id": "a"}\n{"user_id": "a", "when": "2024-05-01"}\n')
+    settings = FilesSource(events=str(path), default_event_type=t.VIEW, columns={t.OCCURRED_AT: "when"})
+    assert "no column 'when' for occurred_at in the first 10,000 lines, where it must occur" in refusal_of(settings)
+
+
 @pytest.mark.parametrize("chunk_rows", [1, 2, 1_000])
 def test_what_a_missing_key_means_does_not_depend_on_the_rows_read_at_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int
 ) -> None:
-    monkeypatch.setattr(json_lines, "_HEADER_LINES", 1)
+    monkeypatch.setattr(json_lines, "HEADER_LINES", 1)
     late = {"user_id": "b", "occurred_at": "2024-05-01", "amount": 3, "platform": "app", "quantity": "x"}
     lines = [{"user_id": "a", "occurred_at": "2024-05-01"}, late, {"user_id": "c", "occurred_at": "2024-05-01"}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -104,7 +104,7 @@ def test_a_negative_weight_is_minus_one_piece_where_that_is_no_return(tmp_path: 
 
 def test_goods_by_weight_are_otherwise_refused_with_the_setting_s_name(tmp_path: Path) -> None:
     events = read_files(settings_of(tmp_path, WEIGHED))
-    hint = "is not a whole number; for goods by weight, set fractional_quantity to one_piece"
+    hint = "is not a whole number up to a million; for goods by weight, set fractional_quantity to one_piece"
     assert events[t.PROBLEM][0] == f"quantity: '0.75' {hint}"
     assert events[t.QUANTITY].to_list()[:3] == [None, 2, 2]
 

@@ -72,7 +72,7 @@ def _check_ids(survey: Survey, most: float) -> list[Check]:
         words += f": more than source.max_quarantined_share allows ({most:.0%}); an id shared by "
         words += "the rows of an order is an order_id: map event_id to another column"
         return [Check("Is every event_id unique?", "stop", words)]
-    return [Check("Is every event_id unique?", "look", f"{words}: only the first of them is stored")]
+    return [Check("Is every event_id unique?", "look", f"{words}: only the one that was recorded first is stored")]
 
 
 def _check_entities(survey: Survey) -> list[Check]:

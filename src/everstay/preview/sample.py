@@ -59,7 +59,8 @@ class UserSample:
         """Their events, each one once."""
         if not self._frames:
             return t.EVENTS.empty().select(_COLUMNS)
-        once = pl.concat(self._frames).unique(_EVENT_HASH, keep="first", maintain_order=True)
+        recorded = pl.concat(self._frames).sort(t.RECORDED_AT, maintain_order=True)
+        once = recorded.unique(_EVENT_HASH, keep="first", maintain_order=True)
         return once.drop(_EVENT_HASH, _ROW_HASH)
 
     @property

@@ -59,8 +59,8 @@ class Survey:
         problems: the most common first.
         sample: events of all users, or of one in `sample_of`, each event once.
         sample_of: one in how many users is in the sample.
-        repeated_share: share of the sample's rows that exactly repeat another one.
-        conflict_share: share of them that reuse the id of another one with different content.
+        repeated_share: share of the sample's rows that repeat another one in all that tells events apart.
+        conflict_share: share of them that have the id of another one and differ in that.
         entities: what validation finds in the items, users and treatments tables.
     """
 

@@ -12,14 +12,14 @@ __all__ = ["Chunk", "Source", "open_source"]
 
 
 def open_source(
-    settings: settings.Source, recorded_until: datetime | None = None, delivered: Collection[str] = ()
+    settings: settings.Source, newest_recorded_at: datetime | None = None, delivered: Collection[str] = ()
 ) -> Source:
     """Open the source that the settings name.
 
     Args:
         settings: which, and how to read it.
-        recorded_until: when the newest stored event was recorded, so that a source that can reads newer ones only; None
-            when nothing is stored, or everything is wanted.
+        newest_recorded_at: when the newest stored event was recorded, never rounded up, so that a source that can reads
+            newer ones only; None when nothing is stored, or everything is wanted.
         delivered: names of what was read and stored before (`Source.deliveries`), so that a source that can skips it.
 
     Raises:
@@ -30,7 +30,7 @@ def open_source(
     if settings.kind == "database":
         from everstay.sources.database import DatabaseTables  # drivers nobody else should pay for at import
 
-        return DatabaseTables(settings.database, recorded_until)
+        return DatabaseTables(settings.database, newest_recorded_at)
     if settings.kind == "store_twin":
         from everstay.sources.store_twin import StoreTwin  # a simulator nobody else should pay for at import
 

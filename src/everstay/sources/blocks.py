@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from everstay import tables as t
 
+HEADER_LINES = 10_000
+"""Lines of JSON from which the keys of a file are known."""
 BLOCK_BYTES = 8 << 20
 """Text read at a time; also the longest row: a longer one is taken for an unclosed quotation mark."""
 UNREAD: Mapping[str, type[pl.DataType]] = {t.SOURCE_ROW: pl.Int64, t.PROBLEM: pl.String, t.CONTENT: pl.String}

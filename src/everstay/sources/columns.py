@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.settings import FilesSource, MappedSource
-from everstay.sources.blocks import Header, Part
+from everstay.sources.blocks import HEADER_LINES, Header, Part
 from everstay.sources.times import format_mistake
 
 log = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ def match_columns(
         table: what is read.
         header: the columns found.
         settings: names of ours and theirs; a column that is not named there keeps its name.
-        required: our columns that must exist; those named in the settings must exist, too.
+        required: our columns that must exist; so must those named in the settings, but for JSON lines.
         origin: file or table, for the message.
 
     Returns:
         Ours to theirs; for events with a `unit_price`, `PRICE` to that.
 
     Raises:
-        SourceError: a required or named column is absent.
+        SourceError: a required column is absent, or one that is named; of JSON lines the latter may come late or never.
     """
     matched = {}
     for ours in table.columns:
@@ -56,11 +56,14 @@ def match_columns(
     return matched
 
 
-def with_late_keys(part: Part, header: Header, matched: Mapping[str, str], settings: MappedSource) -> Part:
+def with_late_keys(
+    part: Part, table: t.Table, header: Header, matched: Mapping[str, str], settings: MappedSource
+) -> Part:
     """A part of a file of which `header` may not know all columns, told which keys should come, and which must not.
 
     Args:
         part: of the file.
+        table: what is read.
         header: of the file.
         matched: from `match_columns`.
         settings: names of ours and theirs.
@@ -68,8 +71,8 @@ def with_late_keys(part: Part, header: Header, matched: Mapping[str, str], setti
     if not header.is_open:
         return part
     named = (theirs for ours, theirs in matched.items() if ours in settings.columns)
-    unread = {t.AMOUNT} if settings.unit_price else set()
-    absent = tuple(ours for ours in _TELLING if ours not in {*matched, *settings.columns, *unread})
+    known = {*matched, *settings.columns, *([t.AMOUNT] if settings.unit_price else [])}
+    absent = tuple(ours for ours in _TELLING if ours in table.columns and ours not in known)
     return replace(part, expected=tuple(name for name in named if name not in header.names), absent=absent)
 
 
@@ -158,7 +161,8 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _absent(theirs: str, ours: str, header: Header, origin: str, key: str) -> SourceError:
+    where = f" in the first {HEADER_LINES:,} lines, where it must occur" if header.is_open else ""
     return SourceError(
-        f"{origin}: no column '{theirs}' for {ours}; it has {', '.join(header.names)}"
+        f"{origin}: no column '{theirs}' for {ours}{where}; it has {', '.join(header.names)}"
         f"{nearest(theirs, header.names)}; name it in {key} in the settings"
     )

@@ -1,5 +1,6 @@
 """CSV files, plain or compressed, block by block: text with row numbers, and plain words when a file is cut off."""
 
+import codecs
 import csv
 import io
 import logging
@@ -16,7 +17,7 @@ from everstay import tables as t
 from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, frame_of, unread_rows
 from everstay.sources.quotations import Quotations
-from everstay.sources.storage import EXPORT_AGAIN, SAVE_AS_UTF8, open_stream
+from everstay.sources.storage import CORRECT_ENCODING, EXPORT_AGAIN, UTF8, open_stream
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ def _header(name: str, encoding: str) -> tuple[Header, str]:
     except csv.Error as error:
         raise SourceError(f"{name}: the first line is not a header ({error}): {EXPORT_AGAIN}") from None
     if any(_NO_CHARACTER in column or "\0" in column for column in names):
-        raise SourceError(f"{name}: the first line is not UTF-8 text: {SAVE_AS_UTF8}, or give it its real extension")
+        what = "UTF-8 text" if codecs.lookup(encoding).name == UTF8 else f"text in {encoding}"
+        raise SourceError(f"{name}: the first line is not {what}: {CORRECT_ENCODING}, or give it its real extension")
     return Header(names, any(line.strip() for line in text)), separator
 
 

@@ -26,16 +26,16 @@ class DatabaseTables:
 
     Args:
         settings: which, and what their rows mean.
-        recorded_until: when the newest stored event was recorded; None when none is stored.
+        newest_recorded_at: when the newest stored event was recorded; None when none is stored.
 
     Raises:
         SourceError: the settings name a column, event type or time zone that does not exist, or no events.
     """
 
-    def __init__(self, settings: DatabaseSource, recorded_until: datetime | None = None) -> None:
+    def __init__(self, settings: DatabaseSource, newest_recorded_at: datetime | None = None) -> None:
         check_mapping(settings)
         self._settings = settings
-        self._recorded_until = recorded_until
+        self._newest_recorded_at = newest_recorded_at
 
     def event_chunks(self) -> Sequence[Chunk]:
         """Split the events that can be new into ranges of the key, of `chunk_rows` rows each.
@@ -54,7 +54,7 @@ class DatabaseTables:
             )
         plan = Plan(relation, database.quoted(settings.key), self._condition(relation, columns), origin)
         ranges = list(key_ranges(database, plan, settings.chunk_rows))
-        if not ranges and self._recorded_until is None:
+        if not ranges and self._newest_recorded_at is None:
             raise SourceError(f"{origin} has no rows: correct source.database.events in the settings")
         wanted = [database.quoted(name) for name in dict.fromkeys([*columns.values(), settings.key])]
         head = f"{select(wanted, relation)} WHERE {plan.condition} AND "
@@ -89,10 +89,12 @@ class DatabaseTables:
 
     def _condition(self, relation: str, columns: dict[str, str]) -> str:
         """SQL condition of the rows that can be new; of all when the lake is empty or no column dates them."""
-        if self._recorded_until is None or not self._settings.incremental or t.RECORDED_AT not in columns:
+        if self._newest_recorded_at is None or not self._settings.incremental or t.RECORDED_AT not in columns:
             return "1 = 1"
         overlap = timedelta(hours=self._settings.overlap_hours)
-        since = min(self._recorded_until, datetime.now(UTC)) - overlap  # a date in the future must not exclude all rows
+        since = (
+            min(self._newest_recorded_at, datetime.now(UTC)) - overlap
+        )  # a date in the future must not exclude all rows
         watermark = self._database.quoted(columns[t.RECORDED_AT])
         return newer_than(self._database, relation, watermark, since, self._settings.time_zone)
 

@@ -61,10 +61,17 @@ def database_url() -> sa.URL:
 
 
 def driver_engine(url: sa.URL) -> sa.Engine:
-    """The database by Python's driver, which understands all options; one connection at a time."""
+    """The database by Python's driver, which understands all options; one connection at a time.
+
+    Raises:
+        SourceError: an option has a value that is none.
+    """
     limit = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
     driver = url.set(drivername=_DRIVERS[url.get_backend_name()])
-    return sa.create_engine(driver, poolclass=sa.NullPool, connect_args=limit)
+    try:
+        return sa.create_engine(driver, poolclass=sa.NullPool, connect_args=limit)
+    except ValueError as error:
+        raise SourceError(f"{DATABASE_VARIABLE}: an option has a wrong value ({error}): correct it") from None
 
 
 def arrow_url(url: sa.URL) -> str | None:

@@ -59,7 +59,7 @@ class Files:
         warn_of_gaps(columns)
         chunks: list[Chunk] = []
         for file, matched in columns.items():
-            parts = self._parts(file, headers[file], matched)
+            parts = self._parts(file, t.EVENTS, headers[file], matched)
             chunks.extend(FileChunk(part, matched, self._settings) for part in parts)
         if known := len(self._files) - len(self._new):
             log.info("%d of %d event files were stored before and are not read again", known, len(self._files))
@@ -98,14 +98,14 @@ class Files:
         files = find_files(pattern, key)
         return entity_table([frame for file in files for frame in self._typed(file.name, table)], table)
 
-    def _parts(self, file: str, header: Header, columns: Mapping[str, str]) -> list[Part]:
+    def _parts(self, file: str, table: t.Table, header: Header, columns: Mapping[str, str]) -> list[Part]:
         parts = split(file, self._settings.chunk_rows)
-        return [with_late_keys(part, header, columns, self._settings) for part in parts]
+        return [with_late_keys(part, table, header, columns, self._settings) for part in parts]
 
     def _typed(self, file: str, table: t.Table) -> Iterator[pl.DataFrame]:
         header = read_header(file, self._settings)
         columns = match_columns(table, header, self._settings, table.required, file)
-        for part in self._parts(file, header, columns):
+        for part in self._parts(file, table, header, columns):
             for block in read_part(part, _different(columns), self._settings):
                 rows = typed_rows(block, columns, self._settings)
                 yield rows.with_columns(pl.lit(file).alias(t.SOURCE_FILE))
@@ -118,7 +118,7 @@ class FileChunk:
     Attributes:
         part: which rows.
         columns: ours to theirs.
-        settings: time zone, event types, rows read at a time.
+        settings: what rows mean, how text is written, rows read at a time.
     """
 
     part: Part

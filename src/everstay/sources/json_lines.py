@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from everstay import tables as t
 from everstay.errors import SourceError
-from everstay.sources.blocks import BLOCK_BYTES, Block, Header, Part, unread_rows
+from everstay.sources.blocks import BLOCK_BYTES, HEADER_LINES, Block, Header, Part, unread_rows
 from everstay.sources.columns import nearest
 from everstay.sources.storage import EXPORT_AGAIN, open_stream
 
@@ -18,14 +18,19 @@ log = logging.getLogger(__name__)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_CHARACTERS = 80
-_HEADER_LINES = 10_000
+_REFUSED_WITHOUT = {
+    t.EVENT_ID: ", and such a row refused",
+    t.EVENT_TYPE: ", and such a row refused",
+    t.QUANTITY: ", and such a purchase or return refused",
+    t.AMOUNT: ", and such a purchase or return refused",
+}
 _BEYOND = 2.0**63  # orjson reads longer whole numbers as floats
 
 
 def read_header(name: str) -> Header:
     """The keys of the first objects; a later one may have more."""
     with open_stream(name) as stream:
-        lines = next(_lines(stream, name, _HEADER_LINES), [])
+        lines = next(_lines(stream, name, HEADER_LINES), [])
     rows = [row for row in map(_parsed, lines) if row is not None]
     if not rows and any(line.strip() for line in lines):
         raise SourceError(f"{name}: no line is a JSON object in UTF-8: write one object per line (JSON lines)")
@@ -46,9 +51,9 @@ def read(part: Part, columns: Sequence[str], chunk_rows: int) -> Iterator[Block]
             keys |= found
             if late := [key for key in part.absent if key in keys]:
                 raise SourceError(
-                    f"{part.name}: some objects have the key '{late[0]}', but none of the first {_HEADER_LINES:,} has: "
-                    f'name it in [columns] of the source in the settings ({late[0]} = "{late[0]}"), then it is null '
-                    "where it is missing"
+                    f"{part.name}: some objects have the key '{late[0]}', but none of the first {HEADER_LINES:,} has: "
+                    f'name it in [columns] of the source in the settings ({late[0]} = "{late[0]}"); it is then empty '
+                    f"where it is missing{_REFUSED_WITHOUT[late[0]]}"
                 )
             yield block
             first += len(lines)

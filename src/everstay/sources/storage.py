@@ -16,7 +16,7 @@ from everstay.errors import SourceError
 from everstay.sources.blocks import BLOCK_BYTES
 
 EXPORT_AGAIN = "export or copy it again"
-SAVE_AS_UTF8 = "save the file as UTF-8, or name its encoding in source.files.encoding"
+CORRECT_ENCODING = "save the file as UTF-8, or name its encoding in source.files.encoding"
 UTF8 = "utf-8"
 _S3 = "s3://"
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # Arrow reads the keys and the region by itself
@@ -110,7 +110,7 @@ def explained(name: str) -> Iterator[None]:
         if "AWS Error" in said:
             raise SourceError(f"{where} cannot be read: {_storage_advice(said)}") from None
         if "UTF8" in said or "\ufffd" in said:  # Arrow quotes a row of too many values, and had to replace bytes
-            raise SourceError(f"{where}: the text is not UTF-8: {SAVE_AS_UTF8}") from None
+            raise SourceError(f"{where}: the text is not UTF-8: {CORRECT_ENCODING}") from None
         if "straddling" in said:
             reason = f"a row longer than {BLOCK_BYTES >> 20} MiB, or a quotation mark that is never closed"
             raise SourceError(f"{where}: {reason}: correct the export") from None

@@ -7,7 +7,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.blanks import is_blank
 from everstay.settings import MappedSource
-from everstay.sources.numerals import POINT, measures, numbers, whole_numbers
+from everstay.sources.numerals import COMMA, POINT, measures, numbers, whole_numbers
 from everstay.sources.times import is_in_calendar, times
 
 IDS = (t.EVENT_ID, t.USER_ID, t.ITEM_ID, t.ORDER_ID, t.SESSION_ID, t.CAMPAIGN_ID)
@@ -78,9 +78,10 @@ def _conversion(name: str, settings: MappedSource, decimal: str) -> tuple[Callab
     if name == t.QUANTITY and settings.fractional_quantity == "one_piece":
         return lambda raw: measures(raw, decimal), "a number of pieces"
     if name == t.QUANTITY:
-        wanted = "a whole number; for goods by weight, set fractional_quantity to one_piece"
+        wanted = "a whole number up to a million; for goods by weight, set fractional_quantity to one_piece"
         return lambda raw: whole_numbers(raw, decimal).cast(dtype, strict=False), wanted
-    return lambda raw: numbers(raw, decimal).cast(dtype), "a number"
+    wanted = "a number with a decimal comma" if decimal == COMMA else "a number"
+    return lambda raw: numbers(raw, decimal).cast(dtype), wanted
 
 
 def _nulls(dtype: pl.DataType | type[pl.DataType], count: int) -> pl.Series:
