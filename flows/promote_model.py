@@ -8,7 +8,7 @@ from prefect import flow
 
 from everstay.churn.evaluate import RIGHT_SCORES_ERROR
 from everstay.errors import SettingsError
-from everstay.metrics.comparison import Interval, Judged
+from everstay.metrics.comparison import Interval, JudgedUsers
 from everstay.recommender import load_artifact
 from everstay.registry import rollout
 from everstay.registry.artifact import ArtifactRefused
@@ -180,7 +180,7 @@ def _judge(
     return decide(current, challenger, evidence, settings.promotion)
 
 
-def _count_judged(training: Training) -> Judged:
+def _count_judged(training: Training) -> JudgedUsers:
     count = tasks.count_judged_churn if training.model == "churn" else tasks.count_judged_recommender
     return count(training.rows)
 

@@ -92,9 +92,9 @@ def check_data(snapshot: Snapshot, settings: Settings) -> None:
     """Raise where the data contradicts the settings; otherwise scoring would do so at the end of the run.
 
     Raises:
-        NotReady: the data does not reach `score_as_of`.
-        SettingsError: no user declares the attribute of `fairness.mitigate`, no item is of a category with a rule, or a
-            champion knows the outcomes of the test and no baseline is among the candidates.
+        NotReady: the data does not reach `score_as_of`, or is too short to judge models.
+        SettingsError: no user declares the attribute of `fairness.mitigate`, no item is of a category with a rule, or
+            there is no champion that competes and no baseline among the candidates.
     """
     require_declared(snapshot.read(t.USERS), settings.fairness.mitigate)
     ListRules.read(snapshot.read(t.ITEMS), scoring_as_of(snapshot, settings), settings.recommender)

@@ -15,7 +15,7 @@ from everstay.churn.pretraining import last_histories
 from everstay.churn.rows import LABEL_COLUMNS, PARTS, ChurnRows, join_rows
 from everstay.errors import NotReady
 from everstay.features import TimeSplit
-from everstay.metrics.comparison import Judged
+from everstay.metrics.comparison import JudgedUsers
 from tests.churn.conftest import BETWEEN, TEST, TRAIN, VALIDATION
 
 
@@ -42,7 +42,7 @@ def test_judged_users_are_counted_with_the_rarer_outcome(
     test = churn_rows.test
     some = pl.concat([test.filter(t.CHURNED).head(left), test.filter(~pl.col(t.CHURNED)).head(stayed)])
     folder = replace(churn_rows, test=some).write(tmp_path / "rows")
-    assert count_judged(folder) == Judged(left + stayed, min(left, stayed))
+    assert count_judged(folder) == JudgedUsers(left + stayed, min(left, stayed))
 
 
 def test_one_class_is_refused(churn_rows: ChurnRows) -> None:

@@ -12,8 +12,8 @@ from everstay.metrics.classification import roc_auc
 from tests.churn.conftest import TEST, planted_rows
 
 
-@pytest.mark.parametrize(("leavers", "kept"), [(0, 0), (1, 1), (60, 60), (300, 100), (700, 100), (999, 199)])
-def test_the_rarer_outcome_is_kept_up_to_half_of_the_sample(leavers: int, kept: int) -> None:
+@pytest.mark.parametrize(("leavers", "kept"), [(0, 0), (1, 1), (60, 20), (300, 60), (700, 140), (999, 199)])
+def test_a_sample_has_the_shares_of_all_rows_and_twenty_of_the_rarer_outcome(leavers: int, kept: int) -> None:
     outcome = np.random.default_rng(1).permutation((np.arange(1_000) < leavers).astype(float))
     places = sampled_places(outcome, 200, 2)
     assert len(set(places)) == 200

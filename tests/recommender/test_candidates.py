@@ -10,6 +10,7 @@ from typing import get_args
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from everstay import tables as t
 from everstay.errors import NotReady
@@ -107,16 +108,37 @@ def test_dropout_follows_density(
 def test_members_have_seeds_of_their_own(homes: dict[str, Path], rows_folder: Path, tmp_path: Path) -> None:
     several = SETTINGS.model_copy(update={"recommender": SETTINGS.recommender.model_copy(update={"members": 2})})
     home = train_candidate("sequential", rows_folder, several, tmp_path, "events-1")
-    for part in ("artifact", "early"):
+    for part in ("early", "artifact"):
         ranker, alone = (load_artifact(place / part).ranker for place in (home, homes["sequential"]))
         assert isinstance(ranker, SequentialRanker)
         assert isinstance(alone, SequentialRanker)
         first, second = (network.embedding.weight for network in ranker.networks)
         assert torch.equal(first, alone.networks[0].embedding.weight)
         assert not torch.equal(first, second)
+    blend = load_artifact(train_candidate("blend", rows_folder, several, tmp_path, "events-1") / "artifact").ranker
+    assert isinstance(blend, BlendRanker)
+    weights = [[network.embedding.weight for network in one.networks] for one in (blend.sequential, ranker)]
+    assert all(map(torch.equal, *weights))
     params = evaluate_candidate(home, rows_folder, several).params
     assert params["members"] == 2
     assert len(str(params["best_epochs"]).split(", ")) == 2
+
+
+def test_members_train_anew_only_what_has_them() -> None:
+    several = SETTINGS.model_copy(update={"recommender": SETTINGS.recommender.model_copy(update={"members": 2})})
+    names = ("popularity", "ease", "network", "sequential", "gru", "blend")
+    keys = {name: {candidate_key(name, one, "events-1") for one in (SETTINGS, several)} for name in names}
+    assert [name for name in names if len(keys[name]) == 2] == ["sequential", "gru", "blend"]
+
+
+def test_a_single_network_of_before_there_were_members_is_read(homes: dict[str, Path], tmp_path: Path) -> None:
+    artifact = homes["sequential"] / "artifact"
+    before = shutil.copytree(artifact, tmp_path / "artifact")
+    (file,) = before.glob("*.safetensors")
+    save_file({name.removeprefix("0."): value for name, value in load_file(file).items()}, file)
+    found = [load_artifact(folder).ranker for folder in (artifact, before)]
+    now, then = (one.networks[0].state_dict() for one in found if isinstance(one, SequentialRanker))
+    assert all(torch.equal(now[name], value) for name, value in then.items())
 
 
 def test_no_single_weight_of_the_blend_is_better_on_validation(homes: dict[str, Path], rows_folder: Path) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from everstay import tables as t
-from everstay.metrics.comparison import Interval, Judged
+from everstay.metrics.comparison import Interval, JudgedUsers
 from everstay.recommender.baselines import PersonalFrequencyRanker
 from everstay.recommender.choose import mean_ndcg
 from everstay.recommender.config import PersonalFrequencyConfig
@@ -48,7 +48,7 @@ def test_users_with_a_next_basket_are_counted_cold_ones_too(tmp_path: Path) -> N
     rows = basket_rows(
         {"ann": [(9.0, ["tea"])], "bob": [(4.0, ["tea"])], "cold": []}, {"ann": ["tea"], "cold": ["jam"]}
     )
-    assert count_judged(BasketRows(rows, rows).write(tmp_path / "rows")) == Judged(2)
+    assert count_judged(BasketRows(rows, rows).write(tmp_path / "rows")) == JudgedUsers(2)
 
 
 def test_repeat_and_explore_targets(judged: pl.DataFrame) -> None:

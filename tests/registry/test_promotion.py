@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everstay.metrics.comparison import Interval, Judged
+from everstay.metrics.comparison import Interval, JudgedUsers
 from everstay.registry.promotion import Evidence, decide
 from everstay.registry.refs import ModelRef
 from everstay.settings import Promotion
@@ -120,12 +120,15 @@ def test_evidence_that_was_not_measured_is_an_error():
 @pytest.mark.parametrize(
     ("judged", "words"),
     [
-        (Judged(1), "too few users: 1 are judged, and at least 30"),
-        (Judged(29, 12), "too few users: 29 are judged"),
-        (Judged(500, 9), "too few users: 9 of the 500 judged have the rarer outcome (left or stayed), and at least 10"),
+        (JudgedUsers(1), "too few users: 1 are judged, and at least 30"),
+        (JudgedUsers(29, 12), "too few users: 29 are judged"),
+        (
+            JudgedUsers(500, 9),
+            "too few users: 9 of the 500 judged have the rarer outcome (left or stayed), and at least 10",
+        ),
     ],
 )
-def test_a_difference_among_a_handful_of_users_promotes_nothing(judged: Judged, words: str):
+def test_a_difference_among_a_handful_of_users_promotes_nothing(judged: JudgedUsers, words: str):
     for champion, found in ((CHAMPION, evidence(BETTER, judged=judged)), (None, evidence(baselines={"a": BETTER}))):
         decision = decide(champion, CHALLENGER, replace(found, judged=judged), POLICY)
         assert not decision.is_promoted
@@ -133,6 +136,8 @@ def test_a_difference_among_a_handful_of_users_promotes_nothing(judged: Judged, 
 
 
 def test_enough_users_and_the_first_baseline_of_any_number_are_promoted():
-    for judged in (Judged(30), Judged(30, 10), Judged(20_000, 10)):
+    for judged in (JudgedUsers(30), JudgedUsers(30, 10), JudgedUsers(20_000, 10)):
         assert decide(CHAMPION, CHALLENGER, evidence(BETTER, judged=judged), POLICY).is_promoted
-    assert decide(None, CHALLENGER, evidence(baselines={}, is_baseline=True, judged=Judged(3, 1)), POLICY).is_promoted
+    assert decide(
+        None, CHALLENGER, evidence(baselines={}, is_baseline=True, judged=JudgedUsers(3, 1)), POLICY
+    ).is_promoted

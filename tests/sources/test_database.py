@@ -262,6 +262,13 @@ def test_an_option_that_does_not_exist_is_named_when_planning(shop: sa.URL, monk
         assert option in message
 
 
+def test_an_option_with_a_wrong_value_is_told_when_planning(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    _options(shop, monkeypatch, {"connect_timeout": "soon"})
+    message = refusal_of(settings_of())
+    assert "database" in message.lower()
+    assert "soon" in message
+
+
 def test_the_driver_s_rows_are_those_of_arrow_whatever_the_type(shop: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
     is_postgresql = shop.drivername == "postgresql"
     kinds = {"odd": "uuid" if is_postgresql else "bigint unsigned", "moment": "timestamptz", "day": "date"}

@@ -156,7 +156,8 @@ def choose_calibrator(scores: FloatArray, churned: FloatArray, parts: NDArray, u
     Args:
         scores: (n,) of held-out rows.
         churned: (n,) of 0 and 1.
-        parts: (n,) which rows are left out together: their as-of, or a fold of users where there is one as-of only.
+        parts: (n,) which rows are left out together: their as-of, a fold of users where there is one as-of or label
+            windows overlap, or a part of a labelled table.
         users: (n,) clusters of the standard error.
     """
     losses = {kind: left_out_losses(kind, scores, churned, parts) for kind in CALIBRATORS}

@@ -12,7 +12,7 @@ from everstay.churn.evaluate import METRICS
 from everstay.churn.rows import ChurnRows, join_rows, outcomes, write_attributes
 from everstay.errors import NotReady
 from everstay.features import TimeSplit, is_sampled
-from everstay.metrics.comparison import Interval, Judged, paired_statistic_difference
+from everstay.metrics.comparison import Interval, JudgedUsers, paired_statistic_difference
 from everstay.partitions import Parts
 from everstay.settings import Settings
 
@@ -82,8 +82,8 @@ def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings
     )
 
 
-def count_judged(rows: Path) -> Judged:
+def count_judged(rows: Path) -> JudgedUsers:
     """The test users that `compare_models` compares on; `rarer`: of those who left and those who stayed, the fewer."""
     left = outcomes(ChurnRows.read(rows).test)
     churned = int(left.sum())
-    return Judged(len(left), min(churned, len(left) - churned))
+    return JudgedUsers(len(left), min(churned, len(left) - churned))

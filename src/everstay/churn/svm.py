@@ -17,19 +17,21 @@ from everstay.churn.rows import outcomes
 FloatArray = NDArray[np.float64]
 
 _BLOCK = 4_096  # rows whose kernel with all support vectors is held at once
+_FEWEST = 20  # rows of the rarer outcome in a sample
 _POINTS = 24  # of the quadrature of reasons
 
 
 def sampled_places(outcome: FloatArray, most: int, seed: int) -> NDArray[np.int64]:
     """Places, ascending, of at most `most` rows, given their outcomes (N,) of 0 and 1.
 
-    Rows of the rarer outcome are all kept, or half of the sample is theirs; the rest is drawn from the other outcome.
+    Outcomes have the shares that they have among all rows, so that scores learned from more or fewer rows are alike; of
+    the rarer there are at least twenty rows, or all.
     """
     if len(outcome) <= most:
         return np.arange(len(outcome))
     shuffled = np.random.default_rng(seed).permutation(len(outcome))
     rare, common = sorted((shuffled[outcome[shuffled] == value] for value in (0, 1)), key=len)
-    kept = rare[: most // 2]
+    kept = rare[: max(round(most * len(rare) / len(outcome)), _FEWEST)]
     return np.sort(np.concatenate([kept, common[: most - len(kept)]]))
 
 

@@ -35,7 +35,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedUsers:
     """How many users a comparison rests on.
 
     Attributes:

@@ -174,7 +174,10 @@ def _load_sequential(folder: Path, config: dict[str, Any], vocabulary: Vocabular
     sizes = SequentialConfig(**config)
     with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once, must not advance the RNG
         networks = [SequentialNetwork(sizes, vocabulary.size) for _ in range(sizes.members)]
-    nn.ModuleList(networks).load_state_dict(load_tensors(folder / _WEIGHTS))
+    weights = load_tensors(folder / _WEIGHTS)
+    if "embedding.weight" in weights:  # a single network, written before there were members
+        weights = {f"0.{name}": value for name, value in weights.items()}
+    nn.ModuleList(networks).load_state_dict(weights)
     return SequentialRanker.build(vocabulary, sizes, [network.eval() for network in networks])
 
 

@@ -44,13 +44,13 @@ CONFIGS: dict[str, Sequence[BaseModel]] = {
 
 def candidate_key(name: str, settings: Settings, data_version: str) -> str:
     """Hash everything a candidate depends on: code, data, horizon, policy, configuration, seed; 64 hex digits."""
-    recommender = settings.recommender
+    unread = {"candidates", "lists"} if name in (*SEQUENTIAL, "blend") else {"candidates", "lists", "members"}
     parts = {
         "name": name,
         "code": code_version("recommender"),
         "data_version": data_version,
         "as_of": str(settings.as_of),
-        "recommender": recommender.model_dump(mode="json", exclude={"candidates", "lists"}),
+        "recommender": settings.recommender.model_dump(mode="json", exclude=unread),
         "configs": [config.model_dump(mode="json") for config in CONFIGS[name]],
         "training": settings.training.model_dump(mode="json", exclude={"accelerator", "devices", "strategy"}),
     }

@@ -9,7 +9,7 @@ import polars as pl
 from everstay import tables as t
 from everstay.errors import SettingsError
 from everstay.features.sequences import TARGET_ITEM
-from everstay.metrics.comparison import Interval, Judged, paired_mean_difference
+from everstay.metrics.comparison import Interval, JudgedUsers, paired_mean_difference
 from everstay.partitions import Parts
 from everstay.recommender.artifact import load_artifact
 from everstay.recommender.evaluate import per_user_metrics
@@ -94,6 +94,6 @@ def compare_models(challenger: Path, rival: Path, rows: Path, settings: Settings
     )
 
 
-def count_judged(rows: Path) -> Judged:
+def count_judged(rows: Path) -> JudgedUsers:
     """The test users that `compare_models` compares on: those with a next basket."""
-    return Judged(with_targets(BasketRows.read(rows).test).height)
+    return JudgedUsers(with_targets(BasketRows.read(rows).test).height)

@@ -24,7 +24,7 @@ _LEFT_OUT = 10  # latest items that may be a reason; each costs another forward 
 
 @dataclass(frozen=True)
 class SequentialRanker:
-    """Networks, what users without a history get, and shop ids for reasons.
+    """M networks of d dimensions, what users without a history get, and shop ids for reasons.
 
     Attributes:
         config: of the networks.
@@ -50,7 +50,7 @@ class SequentialRanker:
 
     @torch.inference_mode()
     def user_vectors(self, histories: Histories) -> Scores:
-        """(n, d + 1); the last column, popularity, is for users without a history, who have nothing else."""
+        """(n, M d + 1); the last column, popularity, is for users without a history, who have nothing else."""
         known, batch = self._known(histories)
         users = np.zeros((histories.user_count, len(self.networks) * self.config.dimensions + 1), np.float32)
         users[:, -1] = 1.0
@@ -62,7 +62,7 @@ class SequentialRanker:
 
     @torch.inference_mode()
     def item_vectors(self) -> Scores:
-        """(items, d + 1), popularity last."""
+        """(items, M d + 1), popularity last."""
         return np.column_stack([self._items().float().cpu().numpy(), self.share])
 
     @torch.inference_mode()
@@ -89,11 +89,11 @@ class SequentialRanker:
         return known, SequenceBatch(batch.items.to(device), batch.lengths.to(device))
 
     def _expected(self, batch: SequenceBatch) -> Tensor:
-        """Vectors of the item after each sequence, of one network beside the other's, (S, d)."""
+        """Vectors of the item after each sequence, the networks' side by side, (S, M d)."""
         return torch.cat([network.last(batch) for network in self.networks], dim=1)
 
     def _items(self, item: Tensor | None = None) -> Tensor:
-        """Vectors of some items, or of all, of one network beside the other's, (C, d)."""
+        """Vectors of some items, or of all, the networks' side by side, (C, M d)."""
         return torch.cat([network.unit_items(item) for network in self.networks], dim=1)
 
     def _strongest(self, batch: SequenceBatch, row: Tensor, item: Tensor) -> Tensor:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from everstay.metrics.comparison import Interval, Judged
+from everstay.metrics.comparison import Interval, JudgedUsers
 from everstay.registry.refs import ModelName, ModelRef
 from everstay.settings import Promotion
 
 LEAST_USERS = 30
 LEAST_OF_CLASS = 10
-"""A bootstrap of fewer takes chance for a difference more often than it says (decision 26 has what was measured)."""
+"""A bootstrap of few takes chance for a difference more often than it says; decision 26 measures how often."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Evidence:
     chance_error: float | None = None
     coverage: float | None = None
     was_rolled_back: bool = False
-    judged: Judged | None = None
+    judged: JudgedUsers | None = None
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,17 @@ def decide(champion: ModelRef | None, challenger: ModelRef, evidence: Evidence, 
     return _decision(champion, challenger, evidence, difference, is_better and not failures, (reason, *failures))
 
 
-def too_few(judged: Judged | None) -> tuple[str, ...]:
+def too_few(judged: JudgedUsers | None) -> tuple[str, ...]:
     """Why a difference among so few users decides nothing, in words; empty when they are enough."""
     if judged is None:
         return ()
     failures = []
     if judged.users < LEAST_USERS:
-        failures.append(f"too few users: {judged.users} are judged, and at least {LEAST_USERS} tell more than chance")
+        failures.append(f"too few users: {judged.users} are judged, and at least {LEAST_USERS} are needed")
     if judged.rarer is not None and judged.rarer < LEAST_OF_CLASS:
         failures.append(
             f"too few users: {judged.rarer} of the {judged.users} judged have the rarer outcome (left or stayed), "
-            f"and at least {LEAST_OF_CLASS} tell more than chance"
+            f"and at least {LEAST_OF_CLASS} are needed"
         )
     return tuple(failures)
 

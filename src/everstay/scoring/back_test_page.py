@@ -105,7 +105,7 @@ def _tiers(mature: Sequence[Judged]) -> Table:
 
 
 def apart(honest: Sequence[Judged]) -> list[Judged]:
-    """The newest publication, then each older one that ends its label window before the as-of of the one taken last.
+    """The newest publication, then each older one whose label window ends before that of the one taken last begins.
 
     Of publications night by night the labels are nearly the same: counted together, users would be counted many times.
 
@@ -114,8 +114,8 @@ def apart(honest: Sequence[Judged]) -> list[Judged]:
     """
     taken: list[Judged] = []
     for one, outcome in honest:
-        window = timedelta(days=one.churn.gap_days + one.churn.horizon_days)
-        if not taken or one.as_of + window <= taken[-1][0].as_of:
+        end = one.as_of + timedelta(days=one.churn.gap_days + one.churn.horizon_days)
+        if not taken or end <= taken[-1][0].as_of + timedelta(days=taken[-1][0].churn.gap_days):
             taken.append((one, outcome))
     return taken
 
