@@ -66,8 +66,9 @@ def _wait(ours: socket.socket) -> None:
 def _stop() -> None:
     _once.acquire()  # and never released: a second caller waits for the end
     logging.disable()
-    os.write(_STDERR, f"\neverstay: {_WORDS}\n".encode())  # the stream itself may be in the middle of a write
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
+    # Last, for another thread may have been logging; not by the stream, which may be in the middle of that.
+    os.write(_STDERR, f"\neverstay: {_WORDS}\n".encode())
     os._exit(STATUS)
