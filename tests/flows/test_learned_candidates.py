@@ -6,7 +6,9 @@ The other flow tests use the baselines, which take no time.
 import logging
 import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -93,13 +95,14 @@ def test_epochs_in_workers_are_told_once_in_the_log_of_their_task(trained: Path)
 
 
 @pytest.mark.parametrize(("model", "name"), [("churn", "boosting"), ("churn", "network"), ("recommender", "network")])
-def test_a_worker_trains_what_this_process_trains(
+def test_a_worker_trains_what_any_process_trains(
     registry: Registry, settings: Settings, trained: Path, tmp_path: Path, model: ModelName, name: str
 ):
     snapshot, run = lake_of(trained).snapshot(), runs_of(registry, model)[name]
     [rows] = trained.glob(f"lake/_work/{model}/*/rows_and_*")
     train = churn.train_candidate if model == "churn" else recommender.train_candidate
-    home = train(name, rows, settings, tmp_path / "here", snapshot.data_version)
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:  # what other tests left in this one may change a bit
+        home = alone.submit(train, name, rows, settings, tmp_path / "here", snapshot.data_version).result()
     theirs, ours = (
         scored(Work(snapshot, artifact, "0", AS_OF), model, settings, tmp_path / "scores")
         for artifact in (versions.download(registry, run), home / "artifact")
