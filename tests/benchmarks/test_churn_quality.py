@@ -34,6 +34,7 @@ def test_an_argument_that_would_be_ignored_is_refused(
     "given",
     ["", "--cdnow", "--table t.csv --label Churn --group user", "--candidates svm --rolling 3", "--horizon-days 60"],
 )
-def test_arguments_that_belong_together_are_taken(given: str) -> None:
+def test_arguments_that_belong_together_are_taken(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argument_parser()
     refuse_ignored(parser, parser.parse_args(given.split()))
+    assert capsys.readouterr() == ("", "")

@@ -107,12 +107,10 @@ def statistic_interval(
     Resamples where it is undefined (a class is missing) are left out; if it is undefined in all, the bounds are NaN.
     """
     probability = _finite(p)
-    names, row_user = np.unique(
-        np.arange(len(probability)) if users is None else np.asarray(users), return_inverse=True
-    )
+    row_users = np.arange(len(probability)) if users is None else np.asarray(users)
     order = np.argsort(probability, kind="stable")  # statistics sort rows by it, which is cheap once they are
-    outcome, probability, row_user = np.asarray(y)[order], probability[order], row_user[order]
-    draws = (weights[:, row_user] for weights in _resamples(len(names), resamples, seed))
+    outcome, probability = np.asarray(y)[order], probability[order]
+    draws = _row_resamples(row_users[order], resamples, seed)
     drawn = [statistic(outcome, probability, weights) for weights in draws]
     return _interval(float(statistic(outcome, probability, None)), np.concatenate(drawn), confidence)
 
