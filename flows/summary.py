@@ -14,7 +14,7 @@ from everstay.metrics.comparison import Interval
 from everstay.registry.promotion import Decision
 from everstay.report import Section
 from everstay.report.page import alignments, cell
-from everstay.scoring import lacking_change, list_order
+from everstay.scoring import lacking_change, list_order, served_by_popularity
 from everstay.scoring.back_test import label_clock
 from everstay.scoring.leaving import published_definition
 from everstay.scoring.proof import Proof
@@ -106,7 +106,8 @@ def print_published(lake: Lake, as_of: datetime, churn: Churn, currency: str) ->
     _CONSOLE.rule(f"Published as of {as_of:%Y-%m-%d}")
     _CONSOLE.print(
         f"churn_scores: {len(scores):,} users ({', '.join(f'{tiers.get(tier, 0):,} {tier}' for tier in _TIERS)}); "
-        f"recommendations: {lists[t.USER_ID].n_unique():,} users. Tables: {lake.uri}"
+        f"recommendations: {lists[t.USER_ID].n_unique():,} users, "
+        f"{served_by_popularity(lists):,} of them by popularity alone. Tables: {lake.uri}"
     )
     if scores.is_empty():
         return

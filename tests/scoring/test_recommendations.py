@@ -10,7 +10,8 @@ from polars.testing import assert_frame_equal
 from everstay import tables as t
 from everstay.partitions import IN_PROCESS
 from everstay.recommender import ListRules
-from everstay.scoring import Work, compute_recommendations, history_rows
+from everstay.recommender.reasons import POPULAR, POPULAR_WITH
+from everstay.scoring import Work, compute_recommendations, history_rows, served_by_popularity
 from everstay.scoring.recommendations import list_rows
 from everstay.settings import Recommender
 from everstay.storage import Folder
@@ -120,3 +121,16 @@ def test_who_has_only_registered_gets_what_is_liked_in_their_segment(
     found = dict(table.select(t.USER_ID, t.ITEM_ID).iter_rows())
     assert [found[user] for user in ("in time", "sometime", "silent", "silent too")] == ["i9", "i8", "i8", "i8"]
     assert "too late" not in found
+
+
+def test_how_many_lists_popularity_alone_made():
+    reasons = {
+        "cold": [POPULAR, POPULAR],
+        "declared": [POPULAR_WITH + "age band", POPULAR],
+        "filled up": ["bought once, today", POPULAR],
+        "by category": ["popular in soap", "popular in your category soap"],
+    }
+    rows = [(user, reason) for user, told in reasons.items() for reason in told]
+    lists = pl.DataFrame(rows, schema=[t.USER_ID, t.REASON], orient="row")
+    assert served_by_popularity(lists) == 2
+    assert served_by_popularity(t.RECOMMENDATIONS.empty()) == 0

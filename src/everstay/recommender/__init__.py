@@ -10,6 +10,7 @@ from everstay.recommender.config import BLENDED
 from everstay.recommender.evaluate import per_user_metrics
 from everstay.recommender.model import ListModel, RecommenderModel
 from everstay.recommender.prepare import check_rows, compare_models, count_judged, prepare_rows
+from everstay.recommender.reasons import is_impersonal
 from everstay.recommender.rows import BasketRows, with_attribute
 from everstay.recommender.rules import ListRules
 
@@ -24,6 +25,7 @@ __all__ = [
     "compare_models",
     "count_judged",
     "evaluate_candidate",
+    "is_impersonal",
     "load_artifact",
     "per_user_metrics",
     "prepare_rows",

@@ -9,10 +9,23 @@ from numpy.typing import NDArray
 from everstay.recommender.histories import Histories, IntArray
 
 POPULAR = "popular now"
+POPULAR_WITH = "popular with your "
+"""Followed by the attribute that a segment shares."""
 FITS = "fits your recent items"
 
 _FEWEST_TIMES = 3  # two gaps, before a user's rhythm is mentioned
 _DUE = 0.75  # of the mean gap between purchases
+
+
+def is_impersonal(reason: pl.Expr) -> pl.Expr:
+    """Whether a reason tells what is popular, with everybody or with the user's segment, and nothing of the user.
+
+    >>> pl.DataFrame({"reason": [POPULAR, POPULAR_WITH + "age band", "bought once, today"]}).filter(
+    ...     is_impersonal(pl.col("reason"))
+    ... )["reason"].to_list()
+    ['popular now', 'popular with your age band']
+    """
+    return (reason == POPULAR) | reason.str.starts_with(POPULAR_WITH)
 
 
 def bought_before(histories: Histories, user: IntArray, item: IntArray) -> pl.Series:

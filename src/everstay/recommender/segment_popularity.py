@@ -18,7 +18,7 @@ from everstay.recommender.baselines import popularity
 from everstay.recommender.config import SegmentPopularityConfig
 from everstay.recommender.histories import Histories, IntArray, read_histories
 from everstay.recommender.model import Scores
-from everstay.recommender.reasons import POPULAR
+from everstay.recommender.reasons import POPULAR, POPULAR_WITH
 from everstay.recommender.vocabulary import ITEM_INDEX, Vocabulary
 
 _ORDERS, _PARTS = "segments.parquet", "segments.json"
@@ -91,7 +91,7 @@ class SegmentPopularityRanker:
         segment = self.place(histories)[user]
         own = self.orders[segment, item] if self.names else np.zeros(len(item))
         is_own = (segment >= 0) & (own >= self.config.prior_orders * self.share[item])
-        popular_there = f"popular with your {self.attribute.replace('_', ' ')}"
+        popular_there = POPULAR_WITH + self.attribute.replace("_", " ")
         return [popular_there if is_there else POPULAR for is_there in is_own]
 
     def save(self, folder: Path) -> None:

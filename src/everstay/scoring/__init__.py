@@ -3,7 +3,7 @@
 from everstay.scoring.as_of import is_history, scoring_as_of
 from everstay.scoring.churn_scores import churn_scores, compute_churn_scores
 from everstay.scoring.previous import keep_previous, lacking_change, previous_as_of
-from everstay.scoring.recommendations import compute_recommendations, recommendations
+from everstay.scoring.recommendations import compute_recommendations, recommendations, served_by_popularity
 from everstay.scoring.rows import active_users, churn_rows, history_rows
 from everstay.scoring.tiers import TIERS, TierBounds, assign_tiers, list_order, tier_bounds
 from everstay.scoring.work import Work
@@ -26,5 +26,6 @@ __all__ = [
     "previous_as_of",
     "recommendations",
     "scoring_as_of",
+    "served_by_popularity",
     "tier_bounds",
 ]

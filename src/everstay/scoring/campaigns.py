@@ -57,12 +57,22 @@ def find_campaign_users(
     unknown = [item for item in items if item not in known]
     named = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
     if len(unknown) == len(items):
-        raise NotReady(f"the champion knows none of the items {named}: too few users bought them, or the id is wrong")
+        advice = _other_items(work.reader.read(t.ITEMS), items)
+        raise NotReady(
+            f"the champion knows none of the items {named}: too few users bought them, or the id is wrong{advice}"
+        )
     if unknown:
         log.warning("left out %s: the champion does not know %d of the items", named, len(unknown))
     bucket = partial(users_of_bucket, work=work, recommender=recommender, items=tuple(items), users=users)
     found = compute_parts(bucket, work.reader.buckets, folder, scheduler).read_all()
     return found.sort(t.SCORE, t.USER_ID, descending=[True, False]).head(users)
+
+
+def _other_items(catalogue: pl.DataFrame, items: Sequence[str]) -> str:
+    """What to ask instead for items that nobody bought yet: who wants their kind."""
+    kinds = catalogue.filter(pl.col(t.ITEM_ID).is_in(items)).select(pl.coalesce(t.SUBCATEGORY, t.CATEGORY))
+    kind = kinds.to_series().drop_nulls().unique().sort()
+    return f"; for who wants others of their kind, run `make campaign CATEGORY='{kind[0]}'`" if len(kind) == 1 else ""
 
 
 def users_of_bucket(

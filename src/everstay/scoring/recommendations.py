@@ -11,7 +11,7 @@ from everstay.features import latest_ratings
 from everstay.features.sequences import history_columns
 from everstay.lake import assign_bucket
 from everstay.partitions import Parts, compute_parts
-from everstay.recommender import ListRules, with_attribute
+from everstay.recommender import ListRules, is_impersonal, with_attribute
 from everstay.scoring.rows import history_rows, registered_users
 from everstay.scoring.work import Work
 from everstay.settings import Recommender, UserAttribute
@@ -118,3 +118,9 @@ def compute_recommendations(work: Work, recommender: Recommender, folder: Folder
     list_rules(work, recommender)  # reports mistakes before any worker starts
     bucket = partial(recommend_bucket, work=work, recommender=recommender)
     return compute_parts(bucket, work.reader.buckets, folder, scheduler)
+
+
+def served_by_popularity(lists: pl.DataFrame) -> int:
+    """Number of users in `tables.RECOMMENDATIONS` who get nothing but what is popular: fallbacks made their list."""
+    impersonal = lists.group_by(t.USER_ID).agg(is_impersonal(pl.col(t.REASON)).all())
+    return int(impersonal[t.REASON].sum())
