@@ -29,7 +29,7 @@ Estimators = Callable[[int], Sequence[object]]
 
 _PENALTIES = (0.3, 3.0, 30.0)
 _MOST_SVM_ROWS = 10_000  # its time grows with their square
-_PARTS, _FEW_PARTS, _MANY_ROWS = 10, 4, 20_000  # cross-fits of a fold; their time is in benchmarks/README.md
+_PARTS, _FEW_PARTS, _MANY_ROWS = 20, 4, 20_000  # cross-fits of a fold; their time is in benchmarks/README.md
 
 
 def _scaled(estimator: object) -> object:
@@ -91,8 +91,8 @@ def cross_validate(table: LabelledTable, folds: NDArray[np.int64], name: str, se
     """Judge a candidate: each row's probability by a model that has seen no row of its fold, each fold's expected loss.
 
     The setting comes from the next fold. An estimator is then fitted to all folds but the row's own, and calibrated by
-    the scores that these rows get from estimators fitted to nine tenths of them (three quarters, if they are more than
-    20,000), nearly as good as itself.
+    the scores that these rows get from estimators fitted to 19 twentieths of them (three quarters, if they are more
+    than 20,000), nearly as good as itself.
     """
     count = int(folds.max()) + 1
     probabilities, losses = np.zeros(len(folds)), np.zeros(count)
