@@ -76,7 +76,10 @@ def test_a_history_of_one_label_is_split_by_users_and_of_two_by_time():
     assert (shortest.is_by_user, short.is_by_user, enough.is_by_user) == (True, True, False)
     assert [len(split.train) for split in (shortest, short, enough)] == [1, 5, 1]
     assert "chosen on the others (the history is too short" in short.in_words()
-    assert f"chosen as of {enough.validation[0]:%Y-%m-%d}" in enough.in_words()
+    trained = f"were trained on one as-of, {enough.train[0]:%Y-%m-%d}, chosen as of {enough.validation[0]:%Y-%m-%d}, "
+    assert enough.in_words().startswith(trained)
+    trained = f"were trained on one as-of, {shortest.train[0]:%Y-%m-%d}, of two thirds of the users, chosen on the "
+    assert shortest.in_words().startswith(trained)
 
 
 @pytest.mark.parametrize(

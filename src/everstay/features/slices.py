@@ -47,11 +47,11 @@ class TimeSplit:
     def in_words(self) -> str:
         """Describe what models learned from, were chosen and are judged on."""
         first, last, test = (f"{moment:%Y-%m-%d}" for moment in (self.train[0], self.train[-1], self.test))
-        span = f"{len(self.train)} as-ofs from {first} to {last}" if len(self.train) > 1 else f"one as-of, {first},"
+        span = f"{len(self.train)} as-ofs from {first} to {last}" if len(self.train) > 1 else f"one as-of, {first}"
         learned = f"were trained on {span}"
         if self.is_by_user:
             words = "chosen on the others (the history is too short to choose on later as-ofs)"
-            return f"{learned} of two thirds of the users, {words}, retrained on all, and tested as of {test}"
+            return f"{learned}, of two thirds of the users, {words}, retrained on all, and tested as of {test}"
         chosen = ", ".join(f"{moment:%Y-%m-%d}" for moment in self.validation)
         again = f"retrained on {len(self.refit)} as-ofs up to {self.refit[-1]:%Y-%m-%d}"
         return f"{learned}, chosen as of {chosen}, {again}, and tested as of {test}"
