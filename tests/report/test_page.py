@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from everstay.report import Badge, Column, Picture, Report, Section, Table, render
-from everstay.report.charts import Line, draw_bars, draw_calibration, draw_lines
+from everstay.report.charts import Line, draw_bars, draw_calibration, draw_lines, draw_shares
 
 
 def page(*sections: Section) -> str:
@@ -39,3 +39,10 @@ def test_the_same_chart_is_the_same_text():
     assert draw_lines(lines, "x", "y") == draw_lines(lines, "x", "y")
     assert "<svg" in draw_bars([0, 1, 2], [3, 2, 1], [(1.5, "90%")], ("days", "gaps"))
     assert "<svg" in draw_calibration([0.1, 0.5], [0.12, 0.4], [0.1, 0.3], [0.15, 0.5])
+
+
+def test_dollar_signs_in_a_group_are_no_formula():
+    for group in ("$25,000-$50,000", "$25_$"):
+        svg = draw_shares([group], [0.2], [0.1], [0.3], 0.2)
+        drawn = svg.split(f"<!-- {group} -->")[1].split("</g>")[0]
+        assert drawn.count("<use ") == len(group)  # every letter, both signs too

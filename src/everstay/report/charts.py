@@ -18,7 +18,7 @@ _SIZE = (6.4, 3.4)  # inches
 _STYLE: Any = {
     "svg.hashsalt": "everstay", "svg.fonttype": "path", "font.size": 9.5, "axes.spines.top": False,
     "axes.spines.right": False, "axes.edgecolor": "#9aa5b1", "axes.grid": True, "grid.color": "#e6eaee",
-    "axes.axisbelow": True, "legend.frameon": False,
+    "axes.axisbelow": True, "legend.frameon": False, "text.parse_math": False,  # a shop's words may hold two dollars
 }  # fmt: skip
 
 
