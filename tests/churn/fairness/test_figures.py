@@ -72,6 +72,18 @@ def test_a_rate_among_a_handful_of_leavers_is_not_told() -> None:
     assert set(COMPARED) - set(found.differences) == {"true_positive_rate"}  # of one group alone there is none
 
 
+@pytest.mark.parametrize("stayers", [0, 9])
+def test_a_rate_among_a_handful_of_stayers_is_not_told(stayers: int) -> None:
+    churned = np.array([0.0] * stayers + [1.0] * (100 - stayers) + [1.0] * 90 + [0.0] * 10)
+    probability, groups = np.linspace(0.9, 0.1, 200), ["few"] * 100 + ["enough"] * 100
+    found = judge_attribute(
+        "age_band", groups, churned, probability, riskiest(probability, 0.2), min_users=50, bootstrap=BOOTSTRAP
+    )
+    assert set(FIGURES) - set(found.figures["few"]) == {"false_positive_rate"}
+    assert set(found.figures["enough"]) == set(FIGURES)
+    assert set(COMPARED) - set(found.differences) == {"false_positive_rate"}
+
+
 def test_right_scores_are_calibrated_in_small_groups_as_in_large_ones() -> None:
     groups, sizes = ["small"] * 60 + ["large"] * 2_000, {"small": 60, "large": 2_000}
     draws, covered = 40, dict.fromkeys(sizes, 0)

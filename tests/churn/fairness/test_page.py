@@ -43,6 +43,17 @@ def test_groups_are_judged_or_refused(churn_rows: ChurnRows, churn_settings: Set
     assert "This mitigation is on (fairness.mitigate in the settings)" in html
 
 
+def test_a_group_of_leavers_alone_has_no_rate_of_its_stayers(churn_rows: ChurnRows, churn_settings: Settings) -> None:
+    left = churn_rows.test[t.CHURNED].to_numpy()
+    assert min(left.sum(), (~left).sum()) >= 10
+    bands = np.where(left, "left", "stayed")
+    users = t.USERS.conform(churn_rows.test.select(t.USER_ID, pl.Series(t.AGE_BAND, bands)))
+    settings = churn_settings.model_copy(update={"fairness": Fairness(min_users=10)})
+    html = page(churn_rows, users, settings)
+    assert html.count("too few stayers") == html.count("too few leavers") == 1
+    assert "nan" not in html
+
+
 def test_who_is_warned_about_is_who_the_list_would_hold(churn_rows: ChurnRows, churn_settings: Settings) -> None:
     test = churn_rows.test
     by_worth, by_risk = worth(test, churn_settings.value), test["recency_days"].to_numpy()

@@ -24,8 +24,8 @@ from everstay.metrics.comparison import Interval, Statistic, drawn_interval, sta
 
 FloatArray = NDArray[np.float64]
 
-LEAST_LEAVERS = 10
-"""A share of fewer leavers is noise."""
+LEAST_OF_A_KIND = 10
+"""A share of fewer leavers, or of fewer stayers, is noise."""
 
 UNKNOWN = "unknown"
 """The group of users without a known value."""
@@ -76,8 +76,8 @@ class AttributeFigures:
     Attributes:
         attribute: column of `users`.
         users: group to its number of users; all groups.
-        figures: group to figure to value and bounds, for judged groups; those with fewer than `LEAST_LEAVERS` leavers
-            have no true positive rate.
+        figures: group to figure to value and bounds, for judged groups; those with fewer leavers than
+            `LEAST_OF_A_KIND` have no true positive rate, those with fewer stayers no false positive rate.
         differences: figure of `COMPARED` to its largest difference between judged groups.
     """
 
@@ -166,8 +166,11 @@ def _values(
         for name in judged
     }
     for name in judged:
-        if left[members == name].sum() < LEAST_LEAVERS:
+        stayers, leavers = np.bincount(left[members == name], minlength=2)
+        if leavers < LEAST_OF_A_KIND:
             del found[name]["true_positive_rate"]
+        if stayers < LEAST_OF_A_KIND:
+            del found[name]["false_positive_rate"]
     return found
 
 
