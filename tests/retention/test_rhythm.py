@@ -67,6 +67,14 @@ def test_a_share_of_nobody_or_everybody_has_an_interval_too():
     assert everybody.low == pytest.approx(0.721, abs=0.001)  # n / (n + z²)
 
 
+def test_a_share_stays_what_it_is_once_everybody_at_risk_has_come_back():
+    repeated, waiting = np.array([0, 2, 0, 5, 0, 0]), np.array([0, 3, 0, 0, 0, 0])
+    shares = [share_by(repeated, waiting, day) for day in (3, 4, 5, 30)]
+    assert shares == [share_interval(7, 7, 0.9)] * 4
+    assert share_by(repeated, np.array([0, 3, 0, 1, 0, 0]), 4) is None  # one was last seen on day 3, still waiting
+    assert share_by(np.zeros(6, int), np.zeros(6, int), 0) is None
+
+
 def test_everybody_watched_to_the_end_gives_the_plain_share():
     share = share_by(np.array([0, 30, 20, 0]), np.array([0, 0, 0, 50]), 3)
     assert share is not None

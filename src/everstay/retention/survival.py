@@ -25,17 +25,20 @@ def share_by(repeated: IntArray, waiting: IntArray, day: int) -> Interval | None
         day: of the share.
 
     Returns:
-        None if nobody was observed that long.
+        None if nobody was observed that long, unless all of those at risk had come back before.
 
     >>> share_by(np.array([0, 2, 1]), np.array([0, 0, 1]), 1)
     Interval(value=0.5, low=0.1907174011477385, high=0.896739016029614)
     """
     ended = repeated + waiting
     at_risk = ended[::-1].cumsum()[::-1]
-    if day >= len(ended) or at_risk[day] == 0:
+    last = min(day, int(np.count_nonzero(at_risk)) - 1)  # the last day on which somebody was at risk
+    if last < 0:
         return None
-    came, risk = repeated[: day + 1], at_risk[: day + 1]
+    came, risk = repeated[: last + 1], at_risk[: last + 1]
     kept = float(np.prod(1 - came / risk))
+    if last < day and kept > 0:
+        return None
     if kept in (0.0, 1.0):
         back = int(came.sum())
         return share_interval(back, back or int(at_risk[day]), _CONFIDENCE)
