@@ -53,6 +53,14 @@ def test_every_repeater_counts_the_same():
     assert gaps.quantile(0.9, by_user=True) == 60
 
 
+def test_nine_of_ten_repeaters_are_nine_tenths_whatever_their_number_of_gaps():
+    days = {f"u{user}": list(range(0, 7 * (user + 2), 7)) for user in range(90)}
+    days |= {f"long{user}": [0, 100] for user in range(10)}
+    gaps = user_gaps(Shop(days).events, 300)
+    assert gaps.quantile(0.9, by_user=True) == 7
+    assert gaps.quantile(0.91, by_user=True) == 100
+
+
 def test_leavers_of_a_horizon_are_those_who_bought_before_and_not_within():
     until_end = list(range(0, 200, 10))
     shop = Shop({"stays": until_end, "leaves": list(range(0, 165, 10)), "left long ago": [0, 10]})

@@ -24,7 +24,8 @@ DEFAULT_QUANTILE = 0.9
 HORIZONS = (30, 60, 90)
 
 _CONFIDENCE = 0.95
-_WHOLE = 1_000_000  # weight of one repeater, so that sums run over whole numbers
+_WHOLE = 1_000_000_000  # weight of one repeater, so that sums run over whole numbers
+_ROUNDING = 1e-6  # share that whole weights may lack: a repeater with a thousand gaps lacks as much at most
 _READ = (t.USER_ID, t.OCCURRED_AT, t.RECORDED_AT, t.EVENT_TYPE, t.ORDER_ID, t.QUANTITY, t.AMOUNT)
 
 
@@ -34,7 +35,7 @@ class Gaps:
 
     Attributes:
         counts: gaps of each number of days, (days,).
-        weights: the same with every repeater counting as one, in millionths, (days,).
+        weights: the same with every repeater counting as one, in billionths, (days,).
         repeaters: users with a gap.
         buyers: users with an order.
     """
@@ -47,7 +48,7 @@ class Gaps:
     def quantile(self, share: float, *, by_user: bool) -> int:
         """Days that this share of the gaps does not exceed."""
         mass = np.cumsum(self.weights if by_user else self.counts)
-        return int(np.searchsorted(mass, share * mass[-1]))
+        return int(np.searchsorted(mass, (share - _ROUNDING) * mass[-1]))
 
 
 @dataclass(frozen=True)
