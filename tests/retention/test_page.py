@@ -18,12 +18,12 @@ WEEKS, AHEAD_WEEKS = 14, 2
 END = MONDAY + timedelta(weeks=WEEKS)
 
 
-def figures(as_of: datetime) -> RetentionFigures:
+def figures(as_of: datetime, first_day: datetime = MONDAY) -> RetentionFigures:
     orders = weekly_orders(users=300, weeks=WEEKS, seed=4).filter(pl.col(t.OCCURRED_AT) < as_of)
-    periods = whole_periods(MONDAY, as_of, "week")
+    periods = whole_periods(first_day, as_of, "week")
     cohorts = cohort_counts(orders, periods, AHEAD_WEEKS)
     forecasts = forecast(cohorts.histories, periods.count, AHEAD_WEEKS, 20)
-    return RetentionFigures(as_of, periods, cohorts, forecasts, rhythm(orders, orders, MONDAY, as_of))
+    return RetentionFigures(as_of, periods, cohorts, forecasts, rhythm(orders, orders, first_day, as_of))
 
 
 def told(section: Section) -> str:
@@ -60,3 +60,10 @@ def test_activity_says_from_when_its_last_day_is_known():
     as_of = END + timedelta(days=1)
     words = told(rhythm_section(figures(as_of), timedelta(days=2)))
     assert f"(the last of them: not knowable before {as_of + timedelta(days=2):%Y-%m-%d})" in words
+
+
+def test_weeks_before_the_first_order_are_a_gap_in_the_line():
+    found = figures(END, MONDAY - timedelta(weeks=3))  # warnings are errors
+    assert found.cohorts.retained.diagonal()[:3].tolist() == [0, 0, 0]
+    last = retention_section(figures(END), timedelta(days=2)).badges[0]
+    assert retention_section(found, timedelta(days=2)).badges[0] == last

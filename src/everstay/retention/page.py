@@ -196,7 +196,8 @@ def _pictures(figures: RetentionFigures, tested: pl.DataFrame) -> Iterator[Pictu
         draw_lines(lines, f"{periods.unit}s since the first order", ""),
     )
     came = np.cumsum(sizes)
-    share = retained.sum(axis=0) / came
+    with np.errstate(invalid="ignore"):  # a log may begin with views: nobody had come yet, and the line has a gap
+        share = retained.sum(axis=0) / came
     now = figures.forecasts.filter(pl.col(ORIGIN) == periods.count, pl.col(COHORT) == f.ALL).sort(f.AHEAD)
     past = tested.filter(pl.col(COHORT) == f.ALL, pl.col(f.AHEAD) == 1).sort(ORIGIN)
     starts = list(periods.starts[:-1])
