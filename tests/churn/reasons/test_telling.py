@@ -88,6 +88,13 @@ def test_a_new_user_is_compared_with_the_typical_one(user: pl.DataFrame) -> None
     assert today.select(WORDS["silence"]({})).item() == "last order within a day, usually every 9"
 
 
+def test_free_orders_are_orders_though_they_have_no_discount_share(user: pl.DataFrame) -> None:
+    free = user.with_columns(pl.lit(None, pl.Float64).alias("discount_share_84d"), pl.lit(2.0).alias("orders_84d"))
+    assert free.select(WORDS["discount"]({})).item() == "nothing to pay in 84 days, so no discount share"
+    none = free.with_columns(pl.lit(0.0).alias("orders_84d"))
+    assert none.select(WORDS["discount"]({})).item() == "no order in 84 days, so no discount share"
+
+
 def test_the_last_coupon_is_told_where_the_window_has_none(user: pl.DataFrame) -> None:
     some = user.with_columns(pl.lit(2.0).alias("coupons_84d"), pl.lit(3.0).alias("coupons_recency_days"))
     assert some.select(WORDS["coupons"]({})).item() == "coupons redeemed in 84 days: 2, usually 12"

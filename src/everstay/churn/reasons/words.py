@@ -114,7 +114,8 @@ def _discount(typical: Typical) -> pl.Expr:
     text = pl.concat_str(_percent(pl.col("discount_share_84d")), pl.lit(" discount in 84 days"))
     own = _percent(pl.col("discount_share_364d"))
     told = _beside(text, own, _typical("discount_share_84d", typical, _percent))
-    return pl.coalesce(told, pl.lit("no order in 84 days, so no discount share"))
+    none = pl.when(pl.col("orders_84d") > 0).then(pl.lit("nothing to pay")).otherwise(pl.lit("no order"))
+    return pl.coalesce(told, pl.concat_str(none, pl.lit(" in 84 days, so no discount share")))
 
 
 def _counts(feature: str, text: str, own: str | None = None) -> Callable[[Typical], pl.Expr]:
