@@ -37,7 +37,7 @@ def user(churn_rows: ChurnRows) -> pl.DataFrame:
 
 TOLD = {
     "silence": "no order for 41 days, usually every 9",
-    "rhythm": "orders every 9 days, longest gap 20 (typical: 8)",
+    "rhythm": "orders every 9 days (typical: 8), longest gap 20",
     "orders": "3 orders in 28 days, usually 7 (typical: 4)",
     "trend": "3 orders in 28 days after 9 in the 28 before",
     "spend": "spent 40 in 28 days, usually 100",

@@ -79,9 +79,10 @@ def _silence(typical: Typical) -> pl.Expr:
 
 
 def _rhythm(typical: Typical) -> pl.Expr:
-    text = pl.concat_str(pl.lit("orders "), _every(pl.col("gap_median_days")), pl.lit(" days, longest gap "))
+    text = pl.concat_str(pl.lit("orders "), _every(pl.col("gap_median_days")), pl.lit(" days"))
     text = text.str.replace("every day days", "every day", literal=True)
-    text = pl.concat_str(text, number(pl.col("gap_max_days")), _typical("gap_median_days", typical))
+    longest = pl.concat_str(pl.lit(", longest gap "), number(pl.col("gap_max_days")))
+    text = pl.concat_str(text, _typical("gap_median_days", typical), longest)
     return pl.coalesce(text, pl.lit("at most one order day"))
 
 
