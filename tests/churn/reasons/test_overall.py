@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit
+from sklearn.tree import DecisionTreeRegressor
 
+from everstay.churn.encoding import MODEL_COLUMNS
 from everstay.churn.reasons import SOURCES, Attribution, placed
 from everstay.churn.reasons.overall import (
     draw_dependence,
@@ -15,7 +17,7 @@ from everstay.churn.reasons.overall import (
     partial_dependence,
     strongest_features,
 )
-from everstay.churn.reasons.rules import LEAST_FIDELITY, distil
+from everstay.churn.reasons.rules import LEAST_FIDELITY, Rules, distil
 from everstay.churn.rows import ChurnRows
 
 
@@ -87,9 +89,42 @@ def test_what_is_undefined_is_told_on_its_side(churn_rows: ChurnRows) -> None:
     samples = ((rows, rows["gap_std_days"].is_null().cast(pl.Float64).to_numpy()) for rows in parts_of(churn_rows))
     rules = distil(*samples)
     assert rules.fidelity > 0.95
-    told = rules.text().splitlines()[3]
-    assert "or undefined)" in told
-    assert "gap_std_days" in told
+    told = rules.text().splitlines()[3:5]
+    assert [line.split(": ")[1] for line in told] == ["gap_std_days is undefined", "gap_std_days is defined"]
+
+
+def test_every_user_fits_the_rule_of_their_leaf_alone() -> None:
+    """Whole numbers, so that borders are told exactly; gaps are undefined for a fifth, recency for a tenth."""
+    random, names = np.random.default_rng(0), ("recency_days", "orders_28d", "gap_max_days")
+    known = random.integers(0, 9, (600, 3)).astype(float)
+    known[random.random(600) < 0.1, 0] = np.nan
+    known[random.random(600) < 0.2, 2] = np.nan
+    matrix = np.zeros((600, len(MODEL_COLUMNS)))
+    matrix[:, [MODEL_COLUMNS.index(name) for name in names]] = known
+    recency, orders, gap = known.T
+    odds = np.isnan(gap) * orders + 0.3 * np.nan_to_num(gap) + np.nan_to_num(recency, nan=8.0)
+    tree = DecisionTreeRegressor(max_leaf_nodes=16, random_state=0).fit(matrix, odds)
+    lines = Rules(tree, 1.0, frozenset({"recency_days", "gap_max_days"})).text().splitlines()[3:-2]
+    assert len(lines) == 16
+    assert all(any(words in line for line in lines) for words in ("is undefined", "or undefined"))
+    rows, fits = pl.DataFrame(known, names).fill_nan(None), np.zeros(600)
+    for line in lines:
+        head, conditions = line.split(": ")
+        inside = rows.select(pl.all_horizontal(*map(_fits, conditions.split(" and ")))).to_series().to_numpy()
+        assert f"({inside.mean():.1%} of users)" in head
+        fits += inside
+    assert (fits == 1).all()
+
+
+def _fits(told: str) -> pl.Expr:
+    """A condition's words as an expression."""
+    words = told.removeprefix("(").removesuffix(" or undefined)").split(" ")
+    if words[1] == "is":
+        return pl.col(words[0]).is_null() == (words[2] == "undefined")
+    name = words[-3] if words[-2] == "<=" else words[0]
+    low = float(words[0]) if len(words) == 5 else float(words[2]) if words[1] == ">" else -np.inf
+    high = float(words[-1]) if words[-2] == "<=" else np.inf
+    return ((pl.col(name) > low) & (pl.col(name) <= high)).fill_null(told.endswith(" or undefined)"))
 
 
 def test_parts_of_nothing_are_of_no_importance() -> None:

@@ -28,7 +28,10 @@ Sample = tuple[pl.DataFrame, FloatArray]
 
 @dataclass(frozen=True)
 class _Bound:
-    """Bounds of a feature on the path to a leaf."""
+    """Bounds of a feature on the path to a leaf.
+
+    Known and undefined values are told apart by an infinite border: nothing is above it but what is undefined.
+    """
 
     low: float = -np.inf
     high: float = np.inf
@@ -36,7 +39,7 @@ class _Bound:
 
     def below(self, border: float, *, takes_undefined: bool) -> "_Bound":
         """The part at or below a border."""
-        return _Bound(self.low, border, self.may_be_undefined and takes_undefined)
+        return _Bound(self.low, min(border, self.high), self.may_be_undefined and takes_undefined)
 
     def above(self, border: float, *, takes_undefined: bool) -> "_Bound":
         """The part above a border."""
@@ -44,6 +47,10 @@ class _Bound:
 
     def told(self, name: str) -> str:
         """As an inequality, such as `3 < orders_28d <= 7`."""
+        if self.low == np.inf:
+            return f"{name} is undefined"
+        if self.low == -np.inf and self.high == np.inf:
+            return f"{name} is defined"
         if not np.isfinite(self.low):
             told = f"{name} <= {self.high:.3g}"
         else:
