@@ -136,6 +136,13 @@ def test_a_shop_that_is_enough_is_told_so(tmp_path: Path, monkeypatch: pytest.Mo
     assert "Ready: `make ingest`" in capsys.readouterr().out
 
 
+def test_a_small_share_is_told_as_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(tmp_path, monkeypatch)
+    strict = settings.source.model_copy(update={"max_quarantined_share": 0.004})
+    (stored, *_) = check_readiness(survey_of(settings), settings.model_copy(update={"source": strict}))
+    assert "more than source.max_quarantined_share allows (0.4%)" in stored.words
+
+
 def shop(users: int, days: int, every: int) -> str:
     """Everybody buys every so many days; half of them leave in the middle."""
     rows = [

@@ -57,9 +57,9 @@ def _check_refused(survey: Survey, most: float) -> Check:
     share = survey.rows_refused / survey.rows_read if survey.rows_read else 0.0
     words = f"{survey.rows_refused:,} of {survey.rows_read:,} rows ({share:.2%}) cannot be stored"
     if share > most:
-        words += f", more than source.max_quarantined_share allows ({most:.0%}): fix the export or the mapping"
+        words += f", more than source.max_quarantined_share allows ({most:.1%}): fix the export or the mapping"
     elif share:
-        words += f"; they would go to the quarantine (at most {most:.0%} may)"
+        words += f"; they would go to the quarantine (at most {most:.1%} may)"
     return Check("Can the rows be stored?", "stop" if share > most else "good", words)
 
 
@@ -69,7 +69,7 @@ def _check_ids(survey: Survey, most: float) -> list[Check]:
         return []
     words = f"{survey.conflict_share:.2%} of the users' rows share the event_id of a row with different content"
     if survey.conflict_share > most:
-        words += f": more than source.max_quarantined_share allows ({most:.0%}); an id shared by "
+        words += f": more than source.max_quarantined_share allows ({most:.1%}); an id shared by "
         words += "the rows of an order is an order_id: map event_id to another column"
         return [Check("Is every event_id unique?", "stop", words)]
     return [Check("Is every event_id unique?", "look", f"{words}: only the one that was recorded first is stored")]
