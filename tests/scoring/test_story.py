@@ -110,6 +110,17 @@ def test_no_tier_is_told_by_another_order_than_the_published_one(make_work: Make
     assert "No tier is told: the published ones do not follow the order that the settings" in console.export_text()
 
 
+def test_nothing_is_told_of_a_list_that_another_model_published(make_work: Make, published: pl.DataFrame) -> None:
+    """After a rollback, before the next publication."""
+    work = make_work("churn")
+    before = published.with_columns(pl.lit("6").alias(t.MODEL_VERSION), pl.col(t.VALUE_AT_RISK) / 2)
+    story = tell(published[t.USER_ID][0], work, before)
+    assert story.now.probability == published[t.CHURN_PROBABILITY][0]
+    assert (story.now.tier, story.now.value_at_risk, story.worth) == (None, None, None)
+    assert {outlook.tier for outlook in story.outlooks} == {None}
+    assert "another model" in story.untold
+
+
 def test_tiers_by_probability_need_no_value(make_work: Make, tmp_path: Path) -> None:
     work, by_risk = make_work("churn"), Settings(churn=Churn(tiers_by="probability"))
     listed = compute_churn_scores(work, by_risk, Folder(str(tmp_path / "risk")), IN_PROCESS).read_all()

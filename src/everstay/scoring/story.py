@@ -36,6 +36,10 @@ _OTHER_ORDER = (
     "No tier is told: the published ones do not follow the order that the settings have now (churn.tiers_by, "
     "fairness.mitigate); `make score` publishes the list by it."
 )
+_OTHER_MODEL = (
+    "No tier and no value is told: the list was published by another model than the champion; `make score` publishes "
+    "the list by it."
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Story:
         silence: probability of no order for several lengths of time, in words; empty where the champion has no curve.
         worth: `customer_value` and `value_at_risk`, where published.
         outlooks: what would change the risk.
-        untold: why no outlook of a published user has a tier; empty when they have.
+        untold: why no outlook of a published user has a tier; empty when they have. Nothing of a list that another
+            model made is told: its tiers and values do not follow from this probability.
     """
 
     user_id: str
@@ -110,8 +115,10 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Sett
     looked_at = [*past, (work.as_of, events), *((as_of, changed) for _, as_of, changed in futures)]
     rows = pl.concat([churn_rows(changed, items, as_of) for as_of, changed in looked_at])
     risk = model.predict_probability(rows)
-    own, place = _published_row(user_id, published), len(past)
-    bounds = _bounds(user_id, work, published, settings)
+    listed = published.filter(pl.col(t.MODEL_VERSION) == work.model_version)
+    own, place = _published_row(user_id, listed), len(past)
+    bounds = _bounds(user_id, work, listed, settings)
+    untold = _OTHER_MODEL if len(published) > len(listed) else _OTHER_ORDER if own and bounds is None else ""
     outlooks = _outlooks(futures, _ahead(user_id, risk[place + 1 :], futures, bounds, work, settings))
     tier = own[t.RISK_TIER] if own else None
     curve = pl.DataFrame(
@@ -127,7 +134,7 @@ def tell_story(user_id: str, work: Work, published: pl.DataFrame, settings: Sett
         silence_words(model, rows.slice(place, 1), settings.churn),
         (own[t.CUSTOMER_VALUE], own[t.VALUE_AT_RISK]) if own and own[t.CUSTOMER_VALUE] is not None else None,
         outlooks,
-        _OTHER_ORDER if own and bounds is None else "",
+        untold,
     )
 
 
