@@ -1,5 +1,6 @@
 """What the sections say of maturity: counts are mature or not yet knowable, forecasts estimated, back-tests mature."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -12,7 +13,7 @@ from everstay.retention.cohorts import ORIGIN, cohort_counts
 from everstay.retention.forecast import AHEAD, BOUGHT, forecast, mature
 from everstay.retention.periods import whole_periods
 from everstay.retention.rhythm import rhythm
-from tests.retention.shop import MONDAY, weekly_orders
+from tests.retention.shop import MONDAY, purchases, weekly_orders
 
 WEEKS, AHEAD_WEEKS = 14, 2
 END = MONDAY + timedelta(weeks=WEEKS)
@@ -67,3 +68,14 @@ def test_weeks_before_the_first_order_are_a_gap_in_the_line():
     assert found.cohorts.retained.diagonal()[:3].tolist() == [0, 0, 0]
     last = retention_section(figures(END), timedelta(days=2)).badges[0]
     assert retention_section(found, timedelta(days=2)).badges[0] == last
+
+
+@pytest.mark.parametrize(("days", "told"), [(60, ["10", "70", "280"]), (30, ["10", "70", "280"]), (24, ["10", "70"])])
+def test_users_are_active_in_a_month_only_where_the_log_has_one(days: int, told: list[str]):
+    """Of 280 users ten come every day, each every 28 days."""
+    log = purchases((f"u{user}", MONDAY + timedelta(days=day)) for day in range(days) for user in range(280)
+                    if user % 28 == day % 28)  # fmt: skip
+    as_of = MONDAY + timedelta(days=days)
+    found = replace(figures(END), as_of=as_of, rhythm=rhythm(log, log, MONDAY, as_of))
+    badges = [one for one in rhythm_section(found, timedelta(days=2)).badges if one.label.startswith("active")]
+    assert [one.value for one in badges] == told

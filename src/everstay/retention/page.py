@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everstay.metrics.maturity import maturity
 from everstay.report import Badge, Column, Picture, Section, Table, with_bounds
@@ -63,23 +64,29 @@ def rhythm_section(figures: RetentionFigures, lateness: timedelta) -> Section:
     names = ("daily / weekly active", "daily / monthly active", "weekly / monthly active")
     ends = [figures.as_of - timedelta(days=7 * back) for back in reversed(range(len(weekly)))]
     lines = [Line(name, ends, weekly[:, column].tolist()) for column, name in enumerate(names)]
-    mean = figures.rhythm.active[-28:].mean(axis=0)
     badges = [
-        Badge(f"active users, {window} day{'s' if window > 1 else ''}", f"{users:,.0f}")
-        for window, users in zip(WINDOWS, mean, strict=True)
+        Badge(f"active users, {window} day{'s' if window > 1 else ''}", f"{users.mean():,.0f}")
+        for window, users in zip(WINDOWS, _whole_windows(figures.rhythm.active), strict=True)
+        if len(users)
     ]
     if len(weekly) and np.isfinite(weekly[-1]).all():
         badges.append(Badge("stickiness (daily / monthly)", f"{weekly[-1, 1]:.1%}"))
     words = (
         "Active users did something themselves: bought, viewed, searched; messages sent to them do not count. "
-        f"Means of the last 28 days (the last of them: {maturity(figures.as_of, lateness, figures.as_of)}); a month is "
-        "28 days.",
+        f"Means of the last 28 days (the last of them: {maturity(figures.as_of, lateness, figures.as_of)}), without "
+        "those whose week or month begins before the log; a month is 28 days.",
     )
     pictures = (
         Picture("Weekly stickiness, dated by the end of the week", draw_lines(lines, "", "ratio")),
         *_repeat_picture(figures),
     )
     return Section("Activity and repeat rate", words, badges, (_repeat_table(figures),), pictures)
+
+
+def _whole_windows(active: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Active users of the last 28 days, for each window: the days whose window lies within the log."""
+    for column, window in enumerate(WINDOWS):
+        yield active[max(window - 1, len(active) - max(WINDOWS)) :, column]
 
 
 def segment_section(segments: pl.DataFrame, as_of: str, horizon_days: int, min_users: int) -> Section:
