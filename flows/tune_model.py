@@ -14,7 +14,7 @@ from everstay.recommender import tune as recommender_tune
 from everstay.registry import searches
 from everstay.registry.store import Registry
 from everstay.settings import Settings, load_settings
-from everstay.tuning import Search
+from everstay.tuning import Search, check_trials
 from flows import runtime
 from flows.build_features import build_features, choose_split
 from flows.train_churn import churn_rows
@@ -58,10 +58,11 @@ def tune_model(model: str = _DEFAULT, trials: int = 20, scheduler: str | None = 
         The file with the best configuration; no model reads it.
 
     Raises:
-        SettingsError: no candidate of that name declares a search space.
+        SettingsError: no candidate of that name declares a search space, or there are no trials.
         NotReady: too little history, or nobody to judge by.
     """
     room, candidate = split_name(model)
+    check_trials(trials)
     settings = load_settings()
     with runtime.working_alone(settings), runtime.dask_scheduler(settings, scheduler) as address:
         judged = _churn_rows(settings, address) if room == "churn" else _recommender_rows(settings, address)

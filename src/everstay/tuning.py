@@ -61,6 +61,16 @@ class Search:
         return self.trials[0]
 
 
+def check_trials(trials: int) -> None:
+    """Check the number of trials, before anything is prepared for them.
+
+    Raises:
+        SettingsError: there are none.
+    """
+    if trials < 1:
+        raise SettingsError(f"TRIALS={trials} must be 1 or more, usually 20")
+
+
 def search_settings(
     default: BaseModel, space: Space, objective: Callable[[Any], float], *, trials: int, seed: int
 ) -> Search:
@@ -76,8 +86,7 @@ def search_settings(
     Raises:
         SettingsError: there are no trials.
     """
-    if trials < 1:
-        raise SettingsError(f"TRIALS={trials} must be 1 or more, usually 20")
+    check_trials(trials)
     done: list[Trial] = []
 
     def run(trial: optuna.Trial) -> float:

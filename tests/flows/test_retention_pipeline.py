@@ -431,6 +431,12 @@ def test_a_model_that_cannot_be_searched_is_told_with_those_that_can(shop: Path,
         tune_model(model)
 
 
+def test_no_trials_are_told_before_anything_is_read(shop: Path):
+    with pytest.raises(SettingsError, match="TRIALS=0 must be 1 or more"):
+        tune_model("lasso", trials=0)
+    assert list(shop.iterdir()) == [shop / "shop.toml"]
+
+
 def test_a_new_store_beside_a_kept_lake_begins_anew(trained: Path, settings_of, monkeypatch: pytest.MonkeyPatch):
     rows, before = content(trained, t.PROMOTIONS), versions.champion(Registry(settings_of.mlflow), "churn")
     monkeypatch.setenv("EVERSTAY_MLFLOW__TRACKING_URI", f"sqlite:///{trained}/new.db")
