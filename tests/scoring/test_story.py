@@ -49,7 +49,8 @@ def test_the_story_of_a_user(make_work: Make, published: pl.DataFrame, events: p
     last = events.filter(pl.col(t.USER_ID) == row[t.USER_ID], pl.col(t.EVENT_TYPE) == t.PURCHASE)[t.OCCURRED_AT].max()
     ago = (work.as_of - last) / timedelta(days=1)
     assert ago > 10
-    assert f"last order {last:%Y-%m-%d}, {ago:.0f} days ago; gap between orders usually" in story.summary[-1]
+    told = f"last order net of returns {last:%Y-%m-%d}, {ago:.0f} days ago; gap between orders usually"
+    assert told in story.summary[-1]
     outlooks = {outlook.words: outlook for outlook in story.outlooks}
     soon = outlooks["if they repeat their last order tomorrow"]
     assert soon.as_of == work.as_of + timedelta(days=1)

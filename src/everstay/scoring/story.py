@@ -197,20 +197,20 @@ def _summary(events: pl.DataFrame, as_of: datetime) -> list[str]:
     purchases = net_purchases(events)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in events[t.EVENT_TYPE].value_counts(sort=True).iter_rows())
     first: date = events[t.OCCURRED_AT].dt.date().sort()[0]
-    lines = [f"{events.height:,} events since {first}: {kinds}"]
+    lines = [f"events since {first}: {events.height:,} ({kinds})"]
     if purchases.is_empty():
         return [*lines, "no order net of returns"]
     days = purchases[t.OCCURRED_AT].dt.date().unique().sort()
     latest: date = days[-1]
     spend = (purchases[t.AMOUNT] * _CENTS).round().sum() / _CENTS
-    lines.append(f"{len(days)} days with an order, {spend:,.2f} spent, {spend / len(days):,.2f} per day")
+    lines.append(f"days with an order net of returns: {len(days)}, {spend:,.2f} spent, {spend / len(days):,.2f} a day")
     newest: datetime = purchases[t.OCCURRED_AT].sort()[-1]
     silence = (as_of - newest) / timedelta(days=1)  # as the reasons count it, not by dates
     gaps = days.diff().dt.total_days().drop_nulls()
     longest, median = max(gaps, default=0), float(np.median(gaps)) if len(gaps) else 0.0
     usual = f"; gap between orders usually {median:.0f} days, at most {longest}" if len(gaps) else ""
     ago = pl.select(counted(pl.lit(silence), "day", "days")).item()
-    return [*lines, f"last order {latest}, {ago} ago{usual}"]
+    return [*lines, f"last order net of returns {latest}, {ago} ago{usual}"]
 
 
 def _published_row(user_id: str, published: pl.DataFrame) -> dict[str, Any] | None:
