@@ -281,6 +281,14 @@ def test_bad_rows_among_good_ones_of_one_frame(lake: Lake, bad: int):
     assert lake.read(t.QUARANTINE)[t.PROBLEM].to_list() == ["user_id: is empty"] * bad
 
 
+def test_bad_rows_of_a_frame_in_pieces_are_told_whichever_piece_they_are_in(lake: Lake):
+    pieces = [purchases(100 * piece, 100) for piece in range(3)]
+    pieces[1] = pieces[1].with_columns(pl.lit(-1.0).alias(t.AMOUNT))
+    assert ingest(lake, pl.concat(pieces, rechunk=False)).rows_quarantined == 100
+    told = lake.read(t.QUARANTINE)[t.PROBLEM].unique().to_list()
+    assert told == ["amount: -1.0 is not zero or more"]
+
+
 def test_a_source_problem_is_not_told_twice(lake: Lake):
     bad = purchases(30, 1, occurred_at=pl.lit(None, t.TIME)).with_columns(
         pl.lit("occurred_at: '2017-13-45' is not a time").alias(t.PROBLEM)

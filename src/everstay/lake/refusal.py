@@ -39,7 +39,7 @@ def split_refused(staged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     good = staged.drop(t.PROBLEM, t.CONTENT)
     if not verdict.any():
         return good, t.QUARANTINE.empty()
-    refused = staged.filter(verdict)
+    refused = staged.filter(verdict).rechunk()  # Polars 2.1 cannot format a column of which a chunk is empty
     words = [pl.when(broken.fill_null(value=False)).then(text) for broken, text in _rules(refused)]  # refused only
     problems = pl.concat_str([pl.col(t.PROBLEM), *words], separator="; ", ignore_nulls=True)
     refused = refused.with_columns(problems.alias(t.PROBLEM))
