@@ -11,9 +11,11 @@ from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
-from everstay.lake import Lake
+from everstay.lake import Lake, compact_events
+from everstay.lake.compaction import MOST_FILES
 from everstay.lake.merge import SameMoment, merge_coded
 from everstay.lake.order import sort_events
+from everstay.partitions import IN_PROCESS
 from tests.lake.test_ingest import LATER, ingest, purchases
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
@@ -97,6 +99,22 @@ def test_a_user_s_rows_may_be_deleted_by_delta(tmp_path: Path, deliveries: int):
         )
         codes = coded[t.USER_ID].combine_chunks().indices.to_numpy()
         assert (np.diff(codes) >= 0).all()
+
+
+def test_what_comes_after_a_deletion_is_read_and_compacted_with_what_was_left(tmp_path: Path):
+    lake, moment, columns = Lake(str(tmp_path / "lake"), 2), datetime(2100, 1, 1, tzinfo=UTC), [t.EVENT_ID, t.AMOUNT]
+    ingest(lake, purchases(0, 3_000))
+    DeltaTable(lake.table_uri(t.EVENTS)).delete("user_id = 'u5'")
+    ingest(lake, purchases(3_000, 300, occurred_at=pl.col(t.OCCURRED_AT) - timedelta(hours=3_000)))
+    for night in range(MOST_FILES):
+        snapshot = lake.snapshot()
+        for bucket in snapshot.buckets:
+            coded = pl.DataFrame(snapshot.read_coded(bucket, moment, columns)).select(columns)
+            assert coded.rows() == snapshot.read_events(bucket, moment, columns).rows()
+        ingest(lake, purchases(3_300 + 3_000 * night, 3_000))
+    before = pl.concat([lake.snapshot().read_events(bucket, moment) for bucket in range(2)])
+    assert compact_events(lake, IN_PROCESS) == 2
+    assert_frame_equal(pl.concat([lake.snapshot().read_events(bucket, moment) for bucket in range(2)]), before)
 
 
 def test_rows_of_a_file_in_another_order_are_read_in_the_order_of_events(tmp_path: Path):

@@ -161,7 +161,8 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
     for place, field in enumerate(events.schema):
         if pa.types.is_string_view(field.type):  # as in files that Delta rewrites after deleting rows
             events = events.set_column(place, field.name, events[field.name].cast(pa.string()))
-    return events
+    fields = [field.with_nullable(True) for field in events.schema]  # as those files have it, unlike ours
+    return pa.table(events.columns, pa.schema(fields))
 
 
 def read_table(lake: Folder, table: t.Table, files: tuple[str, ...], where: pl.Expr | None = None) -> pl.DataFrame:
