@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
@@ -57,6 +58,51 @@ def test_replace_is_once_per_key(lake: Lake):
     assert lake.replace(t.ITEMS, items("c"), key="two")
     assert lake.read(t.ITEMS)[t.ITEM_ID].to_list() == ["c"]
     assert lake.read(t.ITEMS, version=0)[t.ITEM_ID].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize("by_moment", [False, True])
+def test_a_replacement_that_a_restoration_undid_is_made_again(lake: Lake, by_moment: bool):
+    for key, names in (("v1", "a"), ("v2", "ab")):
+        lake.replace(t.ITEMS, items(*names), key=key)
+    table = DeltaTable(lake.table_uri(t.ITEMS))
+    first = table.history()[-1]["timestamp"]
+    table.restore(datetime.fromtimestamp(first / 1_000, UTC) if by_moment else 0)
+    assert lake.holds(t.ITEMS, "v1")
+    assert lake.replace(t.ITEMS, items(*"ab"), key="v2")
+    assert not lake.replace(t.ITEMS, items(*"ab"), key="v2")
+    assert lake.read(t.ITEMS)[t.ITEM_ID].to_list() == ["a", "b"]
+
+
+def test_rows_that_were_deleted_come_back_with_the_same_content(lake: Lake):
+    lake.replace(t.ITEMS, items("a", "b"), key="v1")
+    DeltaTable(lake.table_uri(t.ITEMS)).delete("item_id = 'b'")
+    assert lake.replace(t.ITEMS, items("a", "b"), key="v1")
+    assert lake.read(t.ITEMS)[t.ITEM_ID].to_list() == ["a", "b"]
+
+
+def test_tidying_files_changes_no_content(lake: Lake):
+    lake.replace(t.ITEMS, items("a", "b"), key="v1")
+    write_deltalake(lake.table_uri(t.ITEMS), items("c"), mode="append")
+    assert not lake.holds(t.ITEMS, "v1")
+    lake.replace(t.ITEMS, items("a", "b"), key="v1")
+    table = DeltaTable(lake.table_uri(t.ITEMS))
+    table.optimize.compact()
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert lake.holds(t.ITEMS, "v1")
+
+
+def test_a_publication_that_is_gone_is_published_again(lake: Lake):
+    publish(lake, t.CHURN_LABELS, labels(MONDAY, True, False), as_of=MONDAY, key="v1")
+    publish(lake, t.CHURN_LABELS, labels(TUESDAY, True, False), as_of=TUESDAY, key="v1")
+    DeltaTable(lake.table_uri(t.CHURN_LABELS)).restore(0)
+    assert lake.has_published(t.CHURN_LABELS, MONDAY, "v1")
+    assert publish(lake, t.CHURN_LABELS, labels(TUESDAY, True, False), as_of=TUESDAY, key="v1")
+    table = DeltaTable(lake.table_uri(t.CHURN_LABELS))
+    table.delete("user_id = 'u0'")
+    assert lake.has_published(t.CHURN_LABELS, TUESDAY, "v1")
+    table.delete()
+    assert publish(lake, t.CHURN_LABELS, labels(TUESDAY, True, False), as_of=TUESDAY, key="v1")
+    assert lake.as_ofs(t.CHURN_LABELS) == [TUESDAY]
 
 
 def test_publishing_one_as_of_leaves_the_others(lake: Lake):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -18,6 +19,7 @@ from everstay.storage import Folder
 
 _KEY = "everstay.key"  # commit metadata: what this commit holds, so that a repeated write is recognised
 _AS_OF = "everstay.as_of"
+_SAME_ROWS = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES")  # operations that change no row
 _VERSIONED = (t.EVENTS, t.ITEMS, t.USERS, t.TREATMENTS)
 
 
@@ -81,9 +83,12 @@ class Lake:
         return changed
 
     def holds(self, table: t.Table, key: str) -> bool:
-        """Whether the table's last replacement had this key."""
+        """Whether a replacement with this key made what the table holds now: nothing deleted or restored rows since."""
         current = self.open(table)
-        return current is not None and next((x[_KEY] for x in current.history() if _KEY in x), None) == key
+        if current is None:
+            return False
+        changes = (entry for entry in _standing(current) if entry["operation"] not in _SAME_ROWS)
+        return bool(next(changes, {}).get(_KEY) == key)
 
     def publish_parts(self, table: t.Table, parts: Parts, *, as_of: datetime, key: str) -> bool:
         """Replace the rows of one `as_of` in one commit; readers see the old rows or the new ones, never a mixture.
@@ -120,13 +125,13 @@ class Lake:
         return changed
 
     def has_published(self, table: t.Table, as_of: datetime, key: str) -> bool:
-        """Whether the last publication of this as-of had this key."""
+        """Whether the last publication of this as-of had this key, and any of its rows are still there."""
         current = self.open(table)
         if current is None:
             return False
         stamp = as_of.isoformat()
-        last = next((entry for entry in current.history() if entry.get(_AS_OF) == stamp), {})
-        return bool(last.get(_KEY) == key)
+        last = next((entry for entry in _standing(current) if entry.get(_AS_OF) == stamp), {})
+        return last.get(_KEY) == key and as_of in self.as_ofs(table)
 
     def append(self, table: t.Table, frame: pl.DataFrame) -> None:
         """Add rows whose key columns are not stored yet; a repeated call adds nothing."""
@@ -184,6 +189,28 @@ class Lake:
             if current is not None:
                 versions.append(TableVersion.of(current, table, self.table_uri(table)))
         return Snapshot(self.uri, self.bucket_count, tuple(versions))
+
+
+def _standing(table: DeltaTable) -> Iterator[dict[str, Any]]:
+    """Commits that made what the table holds, newest first, without those that the restoration of a version undid."""
+    entries = table.history()
+    until = table.version()
+    for entry in entries:
+        if entry["version"] > until:
+            continue
+        if entry["operation"] != "RESTORE":
+            yield entry
+        else:
+            until = _restored_version(entry, entries)
+
+
+def _restored_version(entry: dict[str, Any], entries: Sequence[dict[str, Any]]) -> int:
+    """The version that a commit restored, which names it, or a moment in milliseconds since 1970."""
+    told = entry["operationParameters"]
+    if "version" in told:
+        return int(told["version"])
+    before = (past for past in entries if past["version"] < entry["version"])
+    return max((past["version"] for past in before if past["timestamp"] <= int(told["datetime"])), default=-1)
 
 
 def _stream(table: t.Table, parts: Parts) -> pa.RecordBatchReader:
