@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from polars.testing import assert_frame_equal
 
 from everstay import tables as t
@@ -115,6 +115,24 @@ def test_what_comes_after_a_deletion_is_read_and_compacted_with_what_was_left(tm
     before = pl.concat([lake.snapshot().read_events(bucket, moment) for bucket in range(2)])
     assert compact_events(lake, IN_PROCESS) == 2
     assert_frame_equal(pl.concat([lake.snapshot().read_events(bucket, moment) for bucket in range(2)]), before)
+
+
+def test_a_delivery_is_read_with_files_that_a_person_rewrote_with_wide_offsets(tmp_path: Path):
+    lake, moment, columns = Lake(str(tmp_path / "lake"), 2), datetime(2100, 1, 1, tzinfo=UTC), [t.EVENT_ID, t.AMOUNT]
+    ingest(lake, purchases(0, 300))
+    uri, told = lake.table_uri(t.EVENTS), lake.open(t.EVENTS).metadata()
+    rows = pl.read_delta(uri).to_arrow(compat_level=pl.CompatLevel.oldest())
+    assert rows.schema.field(t.EVENT_ID).type == pa.large_string()
+    kept = {"name": told.name, "description": told.description, "partition_by": [t.USER_BUCKET]}
+    write_deltalake(uri, rows, mode="overwrite", schema_mode="overwrite", **kept)
+    for night in range(MOST_FILES):
+        ingest(lake, purchases(300 + 30 * night, 30, occurred_at=pl.col(t.OCCURRED_AT) - timedelta(hours=300)))
+    before = [lake.snapshot().read_events(bucket, moment) for bucket in range(2)]
+    for bucket in range(2):
+        coded = pl.DataFrame(lake.snapshot().read_coded(bucket, moment, columns)).select(columns)
+        assert coded.rows() == before[bucket].select(columns).rows()
+    assert compact_events(lake, IN_PROCESS) == 2
+    assert_frame_equal(pl.concat(lake.snapshot().read_events(bucket, moment) for bucket in range(2)), pl.concat(before))
 
 
 def test_rows_of_a_file_in_another_order_are_read_in_the_order_of_events(tmp_path: Path):

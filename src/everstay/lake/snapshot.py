@@ -19,6 +19,7 @@ from everstay.lake.table_version import STATISTICS_PRECISION, TableVersion
 from everstay.storage import Folder
 
 _CODED = (t.USER_ID, t.ITEM_ID, t.EVENT_TYPE, t.ORDER_ID, t.SESSION_ID, t.PLATFORM, t.CAMPAIGN_ID)
+_TEXT_OF_OTHERS = (pa.string_view(), pa.large_string())  # in files that Delta rewrote after a deletion, or a person
 _DIGITS = 6  # of the hash that tells one lake's versions from another's
 
 
@@ -159,7 +160,7 @@ def read_file(lake: Folder, file: str, columns: list[str]) -> pa.Table:
         # `pq.read_table` would cut the rows into pieces of 131,072, each with its dictionary
         events = pq.ParquetFile(source, read_dictionary=coded).read(columns, use_threads=False)
     for place, field in enumerate(events.schema):
-        if pa.types.is_string_view(field.type):  # as in files that Delta rewrites after deleting rows
+        if field.type in _TEXT_OF_OTHERS:
             events = events.set_column(place, field.name, events[field.name].cast(pa.string()))
     fields = [field.with_nullable(True) for field in events.schema]  # as those files have it, unlike ours
     return pa.table(events.columns, pa.schema(fields))
