@@ -121,6 +121,6 @@ def compute_recommendations(work: Work, recommender: Recommender, folder: Folder
 
 
 def served_by_popularity(lists: pl.DataFrame) -> int:
-    """Number of users in `tables.RECOMMENDATIONS` who get nothing but what is popular: fallbacks made their list."""
+    """Number of users in `tables.RECOMMENDATIONS` of whose reasons none is more than that an item is popular."""
     impersonal = lists.group_by(t.USER_ID).agg(is_impersonal(pl.col(t.REASON)).all())
     return int(impersonal[t.REASON].sum())
